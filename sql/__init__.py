@@ -1,0 +1,1 @@
+"""What a DBA installs and reads: the SQL that sqlanon itself keeps in a database."""

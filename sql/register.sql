@@ -1,0 +1,26 @@
+-- The register of releases: facts about what was published, never data.
+-- Written in the same transaction as the release itself, so that register and reality agree.
+-- suppressed_at_most is rounded up: the exact number could tell how large a suppressed class was.
+CREATE SCHEMA IF NOT EXISTS sqlanon;
+CREATE TABLE IF NOT EXISTS sqlanon.release (
+  name               VARCHAR NOT NULL,
+  version            INTEGER NOT NULL,
+  status             VARCHAR NOT NULL,   -- published, superseded or withdrawn
+  kind               VARCHAR NOT NULL,   -- table, view or file
+  location           VARCHAR NOT NULL,
+  fingerprint        VARCHAR NOT NULL,   -- of spec, SQL and library versions
+  versions           VARCHAR NOT NULL,   -- JSON: sqlanon, engine, sqlglot
+  rows_out           BIGINT  NOT NULL,
+  suppressed_at_most BIGINT  NOT NULL,
+  classes            BIGINT  NOT NULL,
+  quasi_identifiers  VARCHAR NOT NULL,   -- JSON: the published columns that make a class
+  promises           VARCHAR NOT NULL,   -- JSON: every model with its parameters and what was measured
+  utility            VARCHAR NOT NULL,   -- JSON, to three digits
+  digest             VARCHAR NOT NULL,   -- of the published rows, whatever their order
+  recheck            VARCHAR NOT NULL,   -- JSON: what the verifier needs to measure again
+  released_at        TIMESTAMP NOT NULL,
+  released_by        VARCHAR NOT NULL,
+  expires_at         TIMESTAMP,
+  withdrawn_at       TIMESTAMP,
+  PRIMARY KEY (name, version)
+);

@@ -1,0 +1,313 @@
+"""DuckDB 2: the embedded engine. The only importer of duckdb."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from sqlanon import query
+from sqlanon.engines import Column, Origin
+from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
+from sqlanon.query import Expression, Query, Text
+
+if TYPE_CHECKING:
+    import numpy
+
+_FAMILIES = {
+    "integer": "TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER",
+    "decimal": "DECIMAL UBIGINT HUGEINT UHUGEINT",
+    "float": "FLOAT DOUBLE",
+    "text": "VARCHAR ENUM UUID",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS",
+}
+_FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words.split()}
+_READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parquet": "read_parquet"} | dict.fromkeys(
+    (".json", ".jsonl", ".ndjson"), "read_json"
+)
+_PRIVATE_SCHEMA = "sqlanon"
+
+
+class DuckDB:
+    """One connection. `path` None is a database in memory, gone with the process.
+
+    Every failure of the engine becomes an `EngineError` that names the step and the kind of failure and holds none of
+    the engine's own words, which may quote cells.
+    """
+
+    name = "duckdb"
+    dialect = "duckdb"
+
+    def __init__(self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None) -> None:
+        self.path = Path(path).absolute() if path else None
+        self._owned = connection is None
+        self._frames = 0
+        with self._step("open the database"):
+            self.connection = connection or duckdb.connect(str(self.path) if self.path else ":memory:")
+            if self._owned:
+                # Python's variables must not be readable as tables, and the order of a source is never kept.
+                self.connection.execute("SET python_enable_replacements = false; SET preserve_insertion_order = false")
+
+    @property
+    def version(self) -> str:
+        return str(duckdb.__version__)
+
+    @property
+    def persistent(self) -> bool:
+        """Whether what is published here outlives the process (or belongs to a connection of the caller's)."""
+        return self.path is not None or not self._owned
+
+    @property
+    def url(self) -> str:
+        return f"duckdb:///{self.path}" if self.path else "duckdb://"
+
+    def can(self, ability: str) -> bool:
+        """`secure_view`, `file`: what this engine is able to do."""
+        major = int(self.version.split(".")[0])
+        return {"secure_view": major >= 2, "file": True}.get(ability, False)
+
+    def close(self) -> None:
+        """Ends the connection; a process that leaves one open prints noise when it ends."""
+        if self._owned:
+            self.connection.close()
+
+    def __enter__(self) -> DuckDB:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _step(self, step: str) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except (duckdb.Error, OSError) as error:
+            raise EngineError(step, type(error).__name__, str(error), _hint(str(error))) from None
+        except RuntimeError as error:
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise EngineError(step, type(error).__name__, str(error)) from None
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def sql(self, what: Query | Expression | Text) -> str:
+        return query.render(what, self.dialect)
+
+    def run(self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Runs a query and returns its rows: numbers per class, domains, catalog facts. Raises `EngineError`."""
+        text = what if isinstance(what, str) else query.render(what, self.dialect, pretty=False)
+        with self._step(step):
+            return self.connection.execute(text, list(parameters) or None).fetchall()
+
+    def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
+        """The same as one array per column."""
+        text = what if isinstance(what, str) else self.sql(what)
+        with self._step(step):
+            return self.connection.execute(text).fetchnumpy()
+
+    def columns(self, origin: Origin) -> tuple[Column, ...]:
+        """The columns of a source, in its order. Raises `SpecError` where it is not there, `EngineError` where it fails."""
+        self._found(origin)
+        found = self.run(f"read the columns of {origin}", f"DESCRIBE SELECT * FROM {self.origin(origin)}")
+        return tuple(Column(name, str(kind), family_of(str(kind))) for name, kind, *_ in found)
+
+    def origin(self, origin: Origin) -> str:
+        """The FROM item that reads a source."""
+        if origin.query is not None:
+            return f"({origin.query.strip().rstrip(';')}\n)"
+        if origin.file is not None:
+            return self._reader(origin.file, origin)
+        catalog, schema, name = self._path(origin.relation or "")
+        return self.sql(query.table(catalog, schema, name))
+
+    def reader(self, file: Path) -> str:
+        """The FROM item that reads a file."""
+        return self._reader(file, Origin(file=file))
+
+    def _reader(self, file: Path, origin: Origin) -> str:
+        ending = file.with_suffix("").suffix if file.suffix.lower() in (".gz", ".zst") else file.suffix
+        reader = "read_csv" if origin.delimiter else _READERS.get(ending.lower())
+        if reader is None:
+            raise SpecError("no reader for this kind of file", where="source", found=file.suffix, allowed=_READERS)
+        options = [_quoted(str(file.absolute()))]
+        if reader == "read_csv":
+            options += ["header = true"] + ([f"delim = {_quoted(origin.delimiter)}"] if origin.delimiter else [])
+            if origin.text_columns:
+                options.append("types = {" + ", ".join(f"{_quoted(c)}: 'VARCHAR'" for c in origin.text_columns) + "}")
+        return f"{reader}({', '.join(options)})"
+
+    def _found(self, origin: Origin) -> None:
+        if origin.file is not None:
+            if not origin.file.exists():
+                near = nearest(origin.file.name, [p.name for p in origin.file.parent.glob("*")])
+                raise SpecError("there is no such file", where="source", found=str(origin.file), suggestion=near)
+            if not origin.file.is_file():
+                raise SpecError("this is not a file", where="source", found=str(origin.file))
+        elif origin.relation is not None:
+            self._path(origin.relation)
+
+    def _path(self, name: str) -> tuple[str, str, str]:
+        """The catalog, schema and name of a table or view; `schema.name` and `catalog.schema.name` are understood."""
+        known = [(c, s, n) for c, s, n, _ in self._relations()]
+        wanted = [tuple(name.split(".")), (name,)]
+        for parts in wanted:
+            exact = [path for path in known if tuple(path[-len(parts) :]) == parts]
+            loose = [p for p in known if tuple(w.lower() for w in p[-len(parts) :]) == tuple(w.lower() for w in parts)]
+            if exact or loose:
+                return (exact or loose)[0]
+        names = sorted({n for _, s, n in known if s != _PRIVATE_SCHEMA})
+        raise SpecError("there is no such table or view", where="source", found=name, allowed=names[:20])
+
+    def _relations(self) -> list[tuple[str, str, str, str]]:
+        """Catalog, schema, name and kind (table, view) of everything there is; what is in front is found first."""
+        sql = (
+            "SELECT database_name, schema_name, table_name, 'table' FROM duckdb_tables() UNION ALL"
+            " SELECT database_name, schema_name, view_name, 'view' FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+        )
+        found = self.run("read the catalog", sql)
+        ((current,),) = self.run("read the catalog", "SELECT current_database()")
+        return sorted(found, key=lambda row: (row[0] != current, row[1] != "main"))
+
+    def register(self, frame: object) -> Origin:
+        """Makes a pandas, polars or Arrow frame readable under a name of its own, without a copy where that is possible."""
+        self._frames += 1
+        name = f"frame_{self._frames}"
+        with self._step("read the data frame"):
+            self.connection.register(name, frame)
+        return Origin(relation=name)
+
+    def frame(self, relation: str, like: object) -> Any:
+        """A relation as a frame of the same kind as `like`. For the caller's own result, not for sqlanon's work."""
+        module = type(like).__module__.split(".")[0]
+        with self._step("return the data frame"):
+            found = self.connection.sql(f"SELECT * FROM {self.sql(query.table(relation))}")
+            if module == "polars":
+                return found.pl()
+            return found.to_arrow_table() if module == "pyarrow" else found.df()
+
+    # -- making ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing, whatever ends it."""
+        self.run("begin", "BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.run("commit", "COMMIT")
+
+    def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        """A working table of this connection, seen by nobody else."""
+        text = query.render(what, self.dialect, pretty=False)
+        self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+
+    def drop_temporary(self, *names: str) -> None:
+        for name in names:
+            self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
+
+    def create_table(self, step: str, path: Sequence[str], what: str, key: str) -> None:
+        """A table of the rows of `what` in a keyed order that depends on their content alone, never on the source's."""
+        self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
+        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{what}")
+
+    def shuffled(self, what: Query, columns: Sequence[str]) -> str:
+        """The text of a query whose rows come in the keyed order; equal rows cannot be told apart."""
+        names = ", ".join(self.sql(query.column(name)) for name in columns)
+        key = "getvariable('sqlanon_key')"
+        return f"{self.sql(what)}\n-- a keyed order, so that no position tells where a row came from\nORDER BY hash({key}, {names})"
+
+    def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
+        """A secure view: the reader's predicates are never run on rows that the view hides. Needs DuckDB 2."""
+        if not self.can("secure_view"):
+            raise ReleaseError(f"DuckDB {self.version} has no secure views, which a published view needs; publish a table or a file")
+        self.run(step, f"CREATE SECURE VIEW {self._at(path)} AS\n{self.sql(what)}")
+
+    def rename(self, path: Sequence[str], name: str) -> None:
+        self.run("put the release in place", f"ALTER TABLE {self._at(path)} RENAME TO {self.sql(query.identifier(name))}")
+
+    def drop(self, path: Sequence[str], kind: str) -> None:
+        self.run("take the release away", f"DROP {kind.upper()} IF EXISTS {self._at(path)}")
+
+    def _at(self, path: Sequence[str]) -> str:
+        return self.sql(query.table(*path))
+
+    def comment(self, path: Sequence[str], name: str, text: str) -> None:
+        """What was done to a published column, where a reader of the table finds it."""
+        at = self.sql(query.column(name))
+        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {_quoted(text)}")
+
+    def kind_of(self, name: str, schema: str = "main", catalog: str | None = None) -> str | None:
+        """`table`, `view` or None: what stands under a name where releases are published."""
+        ((current,),) = self.run("read the catalog", "SELECT current_database()")
+        where = (catalog or current, schema, name.lower())
+        return next((k for c, s, n, k in self._relations() if (c, s, n.lower()) == where), None)
+
+    @contextmanager
+    def attached(self, path: Path, *, create: bool = False) -> Iterator[str]:
+        """A database file under a catalog name: read only, or (`create`) a new one that holds what is written there alone."""
+        catalog = f"sqlanon_file_{secrets.token_hex(4)}"
+        mode = "" if create else " (READ_ONLY)"
+        self.run("open the file", f"ATTACH {_quoted(str(path))} AS {catalog}{mode}")
+        try:
+            yield catalog
+        finally:
+            with self._step("close the file"):
+                self.connection.execute(f"DETACH {catalog}")
+
+    def export_parquet(self, step: str, what: str, path: Path, facts: str, key: str) -> None:
+        """Writes a Parquet file whose metadata carries the manifest under the key `sqlanon`."""
+        self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
+        options = f"FORMAT parquet, KV_METADATA {{sqlanon: {_quoted(facts)}}}"
+        self.run(step, f"COPY (\n{what}\n) TO {_quoted(str(path))} ({options})")
+
+    def parquet_facts(self, path: Path) -> str | None:
+        """The manifest of a Parquet file that `export_parquet` wrote, or None."""
+        sql = f"SELECT decode(value) FROM parquet_kv_metadata({_quoted(str(path))}) WHERE decode(key) = 'sqlanon'"
+        found = self.run("read the manifest", sql)
+        return found[0][0] if found else None
+
+    def digest(self, item: str, columns: Sequence[str]) -> str:
+        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does."""
+        names = ", ".join(self.sql(query.column(name)) for name in columns)
+        ((rows, total),) = self.run("digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}")
+        return f"duckdb-{self.version}:{rows}:{total}"
+
+
+def family_of(kind: str) -> str:
+    """Our word for a type in DuckDB's words; nested types and those with a time zone are `other`."""
+    if kind.endswith("]") or "TIME ZONE" in kind:
+        return "other"
+    word = re.match(r"[A-Z_]+", kind)
+    return _FAMILY_OF.get(word[0], "other") if word else "other"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _hint(text: str) -> str:
+    """What to do, where the engine's words tell; never the words themselves."""
+    if "lock" in text and "PID" in text:
+        holder = re.search(r"PID (\d+)", text)
+        return f"the file is locked by another process{f' (PID {holder[1]})' if holder else ''}; close it there and try again"
+    if "No space left" in text or "Could not write" in text or "write failed" in text.lower():
+        return "the disk is full; nothing was published"
+    if "Conversion Error" in text or "Could not convert" in text:
+        return "a value does not fit the type that was read from the first rows; give the column `type: text` in the spec"
+    if "Permission denied" in text:
+        return "permission denied"
+    if "Out of Memory" in text:
+        return "out of memory; raise memory_limit or free some"
+    return ""

@@ -1,0 +1,193 @@
+"""Where a spec meets its source: the columns are looked up, the best transformation searched, the plan compiled.
+
+Changes nothing but working tables of its own connection, which it drops.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlanon import plan as steps
+from sqlanon.engines import Origin
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import ModelNotMet
+from sqlanon.models import KAnonymity, Verdict
+from sqlanon.recoding.full_domain import Found, Search
+from sqlanon.recoding.lattice import Lattice, build
+from sqlanon.recoding.objectives import Separable, objective
+from sqlanon.spec import Spec
+
+# What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
+Tell = Callable[[str, float | None], None]
+
+
+def silent(_: str, __: float | None) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
+
+    plan: steps.Plan
+    found: Found
+    engine: str
+    rows_in: int
+    suppressed: int
+    classes: int
+    verdicts: tuple[Verdict, ...]
+    utility: dict[str, float]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return all(v.holds for v in self.verdicts)
+
+    @property
+    def rows_out(self) -> int:
+        return self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
+
+    def sql(self) -> str:
+        """The SQL that makes the released rows, as it runs."""
+        from sqlanon.query import render
+
+        return render(self.plan.query, self.engine) + ";\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        publish = self.plan.source.spec.publish
+        return {
+            "release": publish.name if publish else None,
+            "engine": self.engine,
+            "method": self.plan.source.spec.recoding.method,
+            "levels": dict(self.plan.levels),
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "suppressed": self.suppressed,
+            "noise_rows": 0,
+            "swaps": 0,
+            "classes": self.classes,
+            "utility": self.utility,
+            "models": [v.to_dict() for v in self.verdicts],
+            "nodes": self.found.nodes,
+            "nodes_checked": self.found.checked,
+            "gap": self.found.gap,
+            "seconds": round(self.seconds, 3),
+            "fingerprint": self.plan.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> steps.Source:
+    """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
+    origin = engine.register(frame) if frame is not None else origin_of(spec)
+    return steps.resolve(spec, origin, engine.origin(origin), engine.columns(origin))
+
+
+def origin_of(spec: Spec) -> Origin:
+    """Where the spec says that the rows are, seen from the folder of its file."""
+    text = tuple(name for name, column in spec.columns.items() if column.type == "text")
+    source = spec.source
+    file = Path(spec.resolve(source.file)) if source.file else None
+    return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
+
+
+def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Planned:
+    """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no transformation will do."""
+    started = time.monotonic()
+    tell("reading the source", None)
+    source = source_of(spec, engine, frame)
+    lattice = build(engine, source)
+    try:
+        found = _search(lattice, spec, tell)
+        if found is None:
+            raise _refused(lattice, spec)
+        return _planned(lattice, source, found, time.monotonic() - started)
+    finally:
+        lattice.close()
+
+
+def _limit(spec: Spec, records: int) -> int:
+    """The suppression limit in whole records, rounded down from the share that was written."""
+    from sqlanon.models import exact
+
+    return math.floor(exact(spec.recoding.suppression) * records)
+
+
+def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
+    goal = objective(spec.recoding.loss, lattice.domains, lattice.records)
+    progress = {"closed": 0.0}
+
+    def report(checked: int, bound: float, best: float) -> None:
+        if math.isfinite(best) and best > 0:
+            progress["closed"] = max(progress["closed"], min(bound / best, 1.0))
+        tell(f"searching the best transformation ({checked} checked)", progress["closed"])
+
+    return Search(
+        lattice.domains,
+        goal,
+        _limit(spec, lattice.records),
+        all(model.monotone for model in spec.privacy),
+        lattice.check,
+        lattice.suppressed,
+        spec.recoding.time_limit,
+        report,
+    ).run()
+
+
+def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:
+    """Why nothing can be published: what the most general transformation still comes to."""
+    top = tuple(domain.highest for domain in lattice.domains)
+    counts, limit = lattice.check(top), _limit(spec, lattice.records)
+    told = (
+        f"no transformation satisfies {'; '.join(map(str, spec.privacy))}: the most general one suppresses"
+        f" {counts.suppressed} of {lattice.records} records, and the limit is {limit}"
+    )
+    k = next((m.k for m in spec.privacy if isinstance(m, KAnonymity)), 0)
+    if k > lattice.records:
+        told = f"k = {k} is larger than the table of {lattice.records} records"
+    return ModelNotMet(f"{told}; nothing was published")
+
+
+def _planned(lattice: Lattice, source: steps.Source, found: Found, seconds: float) -> Planned:
+    spec = source.spec
+    levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
+    compiled = steps.compile_plan(source, levels, spec.recoding.suppressed)
+    notes = (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
+    return Planned(
+        compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
+        lattice.verdicts(found.node), _utility(lattice, spec, found), seconds, notes,
+    )  # fmt: skip
+
+
+def _utility(lattice: Lattice, spec: Spec, found: Found) -> dict[str, float]:
+    """The usefulness of a transformation, suppressed records counted (reference: models, section 5.1)."""
+    counts, records = found.counts, lattice.records
+    suppressed = lattice.suppressed(found.node) if counts.suppressed else None
+    told: dict[str, float] = {}
+    for kind in dict.fromkeys(("loss", "precision", spec.recoding.loss)):
+        goal = objective(kind, lattice.domains, records)
+        if isinstance(goal, Separable):
+            bound = goal.bound(found.node)
+            if suppressed is not None:
+                bound = goal.with_penalties(found.node, goal.penalties(found.node, suppressed))
+            told[kind] = bound
+    size = records / (counts.kept_classes + (counts.suppressed > 0))
+    told["discernibility"] = float(counts.kept_squares + records * counts.suppressed)
+    told["average_class_size"] = size
+    k = max((m.k for m in spec.privacy if isinstance(m, KAnonymity)), default=None)
+    if k:
+        told["normalized_average_class_size"] = size / k
+    return told
+
+
+def drop_instead(planned: Planned) -> Planned:
+    """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
+    compiled = steps.compile_plan(planned.plan.source, planned.plan.levels, "drop")
+    note = "the class of starred records does not satisfy every model, so they were dropped"
+    return replace(planned, plan=compiled, notes=(*planned.notes, note))

@@ -1,0 +1,295 @@
+"""House SQL: fragments, names and named steps, carried as trees until they are rendered.
+
+The only importer of sqlglot. Fragments are written in the SQL that DuckDB and Postgres share and parsed once;
+`$part` in a fragment stands for an expression, a name or a list of them, set in by tree, never by text. A `Query`
+is a chain of named steps; `render` prints it as one `WITH`, and refuses every node outside the closed vocabulary
+below, because sqlglot passes on in silence what it cannot translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+
+from sqlanon.errors import NotPortable
+
+Expression = exp.Expr
+Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
+
+# What the tests have shown to mean the same on every engine; anything else is refused by `render`.
+VOCABULARY: frozenset[type] = frozenset(
+    getattr(exp, name)
+    for name in """
+    Select Subquery From Join Where Group Having Order Ordered Limit Union With CTE Table TableAlias Alias Column
+    Identifier Star Literal Boolean Null Var Paren Tuple Cast DataType DataTypeParam Interval
+    And Or Not EQ NEQ LT LTE GT GTE Is In Exists NullSafeEQ Nullif Between Neg Add Sub Mul Div Mod Case If Coalesce
+    Count Distinct Sum Min Max Filter Window WindowSpec RowNumber DenseRank Lead
+    Floor Ceil Abs Ln Exp Sqrt Greatest Least Length Left Repeat DPipe Extract Pad TimestampTrunc Rand Struct PropertyEQ
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """SQL of one engine, or of the user, that is passed on as it stands: the only way past the vocabulary."""
+
+    sql: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One named relation of a query, with the sentence that explains it."""
+
+    name: str
+    body: Expression | Text
+    comment: str = ""
+    inline: bool = False  # read where it is used, never kept: for steps as large as the source
+
+
+@dataclass(frozen=True)
+class Query:
+    """Named steps, each of which may read those before it; the last one is the answer."""
+
+    steps: tuple[Step, ...]
+
+    def then(self, name: str, body: Expression | Text, comment: str = "", *, inline: bool = False) -> Query:
+        return Query((*self.steps, Step(name, body, comment, inline)))
+
+    def join(self, other: Query) -> Query:
+        """These steps, then those of `other` whose names are not there yet."""
+        have = {step.name for step in self.steps}
+        return Query((*self.steps, *(step for step in other.steps if step.name not in have)))
+
+
+def version() -> str:
+    """The version of sqlglot that renders."""
+    return str(sqlglot.__version__)
+
+
+def identifier(name: str) -> Expression:
+    """A name as a quoted identifier, whatever it holds."""
+    return exp.to_identifier(name, quoted=True)
+
+
+def column(name: str, relation: str | None = None) -> Expression:
+    return exp.Column(this=identifier(name), table=identifier(relation) if relation else None)
+
+
+def table(*path: str, alias: str | None = None) -> Expression:
+    """A relation by its path: `table("main", "patients")`."""
+    names = [identifier(part) for part in path]
+    keys = ("this", "db", "catalog")
+    node = exp.Table(**dict(zip(keys, reversed(names), strict=False)))
+    return exp.alias_(node, identifier(alias), table=True) if alias else node
+
+
+def literal(value: object) -> Expression:
+    """A constant of the spec or the plan; data never becomes a literal except through a hierarchy."""
+    if value is None:
+        return exp.Null()
+    if isinstance(value, bool):
+        return exp.Boolean(this=value)
+    if isinstance(value, (int, float, Decimal)):
+        number = exp.Literal.number(format(abs(value), "f") if isinstance(value, Decimal) else repr(abs(value)))
+        return exp.Neg(this=number) if value < 0 else number
+    return exp.Literal.string(str(value))
+
+
+def named(expression: Expression, name: str) -> Expression:
+    """`expression AS "name"`; a column that has the name already stands alone."""
+    if isinstance(expression, exp.Column) and expression.name == name:
+        return expression
+    return exp.alias_(expression, identifier(name))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(sql: str) -> Expression:
+    return sqlglot.parse_one(sql, read="duckdb")
+
+
+def _expression(part: Part) -> Expression | list[Expression]:
+    if isinstance(part, exp.Expr):
+        return part.copy()
+    if isinstance(part, (list, tuple)):
+        return [node for item in part for node in _flat(_expression(item))]
+    return literal(part)
+
+
+def _flat(node: Expression | list[Expression]) -> list[Expression]:
+    return node if isinstance(node, list) else [node]
+
+
+def fragment(sql: str, **parts: Part) -> Expression:
+    """House SQL with its `$parts` set in. A list stands where a list may stand (SELECT, GROUP BY, IN, PARTITION BY)."""
+    tree = _parsed(sql).copy()
+    for place in list(tree.find_all(exp.Placeholder)):
+        if place.name not in parts:
+            raise KeyError(f"fragment lacks the part ${place.name}")
+        node = _expression(parts[place.name])
+        if isinstance(place.parent, exp.Table) and isinstance(node, exp.Table):
+            alias = place.parent.args.get("alias")
+            place.parent.replace(exp.alias_(node, alias.this, table=True) if alias else node)
+        elif place is tree:
+            return node if not isinstance(node, list) else node[0]
+        elif isinstance(node, list):
+            _splice(place, node)
+        else:
+            place.replace(_guarded(place, node))
+    return tree
+
+
+_WEAK = (exp.Binary, exp.Not, exp.Neg, exp.Case, exp.Between, exp.In)
+
+
+def _guarded(place: Expression, node: Expression) -> Expression:
+    """`node`, in parentheses where the operator above it could bind tighter."""
+    if isinstance(node, _WEAK) and isinstance(place.parent, (exp.Binary, exp.Unary, exp.Is, exp.Between, exp.In)):
+        return exp.Paren(this=node)
+    return node
+
+
+def _splice(place: Expression, nodes: list[Expression]) -> None:
+    parent, key = place.parent, place.arg_key
+    if parent is None or not isinstance(parent.args.get(key or ""), list):
+        raise ValueError(f"a list cannot stand at ${place.name}")
+    items = parent.args[key]
+    at = next(index for index, item in enumerate(items) if item is place)
+    parent.set(key, [*items[:at], *nodes, *items[at + 1 :]])
+
+
+def every(conditions: Iterable[Expression]) -> Expression:
+    """All of them; true where there is none."""
+    found = [_closed(condition) for condition in conditions]
+    return exp.and_(*found, wrap=False) if found else exp.Boolean(this=True)
+
+
+def _closed(node: Expression) -> Expression:
+    return exp.Paren(this=node.copy()) if isinstance(node, (exp.Or, exp.Case)) else node.copy()
+
+
+def total(terms: Iterable[Expression]) -> Expression:
+    """Their sum; 0 where there is none."""
+    found = list(terms)
+    tree = found[0].copy() if found else literal(0)
+    for term in found[1:]:
+        tree = exp.Add(this=tree, expression=term.copy())
+    return tree
+
+
+def same(names: Iterable[str], left: str, right: str) -> Expression:
+    """The null-safe join of two relations on `names`: a missing value equals a missing value, on every engine."""
+    return every(exp.NullSafeEQ(this=column(name, left), expression=column(name, right)) for name in names)
+
+
+def select(
+    columns: Sequence[Expression], source: Expression | str, *, where: Expression | None = None, group: Sequence[Expression] = ()
+) -> Expression:
+    """`SELECT columns FROM source [WHERE …] [GROUP BY …]`."""
+    tree = exp.select(*columns).from_(table(source) if isinstance(source, str) else source)
+    tree = tree.where(where) if where is not None else tree
+    return tree.group_by(*[node.copy() for node in group]) if group else tree
+
+
+def joined(tree: Expression, relation: str, on: Expression, side: str = "") -> Expression:
+    """`tree [LEFT] JOIN relation ON …`."""
+    if not isinstance(tree, exp.Select):
+        raise TypeError("only a SELECT can be joined to")
+    return tree.join(table(relation), on=on, join_type=side)
+
+
+def selecting(tree: Expression, columns: Sequence[Expression]) -> Expression:
+    """`tree` with these columns in its SELECT list."""
+    if not isinstance(tree, exp.Select):
+        raise TypeError("only a SELECT has columns")
+    return tree.select(*columns, append=False)
+
+
+def filtered(tree: Expression, conditions: Sequence[Expression]) -> Expression:
+    """`tree WHERE all of the conditions`."""
+    if not isinstance(tree, exp.Select):
+        raise TypeError("only a SELECT can be filtered")
+    return tree.where(every(conditions)) if conditions else tree
+
+
+def interval(lower: Expression, upper: Expression) -> Expression:
+    """A half-open interval as the engine's own value with the fields `lower` and `upper`."""
+    fields = [exp.PropertyEQ(this=identifier(name), expression=end) for name, end in (("lower", lower), ("upper", upper))]
+    return exp.Struct(expressions=fields)
+
+
+def union(trees: Sequence[Expression]) -> Expression:
+    """`UNION ALL` of them."""
+    result = trees[0]
+    for tree in trees[1:]:
+        result = exp.Union(this=result, expression=tree, distinct=False)
+    return result
+
+
+def position(value: Expression, order: Sequence[str]) -> Expression:
+    """The place of a value in a list of texts, 0 first; `value` itself where there is no list."""
+    if not order:
+        return value
+    ifs = [exp.If(this=literal(text), true=literal(place)) for place, text in enumerate(order)]
+    return exp.Case(this=fragment("cast($v as varchar)", v=value), ifs=ifs)
+
+
+def fresh(name: str, taken: Iterable[str]) -> str:
+    """`name`, with underscores until no column of the user's is called so (names compare without case)."""
+    used = {word.lower() for word in taken}
+    while name.lower() in used:
+        name += "_"
+    return name
+
+
+def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = True) -> str:
+    """The SQL text of a query for one engine. Raises `NotPortable` for anything outside the vocabulary."""
+    if not isinstance(query, Query):
+        return _body(query, dialect, pretty)
+    *earlier, last = query.steps
+    chain = ",\n".join(
+        f"{_comment(step)}{identifier(step.name).sql(dialect)} AS {'NOT MATERIALIZED ' if step.inline else ''}"
+        f"(\n{_indented(_body(step.body, dialect, pretty))}\n)"
+        for step in earlier
+    )
+    answer = f"{_comment(last)}{_body(last.body, dialect, pretty)}"
+    return f"WITH\n{chain}\n{answer}" if chain else answer
+
+
+def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
+    if isinstance(body, Text):
+        return body.sql
+    for node in body.walk():
+        if type(node) not in VOCABULARY:
+            raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
+    return body.sql(dialect, pretty=pretty, identify=True, max_text_width=100)
+
+
+def _comment(step: Step) -> str:
+    return "".join(f"-- {line}\n" for line in step.comment.splitlines())
+
+
+def _indented(sql: str) -> str:
+    return "\n".join(f"  {line}" for line in sql.splitlines())
+
+
+def values(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], comment: str = "") -> Step:
+    """A small constant relation (a hierarchy, a list of categories) as a step; values are quoted as text literals."""
+    quoted = (", ".join(_constant(cell) for cell in row) for row in rows)
+    body = ",\n  ".join(f"({row})" for row in quoted)
+    names = ", ".join(identifier(label).sql("duckdb") for label in columns)
+    return Step(name, Text(f"SELECT * FROM (VALUES\n  {body}\n) AS v ({names})"), comment)
+
+
+def _constant(cell: object) -> str:
+    if cell is None:
+        return "NULL"
+    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+        return repr(cell)
+    text = str(cell).replace("'", "''")
+    return f"'{text}'"
+

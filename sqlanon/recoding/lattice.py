@@ -1,0 +1,250 @@
+"""The lattice in the engine: base frequencies, counted in one pass over the source and rolled up ever after.
+
+`base` has one row per combination of quasi-identifiers, sensitive values (and persons) that occurs, with its count `n`
+and, per quasi-identifier and level, the number of its label. A node is a GROUP BY over it; the source is not read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sqlanon import query
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import SpecError
+from sqlanon.hierarchies import STAR
+from sqlanon.measures import Measured, Rows, measured
+from sqlanon.models import Model, Verdict, every_class, judgement, parts, verdicts
+from sqlanon.plan import Source
+from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
+from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
+
+_RAW, _BASE = "sqlanon base frequencies", "sqlanon base"
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The domains of the quasi-identifiers, and the base table that nodes are counted on."""
+
+    engine: DuckDB
+    source: Source
+    domains: tuple[Domain, ...]
+    records: int
+    check_sql: str
+    failing_sql: str
+    judging_sql: str
+    keys: tuple[str, ...]
+    codes: tuple[tuple[Expression, ...], ...]
+
+    def check(self, node: Node) -> Counts:
+        """Counts one node: records and classes that the models keep or suppress."""
+        ((suppressed, kept, classes, kept_squares, squares, holds),) = self.engine.run(
+            "count a transformation", f"WITH {self._node(node)} {self.check_sql}"
+        )
+        return Counts(int(suppressed or 0), int(kept), int(classes), int(kept_squares or 0), int(squares or 0), bool(holds))
+
+    def verdicts(self, node: Node) -> tuple[Verdict, ...]:
+        """What every model comes to on the classes that the node keeps."""
+        (row,) = self.engine.run("judge a transformation", f"WITH {self._node(node)} {self.judging_sql}")
+        return verdicts(self.source.spec.privacy, row)
+
+    def suppressed(self, node: Node) -> list[Floats]:
+        """Per column, the number of suppressed records with each label of the node's level."""
+        found = self.engine.arrays("count suppressed records", f"WITH {self._node(node)} {self.failing_sql}")
+        *labels, records = found.values()
+        return [
+            np.bincount(label, weights=records, minlength=len(d.marginals[level].records))
+            for label, d, level in zip(labels, self.domains, node, strict=True)
+        ]
+
+    def _node(self, node: Node) -> str:
+        """The step that gives the base table the node's labels under the names that the fixed part reads."""
+        labels = [self.codes[i][level] for i, level in enumerate(node)]
+        made = [named(label, key) for label, key in zip(labels, self.keys, strict=True)]
+        return f"node AS NOT MATERIALIZED ({self.engine.sql(fragment('select *, $m from $b', m=made, b=query.table(_BASE)))})"
+
+    def close(self) -> None:
+        """Drops the working tables."""
+        shares = [_shares(name) for name in self.source.sensitive]
+        self.engine.drop_temporary(_RAW, _BASE, *shares, *(_domain(i) for i in range(len(self.domains))))
+
+
+def _domain(i: int) -> str:
+    return f"sqlanon domain {i}"
+
+
+def _shares(name: str) -> str:
+    return f"sqlanon shares of {name}"
+
+
+def build(engine: DuckDB, source: Source) -> Lattice:
+    """Reads the source once and encodes it. Raises `SpecError` where it has no rows or a value no hierarchy knows."""
+    spec, names = source.spec, source.quasi_identifiers
+    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *([spec.entity] if spec.entity else [])]))
+    n = fresh("n", grouped)
+    raw = source.step().then(
+        "base", fragment("select $g, count(*) as $n from source group by $g", g=[column(x) for x in grouped], n=query.identifier(n))
+    )
+    engine.temporary("read the source", _RAW, raw)
+    counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $raw", n=column(n), raw=query.table(_RAW))
+    ((records,),) = engine.run("count the records", counted)
+    if records == 0:
+        raise SpecError("the source has no rows; nothing can be released", where="source")
+    domains = tuple(_encode(engine, source, i, name, n) for i, name in enumerate(names))
+    _known_sensitive(engine, source)
+    for name in source.sensitive:
+        shares = fragment("select $s, cast(sum($n) as bigint) as $m from $raw group by $s",
+                          s=column(name), n=column(n), m=query.identifier(n), raw=query.table(_RAW))  # fmt: skip
+        engine.temporary("count the sensitive values", _shares(name), shares)
+    keys = tuple(fresh(f"label {i}", grouped) for i in range(len(domains)))
+    codes = _base(engine, source, domains, n)
+    questions = _questions(engine, source, keys, n)
+    return Lattice(engine, source, domains, int(records), *questions, keys, codes)
+
+
+def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:
+    """One table per quasi-identifier: its values, the number of each value's label per level, and the marginals."""
+    height, family, declared = source.height(name), source.family(name), source.spec.columns[name]
+    counted = fragment(
+        "select $x as value, cast(sum($n) as bigint) as records from $raw group by $x",
+        x=column(name), n=column(n), raw=query.table(_RAW),
+    )  # fmt: skip
+    steps = Query((Step("seen", counted),))
+    leaf = fragment("cast(value as varchar)")
+    labels: list[Expression] = []
+    if name in source.rows:
+        columns = ["leaf", *(f"label {level}" for level in range(1, height))]
+        steps = steps.join(Query((query.values("hierarchy", columns, (row[:height] for row in source.rows[name])),)))
+        labels = [column(label) for label in columns[1:]]
+        joined = fragment(
+            "select value, records, leaf, $labels from seen left join hierarchy on $v = leaf", labels=labels, v=leaf
+        ) if labels else fragment("select value, records, leaf from seen left join hierarchy on $v = leaf", v=leaf)
+        unknown = Query(steps.steps).then("labelled", joined).then(
+            "unknown", fragment("select count(*), coalesce(cast(sum(records) as bigint), 0) from labelled where leaf is null and value is not null")
+        )
+        ((values, rows),) = engine.run(f"look up the values of {name}", unknown)
+        if values:
+            raise SpecError(
+                f"{values} value{'s' * (values > 1)} in {rows} row{'s' * (rows > 1)} are not in the hierarchy;"
+                f" list them with: SELECT DISTINCT {engine.sql(column(name))} FROM the source", where=f"columns.{name}",
+            )  # fmt: skip
+    else:
+        hierarchy = source.hierarchy(name)
+        made = [named(hierarchy.label(column("value"), level, family), f"label {level}") for level in range(1, height)]
+        joined = fragment("select value, records, $m from seen", m=made) if made else fragment("select value, records from seen")
+        labels = [column(f"label {level}") for level in range(1, height)]
+    steps = steps.then("labelled", joined)
+    ranks = [named(fragment("cast(dense_rank() over (order by $x nulls first) - 1 as integer)", x=x), f"code {level}")
+             for level, x in enumerate([column("value"), *labels])]  # fmt: skip
+    kept = [column("value"), column("records"), *labels, *ranks]
+    steps = steps.then("encoded", query.select(kept, "labelled"))
+    engine.temporary(f"encode {name}", _domain(i), steps)
+    marginals, leaves = _marginals(engine, source, i, name, height)
+    lowest, highest = declared.min or 0, height if declared.max is None else declared.max
+    forced = source.spec.recoding.levels
+    if forced is not None:
+        lowest = highest = forced[name]
+    return Domain(name, marginals, leaves, lowest, highest, declared.weight)
+
+
+def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -> tuple[tuple[Marginal, ...], int]:
+    """Per level and label: records, and the leaves it covers: lines of a tabled hierarchy, else values of the source."""
+    table = query.table(_domain(i))
+    tabled = source.rows.get(name)
+    found: list[Marginal] = []
+    leaves = 0
+    for level in range(height):
+        label = fragment("cast($x as varchar)", x=column(f"label {level}" if level else "value"))
+        rows = engine.run(
+            f"count the labels of {name}",
+            fragment("select $c, min($l), cast(sum(records) as bigint), count(*) from $t group by $c order by $c",
+                     c=column(f"code {level}"), l=label, t=table),
+        )  # fmt: skip
+        records = np.array([float(r) for _, _, r, _ in rows])
+        covered = [float(values) for *_, values in rows]
+        missing = [at for at, (_, text, _, _) in enumerate(rows) if text is None]
+        if tabled is not None:
+            lines: dict[str, int] = {}
+            for row in tabled:
+                lines[row[level]] = lines.get(row[level], 0) + 1
+            covered = [float(lines.get(text, 1)) for _, text, _, _ in rows]
+        if level == 0:
+            leaves = (len(tabled) + len(missing)) if tabled is not None else len(rows)
+        covered = [float(leaves) if text == STAR else c for c, (_, text, _, _) in zip(covered, rows, strict=True)]
+        found.append(Marginal(records, np.array(covered)))
+    everything = Marginal(np.array([found[0].records.sum()]), np.array([float(leaves)]))
+    return (*found, everything), leaves
+
+
+def _known_sensitive(engine: DuckDB, source: Source) -> None:
+    """Every sensitive value must be in the hierarchy or order that a distance compares it by."""
+    for name, reference in source.references(_RAW).items():
+        known = reference.order or (tuple(row[0] for row in source.rows[name]) if reference.tree else ())
+        if not known:
+            continue
+        values = query.values("known", ["leaf"], ((value,) for value in known))
+        steps = Query((values,)).then("unknown", fragment(
+            "select count(distinct $s) from $raw left join known on cast($s as varchar) = leaf where leaf is null and $s is not null",
+            s=column(name), raw=query.table(_RAW),
+        ))  # fmt: skip
+        ((unknown,),) = engine.run(f"look up the values of {name}", steps)
+        if unknown:
+            raise SpecError(f"{unknown} value{'s' * (unknown > 1)} of the source are not in the hierarchy", where=f"columns.{name}")
+
+
+def _base(engine: DuckDB, source: Source, domains: Sequence[Domain], n: str) -> tuple[tuple[Expression, ...], ...]:
+    """The base table: label numbers of every level that the search may use; how each level's number is read from it."""
+    spec = source.spec
+    carried = tuple(dict.fromkeys([*source.sensitive, *([spec.entity] if spec.entity else []), n]))
+    selected = [column(name, "r") for name in carried]
+    tree = fragment("select $nothing from $raw as r", nothing=[], raw=query.table(_RAW))
+    codes: list[tuple[Expression, ...]] = []
+    for i, domain in enumerate(domains):
+        on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
+        tree = query.joined(tree, _domain(i), on)
+        read: list[Expression] = []
+        for level in range(domain.height + 1):
+            if level == domain.height or not domain.lowest <= level <= domain.highest:
+                read.append(query.literal(0))
+                continue
+            label = fresh(f"label {i} at {level}", carried)
+            selected.append(named(column(f"code {level}", _domain(i)), label))
+            read.append(column(label))
+        codes.append(tuple(read))
+    engine.temporary("encode the source", _BASE, query.selecting(tree, selected))
+    engine.drop_temporary(_RAW)
+    return tuple(codes)
+
+
+def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str, str]:
+    """The fixed parts of the three questions about a node, over the step `node` that differs."""
+    models = source.spec.privacy
+    wanted = [m for model in models for m in model.measures().values() if m.column or m.name == "class_size"]
+    references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
+    chain = measured(Rows("node", keys, entity=source.spec.entity, weight=n), wanted, references)
+    records = chain.columns["class_records"]
+    held = named(fragment("($all) is true", all=query.every(every_class(models, chain))), "held")
+    steps = source.trees().join(chain.query).then("judged", fragment("select *, $held from measured", held=held))
+    answer = fragment(
+        "select cast(sum($r) filter (where not held) as bigint), count(*) filter (where held), count(*),"
+        " sum($r * $r) filter (where held), sum($r * $r), $tables from judged",
+        r=records, tables=query.every(_kept_tables(models, chain)),
+    )  # fmt: skip
+    failing = fragment("select $keys, $r from judged where not held", keys=[column(key) for key in keys], r=records)
+    kept = steps.then("kept", fragment("select * from judged where held"))
+    check, refused, judging = (
+        f"SELECT * FROM ({query.render(chain.then('answer', tree), engine.dialect, pretty=False)}) AS answer"
+        for chain, tree in ((steps, answer), (steps, failing), (kept, judgement(models, chain, "kept")))
+    )
+    return check, refused, judging
+
+
+def _kept_tables(models: Sequence[Model], chain: Measured) -> list[Expression]:
+    """Whether the models about the whole table hold on the classes that are kept."""
+    return [
+        fragment(f"(select ({model.holds()}) is true from judged where held)", **parts(model, chain))
+        for model in models
+        if model.scope == "table"
+    ]

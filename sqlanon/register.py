@@ -1,0 +1,130 @@
+"""The register: one row per release and version, written with it; facts about what was published, never data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import ReleaseError
+
+SCHEMA, TABLE = "sqlanon", "release"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the register; `promises`, `utility`, `quasi_identifiers`, `versions` and `recheck` are JSON."""
+
+    name: str
+    version: int
+    status: str
+    kind: str
+    location: str
+    fingerprint: str
+    versions: str
+    rows_out: int
+    suppressed_at_most: int
+    classes: int
+    quasi_identifiers: str
+    promises: str
+    utility: str
+    digest: str
+    recheck: str
+    released_at: datetime
+    released_by: str
+    expires_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= now()
+
+    def to_dict(self) -> dict[str, Any]:
+        found = asdict(self)
+        for key in ("versions", "quasi_identifiers", "promises", "utility"):
+            found[key] = json.loads(found[key])
+        del found["recheck"]
+        for key in ("released_at", "expires_at", "withdrawn_at"):
+            found[key] = found[key].isoformat(timespec="seconds") if found[key] else None
+        return {**found, "expired": self.expired}
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def coarse(suppressed: int, k: int) -> int:
+    """A number of suppressed records, rounded up so that it does not tell the size of a suppressed class."""
+    step = max(k, 10)
+    return -(-suppressed // step) * step
+
+
+def _table(catalog: str | None) -> str:
+    return f"{catalog}.{SCHEMA}.{TABLE}" if catalog else f"{SCHEMA}.{TABLE}"
+
+
+def exists(engine: DuckDB, catalog: str | None = None) -> bool:
+    return engine.kind_of(TABLE, SCHEMA, catalog) == "table"
+
+
+def create(engine: DuckDB, catalog: str | None = None) -> None:
+    """The register's own table, where it is not there yet."""
+    script = (resources.files("sqlanon.sql") / "register.sql").read_text()
+    if catalog:
+        script = script.replace("EXISTS sqlanon", f"EXISTS {catalog}.sqlanon")
+    for statement in script.split(";"):
+        if statement.strip():
+            engine.run("create the register", statement)
+
+
+def entries(engine: DuckDB, catalog: str | None = None) -> list[Entry]:
+    """Every version of every release, the newest first."""
+    if not exists(engine, catalog):
+        return []
+    names = ", ".join(field.name for field in fields(Entry))
+    rows = engine.run(
+        "read the register", f"SELECT {names} FROM {_table(catalog)} ORDER BY released_at DESC, name, version DESC"
+    )
+    return [Entry(*row) for row in rows]
+
+
+def current(engine: DuckDB, name: str, catalog: str | None = None) -> Entry | None:
+    """The published version of a release, or None."""
+    found = (e for e in entries(engine, catalog) if e.name == name and e.status == "published")
+    return next(found, None)
+
+
+def require(engine: DuckDB, name: str) -> Entry:
+    """The published version of a release. Raises `ReleaseError` with the names that there are."""
+    entry = current(engine, name)
+    if entry is None:
+        names = sorted({e.name for e in entries(engine) if e.status == "published"})
+        there = f"published are: {', '.join(names)}" if names else "nothing is published there"
+        raise ReleaseError(f"there is no release {name!r} in {engine.url}; {there}", exit_status=2)
+    return entry
+
+
+def write(engine: DuckDB, entry: Entry, catalog: str | None = None) -> Entry:
+    """Adds a version, after superseding the one before; call it in the transaction of the release."""
+    create(engine, catalog)
+    versions = [e.version for e in entries(engine, catalog) if e.name == entry.name]
+    mark(engine, entry.name, "superseded", catalog)
+    entry = Entry(**{**asdict(entry), "version": max(versions, default=0) + 1})
+    values: Sequence[object] = list(asdict(entry).values())
+    places = ", ".join("?" * len(values))
+    engine.run("write the register", f"INSERT INTO {_table(catalog)} VALUES ({places})", values)
+    return entry
+
+
+def mark(engine: DuckDB, name: str, status: str, catalog: str | None = None) -> None:
+    """Gives the published version of a release another status."""
+    withdrawn = now() if status == "withdrawn" else None
+    engine.run(
+        "write the register",
+        f"UPDATE {_table(catalog)} SET status = ?, withdrawn_at = ? WHERE name = ? AND status = 'published'",
+        [status, withdrawn, name],
+    )

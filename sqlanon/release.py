@@ -1,0 +1,356 @@
+"""Where a plan meets an engine: stage, judge, publish, register.
+
+What is judged is what is published. A release table is made under a staging name, in the transaction that will show it,
+measured on its own rows by the verifier, and put in place with its line in the register, or rolled back. Where persons
+are counted, and for a view, a working copy is judged that carries the entity, and a digest proves that the published
+rows are the same. Nothing that was published before is lost before the new release stands.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import math
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlanon import planning, query, register
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
+from sqlanon.hierarchies import STAR, Order
+from sqlanon.models import KAnonymity, Model, Verdict
+from sqlanon.plan import Plan
+from sqlanon.planning import Planned, Tell, silent
+from sqlanon.spec import Publish, Spec
+from sqlanon.verify import Measured, Published, verify
+
+_STAGED = "sqlanon staged"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What was published: the plan, the verifier's measures of the published rows, and the line in the register."""
+
+    planned: Planned
+    measured: Measured
+    entry: register.Entry
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def location(self) -> str:
+        return self.entry.location
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        return self.measured.verdicts
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.planned.to_dict(),
+            "rows_out": self.measured.rows,
+            "classes": self.measured.classes,
+            "models": [v.to_dict() for v in self.verdicts],
+            "seconds": round(self.seconds, 3),
+            "fingerprint": self.entry.fingerprint,
+            "version": self.entry.version,
+            "published": self.entry.kind,
+            "location": self.entry.location,
+        }
+
+
+def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Release:
+    """Publishes a spec's source if, and only if, every model holds on what was made.
+
+    Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
+    """
+    started = time.monotonic()
+    publish = _target(spec, engine)
+    planned = planning.make(spec, engine, frame=frame, tell=tell)
+    if planned.rows_out == 0 or planned.classes == 0:
+        raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
+    publisher = _PUBLISHERS[publish.as_]
+    try:
+        measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
+    except _Starred:
+        planned = planning.drop_instead(planned)
+        measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
+    return Release(planned, measured, entry, time.monotonic() - started)
+
+
+class _Starred(Exception):
+    """The class of starred records broke a model; the release is made again without it."""
+
+
+def _target(spec: Spec, engine: DuckDB) -> Publish:
+    """Where to publish, once it is clear that nothing of somebody else's stands there."""
+    publish = spec.publish
+    if publish is None:
+        raise SpecError("the spec says not where to publish", where="publish", allowed=("name, as: table | view | file",))
+    if publish.grant:
+        raise SpecError("DuckDB has no roles to grant to; leave grant out, or publish a file", where="publish.grant")
+    if publish.as_ == "file":
+        _free_file(engine, Path(spec.resolve(publish.path or "")))
+        return publish
+    if not engine.persistent:
+        raise SpecError(
+            f"a {publish.as_} in a database in memory would be gone at once; give a database, or publish as: file",
+            where="publish.as", allowed=("--db duckdb:///path.duckdb", "as: file"),
+        )  # fmt: skip
+    if publish.as_ == "view" and spec.recoding.suppressed == "star":
+        raise SpecError("a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed")
+    if publish.name == spec.source.table:
+        raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
+    stands, ours = engine.kind_of(publish.name), register.current(engine, publish.name)
+    if stands and (ours is None or ours.kind == "file"):
+        raise ReleaseError(f"{publish.name!r} is a {stands} that is no release; nothing was touched", exit_status=2)
+    return publish
+
+
+def _free_file(engine: DuckDB, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise SpecError("there is no such folder", where="publish.path", found=str(path.parent))
+    if path.exists() and not _is_release(engine, path):
+        raise ReleaseError(f"the file {path} is no release of sqlanon; it was not touched", exit_status=2)
+
+
+def _is_release(engine: DuckDB, path: Path) -> bool:
+    if path.suffix == ".parquet":
+        return engine.parquet_facts(path) is not None
+    with engine.attached(path) as catalog:
+        return register.exists(engine, catalog)
+
+
+# -- publishing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One release in the making."""
+
+    spec: Spec
+    publish: Publish
+    engine: DuckDB
+    planned: Planned
+    tell: Tell
+
+    @property
+    def plan(self) -> Plan:
+        return self.planned.plan
+
+    @property
+    def separate(self) -> bool:
+        """Whether the judged rows need something beside them that is not published."""
+        return self.spec.entity is not None or self.publish.as_ == "view"
+
+    def stage(self) -> None:
+        """A working copy of the released rows with the entity."""
+        if self.separate:
+            self.tell("staging", None)
+            self.engine.temporary("stage the release", _STAGED, self.plan.staged)
+
+    def rows(self, key: str = "key") -> str:
+        """The SELECT that fills what is published, in the keyed order."""
+        made = self.plan.query
+        if self.separate:
+            columns = [query.column(name) for name in self.plan.published]
+            made = query.Query(()).then("released", query.select(columns, _STAGED))
+        return self.engine.shuffled(made, self.plan.published)
+
+    def judge(self, item: str) -> Measured:
+        """The verifier's measures of what was made; raises `ModelNotMet` unless every model holds on it."""
+        self.tell("verifying the published rows", None)
+        judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
+        measured = verify(self.engine, self._published(judged), self.plan.models)
+        if not measured.holds:
+            if self.plan.suppressed == "star":
+                raise _Starred
+            raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
+        if self.plan.suppressed == "drop":
+            _agree(self.planned.verdicts, measured.verdicts)
+        if self.separate and self._digest(judged) != self._digest(item):
+            raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
+        return measured
+
+    def _digest(self, item: str) -> str:
+        return self.engine.digest(item, self.plan.published)
+
+    def _published(self, item: str) -> Published:
+        """What the verifier needs to know of the released rows; nothing of how they were computed."""
+        source = self.plan.source
+        columns = source.spec.columns
+        orders = {n: c.hierarchy.values for n, c in columns.items() if isinstance(c.hierarchy, Order)}
+        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, dict(source.rows))
+
+    def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
+        """The line for the register: facts, with the number of suppressed records made coarse."""
+        planned, engine = self.planned, self.engine
+        k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+        versions = {"sqlanon": version(), engine.name: engine.version, "sqlglot": query.version()}
+        facts = [planned.plan.fingerprint, json.dumps(versions, sort_keys=True)]
+        made, lifetime = register.now(), self.publish.lifetime
+        return register.Entry(
+            name=self.publish.name, version=0, status="published", kind=self.publish.as_, location=location,
+            fingerprint="sha256:" + hashlib.sha256("\n".join(facts).encode()).hexdigest(),
+            versions=json.dumps(versions), rows_out=measured.rows,
+            suppressed_at_most=register.coarse(planned.suppressed, k), classes=measured.classes,
+            quasi_identifiers=json.dumps(self.plan.keys),
+            promises=json.dumps([v.to_dict() for v in measured.verdicts]),
+            utility=json.dumps({name: float(f"{value:.3g}") for name, value in planned.utility.items()}),
+            digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
+            expires_at=made + lifetime if lifetime else None,
+        )  # fmt: skip
+
+    def _recheck(self) -> str:
+        """What `verify` needs later, as far as the reader of the release may know it: a file tells nothing of its source."""
+        if self.publish.as_ == "file":
+            return "{}"
+        staged = self.engine.sql(self.plan.staged) if self.publish.as_ == "view" else None
+        return json.dumps({"reference": self.plan.source.origin, "staged": staged})
+
+    def comments(self) -> dict[str, str]:
+        """What was done to each published quasi-identifier, for a reader of the release."""
+        source = self.plan.source
+        told = {}
+        for name, level in self.plan.levels.items():
+            made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
+            told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
+        return told
+
+
+def _broken(verdicts: tuple[Verdict, ...]) -> str:
+    broken = [v for v in verdicts if not v.holds]
+    told = "; ".join(
+        f"{v.model}{f' of {v.column}' if v.column else ''}: {_number(v.value)} against {_number(v.bound)},"
+        f" {v.classes_violating} classes, {v.rows_violating} records"
+        for v in broken
+    )
+    return f"the made release does not hold ({told}); nothing was published"
+
+
+def _number(value: float | None) -> str:
+    return "missing" if value is None else f"{value:.6g}"
+
+
+def _agree(planned: tuple[Verdict, ...], measured: tuple[Verdict, ...]) -> None:
+    """Planner and verifier must come to the same numbers by their two ways; if not, one is wrong and nothing is published."""
+    for theirs, ours in zip(planned, measured, strict=True):
+        if theirs.value is None or ours.value is None or not math.isclose(theirs.value, ours.value, rel_tol=1e-9, abs_tol=1e-9):
+            raise ReleaseError(
+                f"planner and verifier disagree on {ours.model}: {_number(theirs.value)} and {_number(ours.value)}"
+                " (has the source changed meanwhile?); nothing was published"
+            )
+
+
+def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
+    engine, name = job.engine, job.publish.name
+    stage = f"{name} (staged by sqlanon)"
+    with engine.transaction():
+        job.stage()
+        job.tell("writing the table", None)
+        engine.create_table("write the release", ["main", stage], job.rows(), _key())
+        item = engine.sql(query.table("main", stage))
+        measured = job.judge(item)
+        entry = job.entry(measured, f"main.{name}", item)
+        _drop_previous(engine, name)
+        engine.rename(["main", stage], name)
+        for column, text in job.comments().items():
+            engine.comment(["main", name], column, text)
+        entry = register.write(engine, entry)
+    if job.separate:
+        engine.drop_temporary(_STAGED)
+    return measured, entry
+
+
+def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
+    engine, name = job.engine, job.publish.name
+    with engine.transaction():
+        job.stage()
+        _drop_previous(engine, name)
+        engine.create_view("create the view", ["main", name], job.plan.query)
+        item = engine.sql(query.table("main", name))
+        measured = job.judge(item)
+        entry = register.write(engine, job.entry(measured, f"main.{name}", item))
+    engine.drop_temporary(_STAGED)
+    return measured, entry
+
+
+def _publish_file(job: _Job) -> tuple[Measured, register.Entry]:
+    """A fresh file beside its final name, judged there, then put in place in one step."""
+    path = Path(job.spec.resolve(job.publish.path or "")).absolute()
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    job.stage()
+    try:
+        write = _write_parquet if path.suffix == ".parquet" else _write_database
+        measured, entry = write(job, part, path)
+        part.replace(path)
+    finally:
+        for left in (part, part.with_name(part.name + ".wal"), part.with_name(part.name + ".facts.parquet")):
+            left.unlink(missing_ok=True)
+        if job.separate:
+            job.engine.drop_temporary(_STAGED)
+    if job.engine.persistent:
+        with job.engine.transaction():
+            entry = register.write(job.engine, entry)
+    return measured, entry
+
+
+def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:
+    engine, name = job.engine, job.publish.name
+    with engine.attached(part, create=True) as catalog, engine.transaction():
+        job.tell("writing the file", None)
+        engine.create_table("write the release", [catalog, "main", name], job.rows(), _key())
+        item = engine.sql(query.table(catalog, "main", name))
+        measured = job.judge(item)
+        for column, text in job.comments().items():
+            engine.comment([catalog, "main", name], column, text)
+        entry = register.write(engine, job.entry(measured, str(path), item), catalog)
+    return measured, entry
+
+
+def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:
+    """Twice: the manifest in the file's metadata can only be known once the rows were judged."""
+    engine, key = job.engine, _key()
+    rows = part.with_name(part.name + ".facts.parquet")
+    job.tell("writing the file", None)
+    engine.export_parquet("write the release", job.rows(), rows, "{}", key)
+    item = engine.reader(rows)
+    measured = job.judge(item)
+    entry = replace(job.entry(measured, str(path), item), version=1)
+    engine.export_parquet("write the manifest", f"SELECT * FROM {item}", part, json.dumps(entry.to_dict()), key)
+    if engine.digest(engine.reader(part), job.plan.published) != entry.digest:
+        raise ReleaseError("the written file does not hold the rows that were judged; nothing was published")
+    return measured, entry
+
+
+_PUBLISHERS: dict[str, Callable[[_Job], tuple[Measured, register.Entry]]] = {
+    "table": _publish_table,
+    "view": _publish_view,
+    "file": _publish_file,
+}
+
+
+def _drop_previous(engine: DuckDB, name: str) -> None:
+    kind = engine.kind_of(name)
+    if kind:
+        engine.drop(["main", name], kind)
+
+
+def _key() -> str:
+    """The key of the row order: from the environment, else drawn for this release and forgotten."""
+    return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
+
+
+def version() -> str:
+    from importlib import metadata
+
+    return metadata.version("sqlanon")

@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS sqlanon.release (
   suppressed_at_most BIGINT  NOT NULL,
   classes            BIGINT  NOT NULL,
   quasi_identifiers  VARCHAR NOT NULL,   -- JSON: the published columns that make a class
+  counted            VARCHAR NOT NULL,   -- what k counts: records or persons
   promises           VARCHAR NOT NULL,   -- JSON: every model with its parameters and what was measured
   utility            VARCHAR NOT NULL,   -- JSON, to three digits
   digest             VARCHAR NOT NULL,   -- of the published rows, whatever their order

@@ -18,10 +18,13 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
 from sqlanon.measures import Measured, Reference, measured
 from sqlanon.measures import Rows as Records
-from sqlanon.models import Model, every_class
+from sqlanon.models import Model, column_of, every_class
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Spec
 from sqlanon.spec import Column as Declared
+
+# Types whose values have an order of their own.
+ORDERED = ("integer", "decimal", "float", "date", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,22 @@ def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...]) 
     source = Source(spec, item, there, rows)
     for name, declared in spec.columns.items():
         _check_column(source, name, declared, there[name])
+    for model in spec.privacy:
+        check_distance(model, there, spec.columns)
     return source
+
+
+def check_distance(model: Model, columns: Mapping[str, Column], declared: Mapping[str, Declared] | None = None) -> None:
+    """Refuses an ordered distance over values that have no order. Raises `SpecError`."""
+    name = column_of(model)
+    if name is None or getattr(model, "distance", None) != "ordered":
+        return
+    hierarchy = declared[name].hierarchy if declared else None
+    if columns[name].family not in ORDERED and not isinstance(hierarchy, Order):
+        raise SpecError(
+            f"an ordered distance needs numbers, dates or an `order` hierarchy, and {name!r} is {columns[name].type}",
+            where="privacy", found="ordered", allowed=("equal", "hierarchical"),
+        )  # fmt: skip
 
 
 def _rows(spec: Spec, name: str) -> Rows | None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import plan as steps
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
-from sqlanon.models import KAnonymity, Verdict
+from sqlanon.models import KAnonymity, Verdict, exact
+from sqlanon.plan import Plan, Source, compile_plan, resolve
+from sqlanon.query import render
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
 from sqlanon.recoding.objectives import Separable, objective
@@ -34,7 +35,7 @@ def silent(_: str, __: float | None) -> None:
 class Planned:
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
 
-    plan: steps.Plan
+    plan: Plan
     found: Found
     engine: str
     rows_in: int
@@ -55,9 +56,7 @@ class Planned:
 
     def sql(self) -> str:
         """The SQL that makes the released rows, as it runs."""
-        from sqlanon.query import render
-
-        return render(self.plan.query, self.engine) + ";\n"
+        return render(self.plan.query, self.engine) + ";"
 
     def to_dict(self) -> dict[str, Any]:
         publish = self.plan.source.spec.publish
@@ -83,10 +82,10 @@ class Planned:
         }
 
 
-def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> steps.Source:
+def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
-    return steps.resolve(spec, origin, engine.origin(origin), engine.columns(origin))
+    return resolve(spec, origin, engine.origin(origin), engine.columns(origin))
 
 
 def origin_of(spec: Spec) -> Origin:
@@ -114,8 +113,6 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
 
 def _limit(spec: Spec, records: int) -> int:
     """The suppression limit in whole records, rounded down from the share that was written."""
-    from sqlanon.models import exact
-
     return math.floor(exact(spec.recoding.suppression) * records)
 
 
@@ -154,10 +151,10 @@ def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:
     return ModelNotMet(f"{told}; nothing was published")
 
 
-def _planned(lattice: Lattice, source: steps.Source, found: Found, seconds: float) -> Planned:
+def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> Planned:
     spec = source.spec
     levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
-    compiled = steps.compile_plan(source, levels, spec.recoding.suppressed)
+    compiled = compile_plan(source, levels, spec.recoding.suppressed)
     notes = (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
     return Planned(
         compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
@@ -188,6 +185,6 @@ def _utility(lattice: Lattice, spec: Spec, found: Found) -> dict[str, float]:
 
 def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
-    compiled = steps.compile_plan(planned.plan.source, planned.plan.levels, "drop")
+    compiled = compile_plan(planned.plan.source, planned.plan.levels, "drop")
     note = "the class of starred records does not satisfy every model, so they were dropped"
     return replace(planned, plan=compiled, notes=(*planned.notes, note))

@@ -30,6 +30,7 @@ class Entry:
     suppressed_at_most: int
     classes: int
     quasi_identifiers: str
+    counted: str
     promises: str
     utility: str
     digest: str

@@ -20,13 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import planning, query, register
+from sqlanon import query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
-from sqlanon.hierarchies import STAR, Order
-from sqlanon.models import KAnonymity, Model, Verdict
+from sqlanon.hierarchies import Order
+from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, silent
+from sqlanon.planning import Planned, Tell, drop_instead, make, silent
+from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
 
@@ -75,14 +76,14 @@ def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Te
     """
     started = time.monotonic()
     publish = _target(spec, engine)
-    planned = planning.make(spec, engine, frame=frame, tell=tell)
+    planned = make(spec, engine, frame=frame, tell=tell)
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
     publisher = _PUBLISHERS[publish.as_]
     try:
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     except _Starred:
-        planned = planning.drop_instead(planned)
+        planned = drop_instead(planned)
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     return Release(planned, measured, entry, time.monotonic() - started)
 
@@ -101,11 +102,6 @@ def _target(spec: Spec, engine: DuckDB) -> Publish:
     if publish.as_ == "file":
         _free_file(engine, Path(spec.resolve(publish.path or "")))
         return publish
-    if not engine.persistent:
-        raise SpecError(
-            f"a {publish.as_} in a database in memory would be gone at once; give a database, or publish as: file",
-            where="publish.as", allowed=("--db duckdb:///path.duckdb", "as: file"),
-        )  # fmt: skip
     if publish.as_ == "view" and spec.recoding.suppressed == "star":
         raise SpecError("a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed")
     if publish.name == spec.source.table:
@@ -158,12 +154,12 @@ class _Job:
             self.tell("staging", None)
             self.engine.temporary("stage the release", _STAGED, self.plan.staged)
 
-    def rows(self, key: str = "key") -> str:
-        """The SELECT that fills what is published, in the keyed order."""
+    def rows(self) -> Query:
+        """The steps that fill what is published, in the keyed order."""
         made = self.plan.query
         if self.separate:
             columns = [query.column(name) for name in self.plan.published]
-            made = query.Query(()).then("released", query.select(columns, _STAGED))
+            made = Query(()).then("released", query.select(columns, _STAGED))
         return self.engine.shuffled(made, self.plan.published)
 
     def judge(self, item: str) -> Measured:
@@ -188,8 +184,9 @@ class _Job:
         """What the verifier needs to know of the released rows; nothing of how they were computed."""
         source = self.plan.source
         columns = source.spec.columns
-        orders = {n: c.hierarchy.values for n, c in columns.items() if isinstance(c.hierarchy, Order)}
-        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, dict(source.rows))
+        orders = {n: columns[n].hierarchy.values for n in source.sensitive if isinstance(columns[n].hierarchy, Order)}
+        trees = {n: rows for n, rows in source.rows.items() if n in source.sensitive}
+        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees)
 
     def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
         """The line for the register: facts, with the number of suppressed records made coarse."""
@@ -203,7 +200,7 @@ class _Job:
             fingerprint="sha256:" + hashlib.sha256("\n".join(facts).encode()).hexdigest(),
             versions=json.dumps(versions), rows_out=measured.rows,
             suppressed_at_most=register.coarse(planned.suppressed, k), classes=measured.classes,
-            quasi_identifiers=json.dumps(self.plan.keys),
+            quasi_identifiers=json.dumps(self.plan.keys), counted="persons" if self.spec.entity else "records",
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
             utility=json.dumps({name: float(f"{value:.3g}") for name, value in planned.utility.items()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
@@ -214,8 +211,11 @@ class _Job:
         """What `verify` needs later, as far as the reader of the release may know it: a file tells nothing of its source."""
         if self.publish.as_ == "file":
             return "{}"
-        staged = self.engine.sql(self.plan.staged) if self.publish.as_ == "view" else None
-        return json.dumps({"reference": self.plan.source.origin, "staged": staged})
+        needed = self._published("")
+        told = {"reference": needed.reference, "orders": needed.orders, "trees": needed.trees}
+        if self.publish.as_ == "view":
+            told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
+        return json.dumps(told)
 
     def comments(self) -> dict[str, str]:
         """What was done to each published quasi-identifier, for a reader of the release."""
@@ -326,7 +326,7 @@ def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, registe
     item = engine.reader(rows)
     measured = job.judge(item)
     entry = replace(job.entry(measured, str(path), item), version=1)
-    engine.export_parquet("write the manifest", f"SELECT * FROM {item}", part, json.dumps(entry.to_dict()), key)
+    engine.export_parquet("write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(entry.to_dict()), key)
     if engine.digest(engine.reader(part), job.plan.published) != entry.digest:
         raise ReleaseError("the written file does not hold the rows that were judged; nothing was published")
     return measured, entry

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,16 +217,18 @@ class DuckDB:
         for name in names:
             self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
 
-    def create_table(self, step: str, path: Sequence[str], what: str, key: str) -> None:
-        """A table of the rows of `what` in a keyed order that depends on their content alone, never on the source's."""
+    def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
+        """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
-        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{what}")
+        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.sql(what)}")
 
-    def shuffled(self, what: Query, columns: Sequence[str]) -> str:
-        """The text of a query whose rows come in the keyed order; equal rows cannot be told apart."""
+    def shuffled(self, what: Query, columns: Sequence[str]) -> Query:
+        """The same rows in the keyed order; equal rows cannot be told apart."""
+        *earlier, last = what.steps
         names = ", ".join(self.sql(query.column(name)) for name in columns)
-        key = "getvariable('sqlanon_key')"
-        return f"{self.sql(what)}\n-- a keyed order, so that no position tells where a row came from\nORDER BY hash({key}, {names})"
+        ordered = f"SELECT *\nFROM {self.sql(query.table(last.name))}\nORDER BY hash(getvariable('sqlanon_key'), {names})"
+        comment = "in a keyed order, so that no position tells where a row came from"
+        return Query((*earlier, replace(last, inline=True))).then("shuffled", Text(ordered), comment)
 
     def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
         """A secure view: the reader's predicates are never run on rows that the view hides. Needs DuckDB 2."""
@@ -265,11 +268,11 @@ class DuckDB:
             with self._step("close the file"):
                 self.connection.execute(f"DETACH {catalog}")
 
-    def export_parquet(self, step: str, what: str, path: Path, facts: str, key: str) -> None:
+    def export_parquet(self, step: str, what: Query | Text, path: Path, facts: str, key: str) -> None:
         """Writes a Parquet file whose metadata carries the manifest under the key `sqlanon`."""
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
         options = f"FORMAT parquet, KV_METADATA {{sqlanon: {_quoted(facts)}}}"
-        self.run(step, f"COPY (\n{what}\n) TO {_quoted(str(path))} ({options})")
+        self.run(step, f"COPY (\n{self.sql(what)}\n) TO {_quoted(str(path))} ({options})")
 
     def parquet_facts(self, path: Path) -> str | None:
         """The manifest of a Parquet file that `export_parquet` wrote, or None."""

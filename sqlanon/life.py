@@ -1,0 +1,175 @@
+"""The life of a release after it was published: measured again, withdrawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlanon import query, register
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import EngineError, ReleaseError, SpecError
+from sqlanon.models import MODELS, AlphaKAnonymity, AverageRisk, BetaLikeness, KAnonymity, Model, TCloseness, Verdict
+from sqlanon.register import Entry
+from sqlanon.verify import Published
+from sqlanon.verify import verify as measure
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a release comes to today. `unchanged` is None where the digest cannot be compared, or need not be (views)."""
+
+    entry: Entry
+    unchanged: bool | None
+    rows: int
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return self.unchanged is not False and bool(self.verdicts) and all(v.holds for v in self.verdicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "release": self.entry.name,
+            "version": self.entry.version,
+            "holds": self.holds,
+            "unchanged": self.unchanged,
+            "expired": self.entry.expired,
+            "rows": self.rows,
+            "models": [v.to_dict() for v in self.verdicts],
+            "notes": list(self.notes),
+        }
+
+
+def verify(engine: DuckDB, name: str) -> Verified:
+    """Measures a release again on the rows that are there now; `name` may be the path of a released file.
+
+    The rows of a table or file must be those that were judged (by digest). Every model that the rows alone can decide
+    is measured anew; where persons were counted, or the source is out of reach, the verdict on the same rows stands.
+    Raises `ReleaseError`, `EngineError`.
+    """
+    with _found(engine, name) as (entry, item):
+        recheck = json.loads(entry.recheck)
+        models = tuple(_model(promise) for promise in json.loads(entry.promises))
+        keys = tuple(json.loads(entry.quasi_identifiers))
+        if entry.kind == "view":
+            published = _published(f"({recheck['staged']})", keys, recheck)
+            found = measure(engine, published, models)
+            return Verified(entry, None, found.rows, found.verdicts, ())
+        unchanged = _unchanged(engine, item, entry)
+        return _again(engine, item, entry, keys, models, recheck, unchanged)
+
+
+def _published(item: str, keys: tuple[str, ...], recheck: dict[str, Any]) -> Published:
+    orders = {name: tuple(values) for name, values in recheck.get("orders", {}).items()}
+    trees = {name: tuple(map(tuple, rows)) for name, rows in recheck.get("trees", {}).items()}
+    return Published(item, keys, recheck.get("entity"), recheck.get("reference") or item, orders, trees)
+
+
+def _again(
+    engine: DuckDB, item: str, entry: Entry, keys: tuple[str, ...], models: tuple[Model, ...],
+    recheck: dict[str, Any], unchanged: bool | None,
+) -> Verified:  # fmt: skip
+    """Table or file: what the rows decide is measured, what they cannot decide stands if the rows are the same."""
+    notes = [] if unchanged else ["the rows are not those that were judged" if unchanged is False else _OTHER_VERSION]
+    promised = {model: _verdict(p) for model, p in zip(models, json.loads(entry.promises), strict=True)}
+    persons = entry.counted == "persons"
+    here = [m for m in models if not (_counts_persons(m) and persons) and not _compares(m)]
+    compared = [m for m in models if _compares(m)]
+    plain = _published(item, keys, {**recheck, "entity": None, "reference": None})
+    found = measure(engine, plain, here)
+    told = dict(zip(here, found.verdicts, strict=True))
+    if compared and recheck.get("reference"):
+        try:
+            again = measure(engine, _published(item, keys, {**recheck, "entity": None}), compared)
+            told |= dict(zip(compared, again.verdicts, strict=True))
+        except (EngineError, SpecError):
+            notes.append("the source cannot be read, so distances from it stand as judged")
+    standing = [m for m in models if m not in told]
+    if standing and unchanged:
+        told |= {model: promised[model] for model in standing}
+        notes.append(f"as judged at the release, on the same rows: {', '.join(m.name for m in standing)}")
+    elif standing:
+        lost = {m: Verdict(m.name, getattr(m, "column", None), m.parameters, None, m.bound, False, 0, 0) for m in standing}
+        told |= lost
+        notes.append("what the rows alone cannot decide does not hold any more")
+    return Verified(entry, unchanged, found.rows, tuple(told[model] for model in models), tuple(notes))
+
+
+_OTHER_VERSION = "the digest was made by another version of the engine and cannot be compared"
+
+
+def _counts_persons(model: Model) -> bool:
+    return isinstance(model, (KAnonymity, AverageRisk)) or (isinstance(model, AlphaKAnonymity) and model.k is not None)
+
+
+def _compares(model: Model) -> bool:
+    return isinstance(model, (TCloseness, BetaLikeness))
+
+
+def _unchanged(engine: DuckDB, item: str, entry: Entry) -> bool | None:
+    made = entry.digest.rsplit(":", 2)[0]
+    columns = [name for name, *_ in engine.run("read the columns", f"DESCRIBE SELECT * FROM {item}")]
+    now = engine.digest(item, columns)
+    return now == entry.digest if now.rsplit(":", 2)[0] == made else None
+
+
+def _model(promise: dict[str, Any]) -> Model:
+    parameters = {key: tuple(v) if isinstance(v, list) else v for key, v in promise["parameters"].items()}
+    column = {"column": promise["column"]} if promise["column"] else {}
+    return MODELS[promise["model"]](**column, **parameters)
+
+
+def _verdict(promise: dict[str, Any]) -> Verdict:
+    return Verdict(**promise)
+
+
+@contextmanager
+def _found(engine: DuckDB, name: str) -> Iterator[tuple[Entry, str]]:
+    """The entry of a release and the FROM item of its rows; a file is opened for as long as it is needed."""
+    file = Path(name) if name.endswith((".parquet", ".duckdb")) else None
+    entry = None if file else register.require(engine, name)
+    if entry is not None and entry.kind != "file":
+        yield entry, engine.sql(query.table("main", entry.name))
+        return
+    file = file or Path(entry.location if entry else name)
+    if not file.is_file():
+        raise ReleaseError(f"there is no file {file}", exit_status=2)
+    if file.suffix == ".parquet":
+        yield _parquet_entry(engine, file), engine.reader(file)
+        return
+    with engine.attached(file) as catalog:
+        inside = [e for e in register.entries(engine, catalog) if e.status == "published"]
+        if not inside:
+            raise ReleaseError(f"{file} holds no release", exit_status=2)
+        yield inside[0], engine.sql(query.table(catalog, "main", inside[0].name))
+
+
+def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
+    facts = engine.parquet_facts(file)
+    if facts is None:
+        raise ReleaseError(f"{file} is no release of sqlanon", exit_status=2)
+    told = json.loads(facts)
+    del told["expired"]
+    for key in ("versions", "quasi_identifiers", "promises", "utility"):
+        told[key] = json.dumps(told[key])
+    for key in ("released_at", "expires_at", "withdrawn_at"):
+        told[key] = datetime.fromisoformat(told[key]) if told[key] else None
+    return Entry(**told, recheck="{}")
+
+
+def withdraw(engine: DuckDB, name: str) -> Entry:
+    """Takes a release away and says so in the register, in one transaction. Raises `ReleaseError`, `EngineError`."""
+    entry = register.require(engine, name)
+    with engine.transaction():
+        register.mark(engine, name, "withdrawn")
+        if entry.kind != "file":
+            engine.drop(["main", name], entry.kind)
+    if entry.kind == "file":
+        Path(entry.location).unlink(missing_ok=True)
+    return entry

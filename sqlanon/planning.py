@@ -17,7 +17,7 @@ from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
 from sqlanon.models import KAnonymity, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
-from sqlanon.query import render
+from sqlanon.query import identifier
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
 from sqlanon.recoding.objectives import Separable, objective
@@ -54,9 +54,19 @@ class Planned:
     def rows_out(self) -> int:
         return self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
 
-    def sql(self) -> str:
-        """The SQL that makes the released rows, as it runs."""
-        return render(self.plan.query, self.engine) + ";"
+    def sql(self, engine: DuckDB) -> str:
+        """The statement that makes the release, as it runs; it can be reviewed and run by itself."""
+        publish = self.plan.source.spec.publish
+        name = engine.sql(identifier(publish.name)) if publish else ""
+        kind = publish.as_ if publish else "file"
+        head = [
+            f"-- {publish.name if publish else 'a plan without a release'}: " + "; ".join(map(str, self.plan.models)),
+            "-- levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items()),
+            f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
+        ]
+        made = self.plan.query if kind == "view" else engine.shuffled(self.plan.query, self.plan.published)
+        statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
+        return "\n".join(" ".join(line.splitlines()) for line in head) + f"\n{statement}{engine.sql(made)};"
 
     def to_dict(self) -> dict[str, Any]:
         publish = self.plan.source.spec.publish

@@ -6,10 +6,10 @@
     ...     sqlanon.release(spec, engine)
 
 Glossary, one word per idea. *Quasi-identifier*: a column that others may know. *Equivalence class*: the records that
-share every published quasi-identifier. *Hierarchy*, *level*: how a value becomes coarser, step by step. *Node*: one level
-per quasi-identifier. *Model*: a measure over a relation with a bound. *Verdict*: what a model came to. *Plan*: the named
-queries that make the released rows. *Release*: what was published after its own measures were within bounds. *Entity*:
-who a record is about. *Register*: the table of releases.
+share every published quasi-identifier. *Hierarchy*, *level*: how a value becomes coarser, step by step. *Node*: one
+level per quasi-identifier. *Model*: a measure over a relation with a bound. *Verdict*: what a model came to. *Plan*:
+the named queries that make the released rows. *Release*: what was published after its own measures were within
+bounds. *Entity*: who a record is about. *Register*: the table of releases.
 """
 
 from __future__ import annotations

@@ -96,7 +96,9 @@ def _there(columns: Mapping[str, Column], named: Mapping[str, Sequence[str]]) ->
                 raise SpecError("the relation has no such column", where=where, found=name, allowed=columns)
 
 
-def _every(columns: Mapping[str, Column], sensitive: Sequence[str], arranged: Mapping[str, Hierarchy]) -> tuple[Model, ...]:
+def _every(
+    columns: Mapping[str, Column], sensitive: Sequence[str], arranged: Mapping[str, Hierarchy]
+) -> tuple[Model, ...]:
     """A model for every measure that the columns allow; their bounds are not looked at."""
     found: list[Model] = [KAnonymity(1), AverageRisk(1)]
     for name in sensitive:
@@ -111,7 +113,9 @@ def _every(columns: Mapping[str, Column], sensitive: Sequence[str], arranged: Ma
     return tuple(found)
 
 
-def _arranged(models: Sequence[Model], hierarchies: Mapping[str, Hierarchy], base: Path) -> tuple[Query, dict[str, Reference]]:
+def _arranged(
+    models: Sequence[Model], hierarchies: Mapping[str, Hierarchy], base: Path
+) -> tuple[Query, dict[str, Reference]]:
     """The steps that hold the hierarchies of sensitive columns, and how each column's values are compared."""
     steps, references = Query(()), dict[str, Reference]()
     for name in dict.fromkeys(column_of(model) for model in models):
@@ -129,5 +133,3 @@ def _arranged(models: Sequence[Model], hierarchies: Mapping[str, Hierarchy], bas
             raise SpecError("a hierarchical distance needs the column's hierarchy", where="--hierarchy", found=name)
         references[name] = Reference("source", None, hierarchy.values if isinstance(hierarchy, Order) else (), tree)
     return steps, references
-
-

@@ -20,7 +20,6 @@ import sqlanon
 from sqlanon import life, profiling, register
 from sqlanon.check import check as check_relation
 from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.hierarchies import Csv
 from sqlanon.planning import Planned, Tell, make, origin_of, silent
@@ -99,7 +98,11 @@ def _models(verdicts: list[dict[str, Any]], title: str) -> Table:
     made = _table(title, "model", "measured", *(("bound", "classes off", "records off", "") if judged else ()))
     for v in verdicts:
         words = [f"{key} {value}" for key, value in v["parameters"].items()]
-        name = " ".join(filter(None, [v["model"], f"of {v['column']}" if v["column"] else "", f"({', '.join(words)})" if words else ""]))
+        name = " ".join(
+            filter(
+                None, [v["model"], f"of {v['column']}" if v["column"] else "", f"({', '.join(words)})" if words else ""]
+            )
+        )
         row = [name, _number(v["value"])]
         if judged:
             verdict = "[green]holds[/]" if v["holds"] else "[bold red]does not hold[/]"
@@ -160,12 +163,18 @@ def demo(
     if as_json:
         _print_json({"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()})
         return
-    out.print(f"[bold]1. The table[/]  {directory / 'patients.csv'}: {before.rows:,} hospital stays. Names are in it, but")
-    out.print(f"   leave them out and {before.classes:,} combinations of {', '.join(keys)} still tell most people apart.")
+    out.print(
+        f"[bold]1. The table[/]  {directory / 'patients.csv'}: {before.rows:,} hospital stays. Names are in it, but"
+    )
+    out.print(
+        f"   leave them out and {before.classes:,} combinations of {', '.join(keys)} still tell most people apart."
+    )
     out.print(f"[bold]2. The spec[/]   {file}: what each column is, and what must hold. Open it, it is short.\n")
-    out.print(f"[bold]3. The plan[/]   the least loss that satisfies every model, of {made.planned.found.nodes:,} ways.\n")
+    out.print(
+        f"[bold]3. The plan[/]   the least loss that satisfies every model, of {made.planned.found.nodes:,} ways.\n"
+    )
     _show_plan(made.planned)
-    out.print(f"\n[bold]4. The release[/]  table {made.name} in {database}, measured again on its own rows before it was shown.\n")
+    out.print(f"\n[bold]4. The release[/]  table {made.name} in {database}, measured again on its own rows first.\n")
     compared = _table("Before and after", "measure", "patients.csv", made.name)
     for one, two in zip(before.to_dict()["models"], after.to_dict()["models"], strict=True):
         words = [str(value) for value in one["parameters"].values()]
@@ -271,7 +280,9 @@ def _show_release(made: sqlanon.Release) -> None:
     out.print(_counts(found))
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {note}")
-    out.print(f"[bold green]Published[/] {found['release']} version {found['version']} as {found['published']}: {made.location}")
+    out.print(
+        f"[bold green]Published[/] {made.name} version {made.entry.version} as {made.entry.kind}: {made.location}"
+    )
 
 
 @app.command()
@@ -312,7 +323,9 @@ def _names(words: list[str], known: list[str]) -> list[str]:
 
 
 def _show_check(found: sqlanon.Check) -> None:
-    out.print(_models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes"))
+    out.print(
+        _models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes")
+    )
 
 
 @app.command()
@@ -350,7 +363,16 @@ def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowError
     made = _table("Releases", "name", "version", "status", "as", "records", "released", "expires", "where")
     for e in found:
         expires = "–" if e.expires_at is None else f"{e.expires_at:%Y-%m-%d}{' (expired)' if e.expired else ''}"
-        made.add_row(e.name, str(e.version), e.status, e.kind, f"{e.rows_out:,}", f"{e.released_at:%Y-%m-%d %H:%M}", expires, e.location)
+        made.add_row(
+            e.name,
+            str(e.version),
+            e.status,
+            e.kind,
+            f"{e.rows_out:,}",
+            f"{e.released_at:%Y-%m-%d %H:%M}",
+            expires,
+            e.location,
+        )
     out.print(made if found else "There are no releases here.")
 
 
@@ -414,7 +436,7 @@ def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> i
         elif error.engine_text:
             err.print("The engine's own words may quote cells; see them with --show-engine-errors.", style="dim")
     if as_json:
-        models = [v.to_dict() for v in error.models] if isinstance(error, ModelNotMet) else []
+        models = [verdict.to_dict() for verdict in error.models] if isinstance(error, ModelNotMet) else []
         _print_json({"error": type(error).__name__, "message": str(error), "exit_status": status, "models": models})
     return status
 

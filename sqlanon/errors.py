@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Protocol
 
 
 def nearest(word: object, allowed: Iterable[str]) -> str | None:
     """The allowed word that is most like `word`, or None where nothing is near."""
     found = difflib.get_close_matches(str(word).lower(), {a.lower(): a for a in allowed}, n=1, cutoff=0.6)
     return next((a for a in allowed if a.lower() == found[0]), None) if found else None
+
+
+class HasDict(Protocol):
+    """A result that gives itself as JSON-like data."""
+
+    def to_dict(self) -> dict[str, object]: ...
 
 
 class SqlanonError(Exception):
@@ -63,7 +70,7 @@ class ModelNotMet(SqlanonError):
 
     exit_status = 1
 
-    def __init__(self, problem: str, models: tuple[object, ...] = ()) -> None:
+    def __init__(self, problem: str, models: tuple[HasDict, ...] = ()) -> None:
         self.models = models
         super().__init__(problem)
 

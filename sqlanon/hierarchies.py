@@ -1,4 +1,4 @@
-"""Generalization hierarchies: level 0 is the value, the last level is `*`, and every level is a function of the one below.
+"""Generalization hierarchies: level 0 is the value, the last level `*`, and every level a function of the one below.
 
 Two kinds. *Computed* hierarchies (`width`, `mask`, `date`) are SQL expressions over the value. *Tabled* ones (`csv`,
 `tree`, `order`) are rows `(value, level 1, …, *)` that are joined. A missing value stays missing up to the last level.
@@ -12,6 +12,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,12 +118,16 @@ def _exact_bin(value: Expression, width: Decimal, family: str) -> Bounds:
 
 
 def _float_bin(value: Expression, width: Decimal) -> Bounds:
-    """Binary floats: the bin number may be off by one after division, so it is compared with the bounds as published."""
+    """Binary floats: the bin number may be off by one after division, so it is held against the published bounds."""
     number = fragment("cast(floor($x / cast($w as double)) as decimal(18, 0))", x=value, w=_number(width))
     edge = fragment("cast($n * $w as double)", n=number, w=_number(width))
     above = fragment("cast(($n + 1) * $w as double)", n=number, w=_number(width))
     fixed = fragment(
-        "$n + case when $x < $edge then -1 when $x >= $above then 1 else 0 end", n=number, x=value, edge=edge, above=above
+        "$n + case when $x < $edge then -1 when $x >= $above then 1 else 0 end",
+        n=number,
+        x=value,
+        edge=edge,
+        above=above,
     )
     kind = f"decimal(38, {_decimals(width)})"
     lower = fragment(f"cast($n * $w as {kind})", n=fixed, w=_number(width))
@@ -187,7 +192,7 @@ _MONTHS = {"month": "1 month", "quarter": "3 month", "year": "1 year"}
 
 @dataclass(frozen=True)
 class Date(Hierarchy):
-    """Calendar levels of a date or timestamp, each coarser than the one before: day, month, quarter, year, decade, century."""
+    """Calendar levels of a date or timestamp, each coarser: day, month, quarter, year, decade, century."""
 
     levels: tuple[str, ...]
 
@@ -233,14 +238,16 @@ class Date(Hierarchy):
             # The first decade and century hold no year 0: their lower bound is the first date there is.
             lower = fragment(f"cast(case when $y = 0 then '0001-01-01' else {first} end as date)", y=year)
             upper = fragment(f"cast(cast($y + {years} as varchar) || '-01-01' as date)", y=year)
-            upper = fragment("case when $y + $n > 9999 then cast('9999-12-31' as date) + 1 else $u end", y=year, n=years, u=upper)
+            upper = fragment(
+                "case when $y + $n > 9999 then cast('9999-12-31' as date) + 1 else $u end", y=year, n=years, u=upper
+            )
         first_day, end = (_held(value, "date", Decimal(1), edge, None) for edge in (lower, upper))
         return first_day, end
 
 
 @dataclass(frozen=True)
 class Csv(Hierarchy):
-    """A file of lines `value;level1;level2;…`, as users of ARX and sdcMicro have them; `*` is added as the last level."""
+    """A file of lines `value;level1;level2;…`, as users of ARX have them; `*` is added as the last level."""
 
     path: str
 
@@ -325,7 +332,9 @@ class Order(Hierarchy):
         return len(self.sizes) + 1
 
     def rows(self, base: Path) -> Rows:
-        found = [(value, *(self._run(place, size) for size in self.sizes), STAR) for place, value in enumerate(self.values)]
+        found = [
+            (value, *(self._run(place, size) for size in self.sizes), STAR) for place, value in enumerate(self.values)
+        ]
         return _checked(found, "the order")
 
     def _run(self, place: int, size: int) -> str:
@@ -342,14 +351,17 @@ def _checked(found: Sequence[tuple[str, ...]], where: str) -> Rows:
     above: dict[tuple[int, str], tuple[str, int]] = {}
     for line, row in enumerate(found, start=1):
         if len(row) != width or width < 2:
-            raise SpecError(f"line {line} has {len(row)} levels where line 1 has {width}, or fewer than two", where=where)
+            raise SpecError(
+                f"line {line} has {len(row)} levels where line 1 has {width}, or fewer than two", where=where
+            )
         if seen.setdefault(row[0], line) != line:
             raise SpecError(f"line {line} repeats the value of line {seen[row[0]]}", where=where)
-        for level, (label, upper) in enumerate(zip(row[1:], row[2:], strict=False), start=1):
+        for level, (label, upper) in enumerate(pairwise(row[1:]), start=1):
             known, first = above.setdefault((level, label), (upper, line))
             if known != upper:
                 raise SpecError(
-                    f"lines {first} and {line} agree at level {level} but not at level {level + 1}: levels must nest", where=where
+                    f"lines {first} and {line} agree at level {level} but not at level {level + 1}: levels must nest",
+                    where=where,
                 )
     starred = all(row[-1] == STAR for row in found)
     return tuple(found) if starred else tuple((*row, STAR) for row in found)

@@ -21,7 +21,7 @@ from sqlanon.verify import verify as measure
 
 @dataclass(frozen=True)
 class Verified:
-    """What a release comes to today. `unchanged` is None where the digest cannot be compared, or need not be (views)."""
+    """What a release comes to today. `unchanged` is None where the digest cannot or (views) need not be compared."""
 
     entry: Entry
     unchanged: bool | None
@@ -95,7 +95,9 @@ def _again(
         told |= {model: promised[model] for model in standing}
         notes.append(f"as judged at the release, on the same rows: {', '.join(m.name for m in standing)}")
     elif standing:
-        lost = {m: Verdict(m.name, getattr(m, "column", None), m.parameters, None, m.bound, False, 0, 0) for m in standing}
+        lost = {
+            m: Verdict(m.name, getattr(m, "column", None), m.parameters, None, m.bound, False, 0, 0) for m in standing
+        }
         told |= lost
         notes.append("what the rows alone cannot decide does not hold any more")
     return Verified(entry, unchanged, found.rows, tuple(told[model] for model in models), tuple(notes))

@@ -3,8 +3,9 @@
 | relation | one row per | columns |
 | --- | --- | --- |
 | `recoded` (or any rows) | record | after recoding |
-| `distributions` | class × sensitive value that occurs in it | `class_count`; where asked `class_records`, `table_count`, `table_total`, `frequency_rank` |
-| `classes` | equivalence class | quasi-identifiers, `class_records` (records), `class_size` (persons where the spec names an entity) |
+| `distributions` | class × sensitive value that occurs in it | `class_count`; where asked `class_records`, \
+`table_count`, `table_total`, `frequency_rank` |
+| `classes` | equivalence class | quasi-identifiers, `class_records`, `class_size` (persons where there is an entity) |
 | `measured` | class | `classes` and one column per measure |
 
 A `Measure` is one number per class: an aggregate over that class's rows of `distributions` (or of `classes`). All the
@@ -22,10 +23,12 @@ from sqlanon import query
 from sqlanon.query import Expression, Query, column, fragment, fresh, named
 
 # Names that the chain gives to its own columns; each gets underscores where a column of the user's is called so.
-_OWN = tuple(
-    "class_records class_size class_count table_value ranked_value table_count table_total frequency_rank value_rank"
-    " cumulative_count cumulative_sum ranks share before next_rank next_before passed_share passed_rank passed_sum from_class moved".split()
-)
+_OWN = """
+    class_records class_size class_count table_value ranked_value table_count table_total frequency_rank value_rank
+    cumulative_count cumulative_sum ranks share before next_rank next_before passed_share passed_rank passed_sum
+    from_class moved
+"""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -77,7 +80,7 @@ def tail_count(of: str, rank: int) -> Measure:
 
 
 def distance(of: str, kind: str) -> Measure:
-    """Earth mover's distance of the class from the table, 0..1 (Li et al. 2007): `equal`, `ordered` or `hierarchical`."""
+    """Earth mover's distance of class and table, 0..1 (Li et al. 2007): `equal`, `ordered` or `hierarchical`."""
     if kind == "equal":
         surplus = "greatest($class_count * $table_total - coalesce($table_count, 0) * $class_records, 0)"
         sql = f"sum({surplus}) / cast(max($class_records * $table_total) as double)"
@@ -117,7 +120,7 @@ class Reference:
     """Where the table's own distribution of a sensitive column is read from, and how its values are arranged.
 
     `relation` holds the records (or weighted rows) before suppression; `order` ranks values for the ordered distance
-    (else their own order, missing first); `tree` is (relation, height): a step with the columns value, level 1 … height.
+    (else their own order, missing first); `tree` is (relation, height): a step with the value and its ancestors.
     """
 
     relation: str
@@ -154,7 +157,7 @@ class _Chain:
         self.rows, self.wanted, self.references = rows, wanted, references
         self.sensitive = tuple(dict.fromkeys(m.column for m in wanted if m.column is not None))
         taken = {*rows.keys, *self.sensitive, rows.entity or "", rows.weight or ""}
-        self.names = {name: fresh(name, taken) for name in _OWN}
+        self.names = {name: fresh(name, taken) for name in _OWN.split()}
         self.own: dict[str, query.Part] = {name: column(label) for name, label in self.names.items()}
         self.keys = [column(key) for key in rows.keys]
         self.query = Query(())
@@ -179,11 +182,11 @@ class _Chain:
 
     def _make(self, sql: str, own: str | None = None, **parts: query.Part) -> Expression:
         """A fragment with this chain's names set in; `own` names its column."""
-        tree = fragment(sql, **{**self.own, "keys": self.keys, **parts})
+        tree = fragment(sql, {**self.own, "keys": self.keys, **parts})
         return named(tree, self.names[own]) if own else tree
 
     def _step(self, name: str, sql: str, comment: str = "", **parts: query.Part) -> str:
-        self.query = self.query.then(name, self._make(sql, **parts), comment)
+        self.query = self.query.then(name, self._make(sql, None, **parts), comment)
         return name
 
     def _distributions(self, of: str) -> None:
@@ -194,7 +197,8 @@ class _Chain:
             f"histogram of {of}",
             "select $keys, $value, $n from $rows group by $keys, $value",
             f"how often each value of {of} occurs in each class",
-            value=column(of), n=named(count(self.rows), self.names["class_count"]), rows=query.table(self.rows.relation),
+            value=column(of), n=named(count(self.rows), self.names["class_count"]),
+            rows=query.table(self.rows.relation),
         )  # fmt: skip
         if compared:
             self._reference(of)
@@ -234,10 +238,15 @@ class _Chain:
         if self.rows.entity:
             sizes.append(self._make("count(distinct $e)", "class_size", e=column(self.rows.entity)))
         elif of:
-            sizes = [named(self._make("cast(sum($class_count) as bigint)"), self.names["class_size"]), *self._measures(of)]
+            sizes = [
+                named(self._make("cast(sum($class_count) as bigint)"), self.names["class_size"]),
+                *self._measures(of),
+            ]
             source = f"distributions of {of}"
         what = "the equivalence classes: records that share every quasi-identifier"
-        self._step("classes", "select $keys, $sizes from $rows group by $keys", what, sizes=sizes, rows=query.table(source))
+        self._step(
+            "classes", "select $keys, $sizes from $rows group by $keys", what, sizes=sizes, rows=query.table(source)
+        )
         for own in ("class_records", "class_size"):
             there = own if self.rows.entity else ("class_size" if of else "class_records")
             self.columns[own] = column(self.names[there], "classes")
@@ -318,7 +327,9 @@ class _Chain:
 
     def _prefix_sums(self, of: str) -> str:
         """One row per value of the table in its order: rank, cumulative count, and the sum of those so far."""
-        running = "cast(sum($what) over (order by $value_rank rows between unbounded preceding and current row) as bigint)"
+        running = (
+            "cast(sum($what) over (order by $value_rank rows between unbounded preceding and current row) as bigint)"
+        )
         by = query.position(column(self.names["table_value"]), self.references[of].order)
         ranked = self._step(
             f"ranks of {of}", "select $v, $table_count, $rank from $r", f"the values of {of} in their order",
@@ -372,7 +383,8 @@ class _Chain:
         ]
         tree = self._step(
             f"tree counts of {of}",
-            "select $v, $nodes, $whole from $r left join $t on cast($table_value as varchar) is not distinct from $leaf",
+            "select $v, $nodes, $whole from $r left join $t"
+            " on cast($table_value as varchar) is not distinct from $leaf",
             f"how often each node of the hierarchy of {of} occurs in the whole table",
             v=self._make("$table_value", "ranked_value"), nodes=[column(node) for node in nodes[1:]], whole=whole,
             r=query.table(f"reference of {of}"), t=query.table(relation), leaf=column(nodes[0]),

@@ -122,7 +122,9 @@ class LDiversity(Model):
 
     def __post_init__(self) -> None:
         _require(self.l >= 1, "l must be at least 1")
-        _require(self.kind == "entropy" or float(self.l).is_integer(), f"l of {self.kind} l-diversity is a whole number")
+        _require(
+            self.kind == "entropy" or float(self.l).is_integer(), f"l of {self.kind} l-diversity is a whole number"
+        )
         _require(self.kind in ("distinct", "entropy", "recursive"), "kind is distinct, entropy or recursive")
         if self.kind == "recursive":
             _require(self.c is not None and self.c > 0, "recursive l-diversity needs c, a number above 0")
@@ -267,7 +269,8 @@ class AverageRisk(Model):
     """The average re-identification risk of the published records, classes ÷ records (persons), is at most `risk`.
 
     Measure: one number for the table, Σ_E N_E · (1/N_E) / n. Source: the prosecutor risk Rc of El Emam 2013. Leaves:
-    single classes of one record, where others are large; combine it with k. Raises `ValueError` for a risk outside (0, 1].
+    single classes of one record, where others are large; combine it with k. Raises `ValueError` for a risk outside
+    (0, 1].
     """
 
     risk: float
@@ -335,7 +338,9 @@ def judgement(models: tuple[Model, ...], measured: measures.Measured, relation: 
         columns += [
             fragment(f"cast({complete} as double) as value_{index}", **found),
             fragment(f"count(*) filter (where {failed}) as classes_{index}", **found),
-            fragment(f"cast(coalesce(sum($r) filter (where {failed}), 0) as bigint) as rows_{index}", **found, r=records),
+            fragment(
+                f"cast(coalesce(sum($r) filter (where {failed}), 0) as bigint) as rows_{index}", **found, r=records
+            ),
         ]
     return fragment("select $columns from $measured", columns=columns, measured=table(relation))
 
@@ -365,8 +370,10 @@ class Verdict:
         return asdict(self)
 
 
-def verdict(model: Model, value: float | None, classes: int, rows: int, *, judged: bool = True, empty: bool = False) -> Verdict:
-    """A verdict from a judgement's numbers; nothing holds on an empty relation. `judged=False` reports the value only."""
+def verdict(
+    model: Model, value: float | None, classes: int, rows: int, *, judged: bool = True, empty: bool = False
+) -> Verdict:
+    """A verdict from a judgement's numbers; nothing holds on an empty relation. `judged=False`: the value only."""
     finite = None if value is None or not math.isfinite(value) else value
     if finite is not None and model.worst == "min" and finite.is_integer() and not isinstance(model.bound, float):
         finite = int(finite)

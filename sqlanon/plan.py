@@ -20,8 +20,8 @@ from sqlanon.measures import Measured, Reference, measured
 from sqlanon.measures import Rows as Records
 from sqlanon.models import Model, column_of, every_class
 from sqlanon.query import Expression, Query, Text, column, fragment, named
-from sqlanon.spec import Spec
 from sqlanon.spec import Column as Declared
+from sqlanon.spec import Spec
 
 # Types whose values have an order of their own.
 ORDERED = ("integer", "decimal", "float", "date", "timestamp")
@@ -58,10 +58,15 @@ class Source:
 
     def step(self) -> Query:
         """The step `source`: only the columns that the spec names and does not drop."""
-        names = [n for n, c in self.spec.columns.items() if c.role not in ("drop", "identifier") or n == self.spec.entity]
+        names = [
+            n for n, c in self.spec.columns.items() if c.role not in ("drop", "identifier") or n == self.spec.entity
+        ]
         listed = ", ".join(f"s.{query.identifier(name).sql('duckdb')}" for name in names)
         return Query(()).then(
-            "source", Text(f"SELECT {listed}\nFROM {self.origin} AS s"), "only the columns that the spec names", inline=True
+            "source",
+            Text(f"SELECT {listed}\nFROM {self.origin} AS s"),
+            "only the columns that the spec names",
+            inline=True,
         )
 
     def trees(self) -> Query:
@@ -76,7 +81,11 @@ class Source:
         return steps
 
     def _measures_tree(self, name: str) -> bool:
-        return any(getattr(m, "distance", None) == "hierarchical" and m.column == name for m in self.spec.privacy if hasattr(m, "column"))
+        return any(
+            getattr(m, "distance", None) == "hierarchical" and m.column == name
+            for m in self.spec.privacy
+            if hasattr(m, "column")
+        )
 
     def references(self, relation: str, weight: str | None = None) -> dict[str, Reference]:
         """Where each sensitive column's distribution in the whole table is read from."""
@@ -101,7 +110,10 @@ def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...]) 
     unnamed = [name for name in there if name not in spec.columns]
     if unnamed:
         names = ", ".join(repr(name) for name in unnamed)
-        raise SpecError(f"the source has columns that the spec does not name: {names}; give each a role (drop leaves it out)", where="columns")
+        raise SpecError(
+            f"the source has columns that the spec does not name: {names}; give each a role (drop leaves it out)",
+            where="columns",
+        )
     if not spec.quasi_identifiers:
         raise SpecError("no column is a quasi-identifier", where="columns")
     rows = {name: tabled for name in spec.columns if (tabled := _rows(spec, name)) is not None}
@@ -134,7 +146,9 @@ def _rows(spec: Spec, name: str) -> Rows | None:
 def _check_column(source: Source, name: str, declared: Declared, found: Column) -> None:
     where = f"columns.{name}"
     if declared.type is not None and declared.type != found.family:
-        raise SpecError(f"the column is of type {found.type} ({found.family}), not {declared.type} as declared", where=where)
+        raise SpecError(
+            f"the column is of type {found.type} ({found.family}), not {declared.type} as declared", where=where
+        )
     hierarchy = declared.hierarchy
     if hierarchy is None:
         return
@@ -186,14 +200,19 @@ class Plan:
         columns = [column(name, "recoded") for name in names]
         if self.stars:
             columns = [
-                named(fragment("case when $h then $x else $s end", h=held, x=column(name, "recoded"), s=self.stars[name]), name)
+                named(
+                    fragment("case when $h then $x else $s end", h=held, x=column(name, "recoded"), s=self.stars[name]),
+                    name,
+                )
                 if name in self.stars
                 else column(name, "recoded")
                 for name in names
             ]
         tree = query.select(columns, "recoded")
         match = query.same(self.keys, "recoded", "kept")
-        return self.chain.then("released", query.joined(tree, "kept", match, "left" if self.stars else ""), "what is published")
+        return self.chain.then(
+            "released", query.joined(tree, "kept", match, "left" if self.stars else ""), "what is published"
+        )
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -209,7 +228,9 @@ class Plan:
 def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> Plan:
     """The plan that publishes a source at the given levels; `suppressed` is drop or star. Raises `SpecError`."""
     base = source.step().join(source.trees()).join(_labels(source, levels))
-    keys = {name: _published(source, name, levels[name], starred=suppressed == "star") for name in source.quasi_identifiers}
+    keys = {
+        name: _published(source, name, levels[name], starred=suppressed == "star") for name in source.quasi_identifiers
+    }
     _no_clash(source, keys)
     base = base.then("recoded", _recoded(source, levels, keys), "every record, generalised", inline=True)
     names = tuple(label for columns in keys.values() for label in columns)
@@ -300,10 +321,12 @@ def _published(source: Source, name: str, level: int, *, starred: bool) -> dict[
 
 
 def _interval(source: Source, name: str, level: int) -> dict[str, Expression]:
-    """`NAME_from`, `NAME_to` (from ≤ value < to; equal for a value itself; both missing for all values), or one range."""
+    """`NAME_from`, `NAME_to` (from ≤ value < to; equal for a value itself; both missing for all), or one range."""
     declared, value, family = source.spec.columns[name], column(name, "source"), source.family(name)
     if level == source.height(name):
-        kind = {"integer": "bigint", "date": "date", "timestamp": "date", "float": "double"}.get(family, "decimal(38, 10)")
+        kind = {"integer": "bigint", "date": "date", "timestamp": "date", "float": "double"}.get(
+            family, "decimal(38, 10)"
+        )
         lower = upper = fragment(f"cast(null as {kind})")
     elif level == 0:
         lower = upper = value

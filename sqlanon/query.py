@@ -8,10 +8,11 @@ below, because sqlglot passes on in silence what it cannot translate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from importlib import metadata
 
 import sqlglot
 from sqlglot import exp
@@ -24,13 +25,90 @@ Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
 # What the tests have shown to mean the same on every engine; anything else is refused by `render`.
 VOCABULARY: frozenset[type] = frozenset(
     getattr(exp, name)
-    for name in """
-    Select Subquery From Join Where Group Having Order Ordered Limit Union With CTE Table TableAlias Alias Column
-    Identifier Star Literal Boolean Null Var Paren Tuple Cast DataType DataTypeParam Interval
-    And Or Not EQ NEQ LT LTE GT GTE Is In Exists NullSafeEQ Nullif Between Neg Add Sub Mul Div Mod Case If Coalesce
-    Count Distinct Sum Min Max Filter Window WindowSpec RowNumber DenseRank Lead
-    Floor Ceil Abs Ln Exp Sqrt Greatest Least Length Left Repeat DPipe Extract Pad TimestampTrunc Rand Struct PropertyEQ
-    """.split()
+    for name in [
+        "Select",
+        "Subquery",
+        "From",
+        "Join",
+        "Where",
+        "Group",
+        "Having",
+        "Order",
+        "Ordered",
+        "Limit",
+        "Union",
+        "With",
+        "CTE",
+        "Table",
+        "TableAlias",
+        "Alias",
+        "Column",
+        "Identifier",
+        "Star",
+        "Literal",
+        "Boolean",
+        "Null",
+        "Var",
+        "Paren",
+        "Tuple",
+        "Cast",
+        "DataType",
+        "DataTypeParam",
+        "Interval",
+        "And",
+        "Or",
+        "Not",
+        "EQ",
+        "NEQ",
+        "LT",
+        "LTE",
+        "GT",
+        "GTE",
+        "Is",
+        "In",
+        "Exists",
+        "NullSafeEQ",
+        "Nullif",
+        "Between",
+        "Neg",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Mod",
+        "Case",
+        "If",
+        "Coalesce",
+        "Count",
+        "Distinct",
+        "Sum",
+        "Min",
+        "Max",
+        "Filter",
+        "Window",
+        "WindowSpec",
+        "RowNumber",
+        "DenseRank",
+        "Lead",
+        "Floor",
+        "Ceil",
+        "Abs",
+        "Ln",
+        "Exp",
+        "Sqrt",
+        "Greatest",
+        "Least",
+        "Length",
+        "Left",
+        "Repeat",
+        "DPipe",
+        "Extract",
+        "Pad",
+        "TimestampTrunc",
+        "Rand",
+        "Struct",
+        "PropertyEQ",
+    ]
 )
 
 
@@ -68,10 +146,10 @@ class Query:
 
 def version() -> str:
     """The version of sqlglot that renders."""
-    return str(sqlglot.__version__)
+    return metadata.version("sqlglot")
 
 
-def identifier(name: str) -> Expression:
+def identifier(name: str) -> exp.Identifier:
     """A name as a quoted identifier, whatever it holds."""
     return exp.to_identifier(name, quoted=True)
 
@@ -124,13 +202,14 @@ def _flat(node: Expression | list[Expression]) -> list[Expression]:
     return node if isinstance(node, list) else [node]
 
 
-def fragment(sql: str, **parts: Part) -> Expression:
+def fragment(sql: str, parts: Mapping[str, Part] | None = None, /, **more: Part) -> Expression:
     """House SQL with its `$parts` set in. A list stands where a list may stand (SELECT, GROUP BY, IN, PARTITION BY)."""
+    given = {**(parts or {}), **more}
     tree = _parsed(sql).copy()
     for place in list(tree.find_all(exp.Placeholder)):
-        if place.name not in parts:
+        if place.name not in given:
             raise KeyError(f"fragment lacks the part ${place.name}")
-        node = _expression(parts[place.name])
+        node = _expression(given[place.name])
         if isinstance(place.parent, exp.Table) and isinstance(node, exp.Table):
             alias = place.parent.args.get("alias")
             place.parent.replace(exp.alias_(node, alias.this, table=True) if alias else node)
@@ -155,7 +234,7 @@ def _guarded(place: Expression, node: Expression) -> Expression:
 
 def _splice(place: Expression, nodes: list[Expression]) -> None:
     parent, key = place.parent, place.arg_key
-    if parent is None or not isinstance(parent.args.get(key or ""), list):
+    if parent is None or key is None or not isinstance(parent.args.get(key), list):
         raise ValueError(f"a list cannot stand at ${place.name}")
     items = parent.args[key]
     at = next(index for index, item in enumerate(items) if item is place)
@@ -187,7 +266,11 @@ def same(names: Iterable[str], left: str, right: str) -> Expression:
 
 
 def select(
-    columns: Sequence[Expression], source: Expression | str, *, where: Expression | None = None, group: Sequence[Expression] = ()
+    columns: Sequence[Expression],
+    source: Expression | str,
+    *,
+    where: Expression | None = None,
+    group: Sequence[Expression] = (),
 ) -> Expression:
     """`SELECT columns FROM source [WHERE …] [GROUP BY …]`."""
     tree = exp.select(*columns).from_(table(source) if isinstance(source, str) else source)
@@ -218,7 +301,9 @@ def filtered(tree: Expression, conditions: Sequence[Expression]) -> Expression:
 
 def interval(lower: Expression, upper: Expression) -> Expression:
     """A half-open interval as the engine's own value with the fields `lower` and `upper`."""
-    fields = [exp.PropertyEQ(this=identifier(name), expression=end) for name, end in (("lower", lower), ("upper", upper))]
+    fields = [
+        exp.PropertyEQ(this=identifier(name), expression=end) for name, end in (("lower", lower), ("upper", upper))
+    ]
     return exp.Struct(expressions=fields)
 
 
@@ -292,4 +377,3 @@ def _constant(cell: object) -> str:
         return repr(cell)
     text = str(cell).replace("'", "''")
     return f"'{text}'"
-

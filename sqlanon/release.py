@@ -96,14 +96,18 @@ def _target(spec: Spec, engine: DuckDB) -> Publish:
     """Where to publish, once it is clear that nothing of somebody else's stands there."""
     publish = spec.publish
     if publish is None:
-        raise SpecError("the spec says not where to publish", where="publish", allowed=("name, as: table | view | file",))
+        raise SpecError(
+            "the spec says not where to publish", where="publish", allowed=("name, as: table | view | file",)
+        )
     if publish.grant:
         raise SpecError("DuckDB has no roles to grant to; leave grant out, or publish a file", where="publish.grant")
     if publish.as_ == "file":
         _free_file(engine, Path(spec.resolve(publish.path or "")))
         return publish
     if publish.as_ == "view" and spec.recoding.suppressed == "star":
-        raise SpecError("a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed")
+        raise SpecError(
+            "a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed"
+        )
     if publish.name == spec.source.table:
         raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
     stands, ours = engine.kind_of(publish.name), register.current(engine, publish.name)
@@ -184,7 +188,8 @@ class _Job:
         """What the verifier needs to know of the released rows; nothing of how they were computed."""
         source = self.plan.source
         columns = source.spec.columns
-        orders = {n: columns[n].hierarchy.values for n in source.sensitive if isinstance(columns[n].hierarchy, Order)}
+        arranged = {n: columns[n].hierarchy for n in source.sensitive}
+        orders = {n: hierarchy.values for n, hierarchy in arranged.items() if isinstance(hierarchy, Order)}
         trees = {n: rows for n, rows in source.rows.items() if n in source.sensitive}
         return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees)
 
@@ -208,11 +213,11 @@ class _Job:
         )  # fmt: skip
 
     def _recheck(self) -> str:
-        """What `verify` needs later, as far as the reader of the release may know it: a file tells nothing of its source."""
+        """What `verify` needs later, as far as a reader may know it: a file tells nothing of its source."""
         if self.publish.as_ == "file":
             return "{}"
         needed = self._published("")
-        told = {"reference": needed.reference, "orders": needed.orders, "trees": needed.trees}
+        told: dict[str, Any] = {"reference": needed.reference, "orders": needed.orders, "trees": needed.trees}
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
@@ -220,7 +225,7 @@ class _Job:
     def comments(self) -> dict[str, str]:
         """What was done to each published quasi-identifier, for a reader of the release."""
         source = self.plan.source
-        told = {}
+        told: dict[str, str] = {}
         for name, level in self.plan.levels.items():
             made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
             told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
@@ -242,9 +247,13 @@ def _number(value: float | None) -> str:
 
 
 def _agree(planned: tuple[Verdict, ...], measured: tuple[Verdict, ...]) -> None:
-    """Planner and verifier must come to the same numbers by their two ways; if not, one is wrong and nothing is published."""
+    """Planner and verifier must come to the same numbers in their two ways; if not, one is wrong."""
     for theirs, ours in zip(planned, measured, strict=True):
-        if theirs.value is None or ours.value is None or not math.isclose(theirs.value, ours.value, rel_tol=1e-9, abs_tol=1e-9):
+        if (
+            theirs.value is None
+            or ours.value is None
+            or not math.isclose(theirs.value, ours.value, rel_tol=1e-9, abs_tol=1e-9)
+        ):
             raise ReleaseError(
                 f"planner and verifier disagree on {ours.model}: {_number(theirs.value)} and {_number(ours.value)}"
                 " (has the source changed meanwhile?); nothing was published"
@@ -326,7 +335,9 @@ def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, registe
     item = engine.reader(rows)
     measured = job.judge(item)
     entry = replace(job.entry(measured, str(path), item), version=1)
-    engine.export_parquet("write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(entry.to_dict()), key)
+    engine.export_parquet(
+        "write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(entry.to_dict()), key
+    )
     if engine.digest(engine.reader(part), job.plan.published) != entry.digest:
         raise ReleaseError("the written file does not hold the rows that were judged; nothing was published")
     return measured, entry

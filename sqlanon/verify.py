@@ -63,7 +63,7 @@ class Histogram:
     values: Ints
     counts: Ints
     table: Ints
-    labels: tuple[object, ...]
+    labels: tuple[str | None, ...]
 
     @property
     def sizes(self) -> Ints:
@@ -129,11 +129,11 @@ def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
     value, keys = _list(engine, [name]), _list(engine, published.keys)
     sql = (
-        f"WITH cells AS (SELECT {keys}, {value} AS \"the value\", count(*)::BIGINT AS \"the count\" FROM {published.item}"
+        f'WITH cells AS (SELECT {keys}, {value} AS "the value", count(*)::BIGINT AS "the count" FROM {published.item}'
         f" GROUP BY {keys}, {value}),"
         f" here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} GROUP BY {value}),"
-        f" everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT \"the value\", 0 FROM cells"
-        f" WHERE NOT EXISTS (SELECT 1 FROM here WHERE v IS NOT DISTINCT FROM \"the value\")),"
+        f' everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT "the value", 0 FROM cells'
+        f' WHERE NOT EXISTS (SELECT 1 FROM here WHERE v IS NOT DISTINCT FROM "the value")),'
         f" numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
     )
     cells = engine.arrays(
@@ -144,7 +144,9 @@ def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
     labels = f"{sql} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
     rows = engine.run(f"read back the values of {name}", labels)
     counts = [cells[key].astype(np.int64) for key in ("class", "number", "the count")]
-    return Histogram(counts[0], counts[1], counts[2], np.array([n for _, n in rows], dtype=np.int64), tuple(v for v, _ in rows))
+    return Histogram(
+        counts[0], counts[1], counts[2], np.array([n for _, n in rows], dtype=np.int64), tuple(v for v, _ in rows)
+    )
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -166,7 +168,8 @@ class _Evidence:
 
     def per_class(self, numbers: Floats | Ints) -> Floats:
         """Sums of a number per cell over the classes."""
-        return np.bincount(self.cells.classes, weights=numbers, minlength=len(self.cells.sizes))
+        sums = np.bincount(self.cells.classes, weights=numbers, minlength=len(self.cells.sizes))
+        return sums.astype(np.float64)
 
     def ranked(self) -> Iterator[tuple[Ints, int]]:
         """Per class, its counts from the most frequent value down."""
@@ -258,7 +261,10 @@ def _parents(evidence: _Evidence) -> list[Ints]:
     above: dict[Any, Any] = {}
     parents = []
     for level in range(1, height + 1):
-        above = {(paths[v][level - 1] if v is not None else None): (paths[v][level] if v is not None else None) for v in evidence.cells.labels}
+        above = {
+            (paths[v][level - 1] if v is not None else None): (paths[v][level] if v is not None else None)
+            for v in evidence.cells.labels
+        }
         upper = list(dict.fromkeys(above[node] for node in nodes)) if level < height else ["*"]
         number = {label: i for i, label in enumerate(upper)}
         parents.append(np.array([number[above[node]] if level < height else 0 for node in nodes], dtype=np.int64))

@@ -103,7 +103,9 @@ class DuckDB:
     def sql(self, what: Query | Expression | Text) -> str:
         return query.render(what, self.dialect)
 
-    def run(self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def run(
+        self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
         """Runs a query and returns its rows: numbers per class, domains, catalog facts. Raises `EngineError`."""
         text = what if isinstance(what, str) else query.render(what, self.dialect, pretty=False)
         with self._step(step):
@@ -116,7 +118,7 @@ class DuckDB:
             return self.connection.execute(text).fetchnumpy()
 
     def columns(self, origin: Origin) -> tuple[Column, ...]:
-        """The columns of a source, in its order. Raises `SpecError` where it is not there, `EngineError` where it fails."""
+        """The columns of a source, in its order. Raises `SpecError` where it is not there, else `EngineError`."""
         self._found(origin)
         found = self.run(f"read the columns of {origin}", f"DESCRIBE SELECT * FROM {self.origin(origin)}")
         return tuple(Column(name, str(kind), family_of(str(kind))) for name, kind, *_ in found)
@@ -179,7 +181,7 @@ class DuckDB:
         return sorted(found, key=lambda row: (row[0] != current, row[1] != "main"))
 
     def register(self, frame: object) -> Origin:
-        """Makes a pandas, polars or Arrow frame readable under a name of its own, without a copy where that is possible."""
+        """Makes a pandas, polars or Arrow frame readable under a name of its own, without a copy where possible."""
         self._frames += 1
         name = f"frame_{self._frames}"
         with self._step("read the data frame"):
@@ -226,18 +228,24 @@ class DuckDB:
         """The same rows in the keyed order; equal rows cannot be told apart."""
         *earlier, last = what.steps
         names = ", ".join(self.sql(query.column(name)) for name in columns)
-        ordered = f"SELECT *\nFROM {self.sql(query.table(last.name))}\nORDER BY hash(getvariable('sqlanon_key'), {names})"
+        ordered = (
+            f"SELECT *\nFROM {self.sql(query.table(last.name))}\nORDER BY hash(getvariable('sqlanon_key'), {names})"
+        )
         comment = "in a keyed order, so that no position tells where a row came from"
         return Query((*earlier, replace(last, inline=True))).then("shuffled", Text(ordered), comment)
 
     def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
         """A secure view: the reader's predicates are never run on rows that the view hides. Needs DuckDB 2."""
         if not self.can("secure_view"):
-            raise ReleaseError(f"DuckDB {self.version} has no secure views, which a published view needs; publish a table or a file")
+            raise ReleaseError(
+                f"DuckDB {self.version} has no secure views, which a published view needs; publish a table or a file"
+            )
         self.run(step, f"CREATE SECURE VIEW {self._at(path)} AS\n{self.sql(what)}")
 
     def rename(self, path: Sequence[str], name: str) -> None:
-        self.run("put the release in place", f"ALTER TABLE {self._at(path)} RENAME TO {self.sql(query.identifier(name))}")
+        self.run(
+            "put the release in place", f"ALTER TABLE {self._at(path)} RENAME TO {self.sql(query.identifier(name))}"
+        )
 
     def drop(self, path: Sequence[str], kind: str) -> None:
         self.run("take the release away", f"DROP {kind.upper()} IF EXISTS {self._at(path)}")
@@ -258,7 +266,7 @@ class DuckDB:
 
     @contextmanager
     def attached(self, path: Path, *, create: bool = False) -> Iterator[str]:
-        """A database file under a catalog name: read only, or (`create`) a new one that holds what is written there alone."""
+        """A database file under a catalog name: read only, or (`create`) a new one."""
         catalog = f"sqlanon_file_{secrets.token_hex(4)}"
         mode = "" if create else " (READ_ONLY)"
         self.run("open the file", f"ATTACH {_quoted(str(path))} AS {catalog}{mode}")
@@ -283,7 +291,9 @@ class DuckDB:
     def digest(self, item: str, columns: Sequence[str]) -> str:
         """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does."""
         names = ", ".join(self.sql(query.column(name)) for name in columns)
-        ((rows, total),) = self.run("digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}")
+        ((rows, total),) = self.run(
+            "digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}"
+        )
         return f"duckdb-{self.version}:{rows}:{total}"
 
 
@@ -304,11 +314,14 @@ def _hint(text: str) -> str:
     """What to do, where the engine's words tell; never the words themselves."""
     if "lock" in text and "PID" in text:
         holder = re.search(r"PID (\d+)", text)
-        return f"the file is locked by another process{f' (PID {holder[1]})' if holder else ''}; close it there and try again"
+        who = f" (PID {holder[1]})" if holder else ""
+        return f"the file is locked by another process{who}; close it there and try again"
     if "No space left" in text or "Could not write" in text or "write failed" in text.lower():
         return "the disk is full; nothing was published"
     if "Conversion Error" in text or "Could not convert" in text:
-        return "a value does not fit the type that was read from the first rows; give the column `type: text` in the spec"
+        return (
+            "a value does not fit the type that was read from the first rows; give the column `type: text` in the spec"
+        )
     if "Permission denied" in text:
         return "permission denied"
     if "Out of Memory" in text:

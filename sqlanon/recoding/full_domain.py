@@ -136,7 +136,7 @@ class Search:
         return least
 
     def _descend(self, lowest: Node, highest: Node) -> None:
-        """A first value to beat: from the top, lower whichever column saves most, as long as the node stays feasible."""
+        """A first value to beat: from the top, lower whichever column saves most, while the node stays feasible."""
         node, blocked = highest, set[int]()
         if not self._count(node):
             return
@@ -223,7 +223,11 @@ class Search:
             steps = []
             for i in range(len(node)):
                 upper = (*node[:i], node[i] + 1, *node[i + 1 :])
-                if node[i] < ceiling[i] and (value := self._forecast.of(upper)) > threshold and not self._known_feasible(upper):
+                if (
+                    node[i] < ceiling[i]
+                    and (value := self._forecast.of(upper)) > threshold
+                    and not self._known_feasible(upper)
+                ):
                     width = node[i] - low[i] + 1
                     steps.append((math.log1p(1 / width) / max(expected - value, 1e-3), -i, value, upper))
             if not steps:

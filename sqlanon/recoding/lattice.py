@@ -1,7 +1,7 @@
 """The lattice in the engine: base frequencies, counted in one pass over the source and rolled up ever after.
 
 `base` has one row per combination of quasi-identifiers, sensitive values (and persons) that occurs, with its count `n`
-and, per quasi-identifier and level, the number of its label. A node is a GROUP BY over it; the source is not read again.
+and, per quasi-identifier and level, the number of its label. A node is a GROUP BY over it; the source is read once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Lattice:
         ((suppressed, kept, classes, kept_squares, squares, holds),) = self.engine.run(
             "count a transformation", f"WITH {self._node(node)} {self.check_sql}"
         )
-        return Counts(int(suppressed or 0), int(kept), int(classes), int(kept_squares or 0), int(squares or 0), bool(holds))
+        return Counts(
+            int(suppressed or 0), int(kept), int(classes), int(kept_squares or 0), int(squares or 0), bool(holds)
+        )
 
     def verdicts(self, node: Node) -> tuple[Verdict, ...]:
         """What every model comes to on the classes that the node keeps."""
@@ -55,7 +57,7 @@ class Lattice:
         found = self.engine.arrays("count suppressed records", f"WITH {self._node(node)} {self.failing_sql}")
         *labels, records = found.values()
         return [
-            np.bincount(label, weights=records, minlength=len(d.marginals[level].records))
+            np.bincount(label, weights=records, minlength=len(d.marginals[level].records)).astype(np.float64)
             for label, d, level in zip(labels, self.domains, node, strict=True)
         ]
 
@@ -63,7 +65,8 @@ class Lattice:
         """The step that gives the base table the node's labels under the names that the fixed part reads."""
         labels = [self.codes[i][level] for i, level in enumerate(node)]
         made = [named(label, key) for label, key in zip(labels, self.keys, strict=True)]
-        return f"node AS NOT MATERIALIZED ({self.engine.sql(fragment('select *, $m from $b', m=made, b=query.table(_BASE)))})"
+        step = self.engine.sql(fragment("select *, $m from $b", m=made, b=query.table(_BASE)))
+        return f"node AS NOT MATERIALIZED ({step})"
 
     def close(self) -> None:
         """Drops the working tables."""
@@ -85,7 +88,10 @@ def build(engine: DuckDB, source: Source) -> Lattice:
     grouped = tuple(dict.fromkeys([*names, *source.sensitive, *([spec.entity] if spec.entity else [])]))
     n = fresh("n", grouped)
     raw = source.step().then(
-        "base", fragment("select $g, count(*) as $n from source group by $g", g=[column(x) for x in grouped], n=query.identifier(n))
+        "base",
+        fragment(
+            "select $g, count(*) as $n from source group by $g", g=[column(x) for x in grouped], n=query.identifier(n)
+        ),
     )
     engine.temporary("read the source", _RAW, raw)
     counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $raw", n=column(n), raw=query.table(_RAW))
@@ -118,11 +124,23 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
         columns = ["leaf", *(f"label {level}" for level in range(1, height))]
         steps = steps.join(Query((query.values("hierarchy", columns, (row[:height] for row in source.rows[name])),)))
         labels = [column(label) for label in columns[1:]]
-        joined = fragment(
-            "select value, records, leaf, $labels from seen left join hierarchy on $v = leaf", labels=labels, v=leaf
-        ) if labels else fragment("select value, records, leaf from seen left join hierarchy on $v = leaf", v=leaf)
-        unknown = Query(steps.steps).then("labelled", joined).then(
-            "unknown", fragment("select count(*), coalesce(cast(sum(records) as bigint), 0) from labelled where leaf is null and value is not null")
+        joined = (
+            fragment(
+                "select value, records, leaf, $labels from seen left join hierarchy on $v = leaf", labels=labels, v=leaf
+            )
+            if labels
+            else fragment("select value, records, leaf from seen left join hierarchy on $v = leaf", v=leaf)
+        )
+        unknown = (
+            Query(steps.steps)
+            .then("labelled", joined)
+            .then(
+                "unknown",
+                fragment(
+                    "select count(*), coalesce(cast(sum(records) as bigint), 0) from labelled"
+                    " where leaf is null and value is not null"
+                ),
+            )
         )
         ((values, rows),) = engine.run(f"look up the values of {name}", unknown)
         if values:
@@ -133,7 +151,11 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
     else:
         hierarchy = source.hierarchy(name)
         made = [named(hierarchy.label(column("value"), level, family), f"label {level}") for level in range(1, height)]
-        joined = fragment("select value, records, $m from seen", m=made) if made else fragment("select value, records from seen")
+        joined = (
+            fragment("select value, records, $m from seen", m=made)
+            if made
+            else fragment("select value, records from seen")
+        )
         labels = [column(f"label {level}") for level in range(1, height)]
     steps = steps.then("labelled", joined)
     ranks = [named(fragment("cast(dense_rank() over (order by $x nulls first) - 1 as integer)", x=x), f"code {level}")
@@ -150,7 +172,7 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
 
 
 def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -> tuple[tuple[Marginal, ...], int]:
-    """Per level and label: records, and the leaves it covers: lines of a tabled hierarchy, else values of the source."""
+    """Per level and label: records, and leaves covered: lines of a tabled hierarchy, else values of the source."""
     table = query.table(_domain(i))
     tabled = source.rows.get(name)
     found: list[Marginal] = []
@@ -186,12 +208,15 @@ def _known_sensitive(engine: DuckDB, source: Source) -> None:
             continue
         values = query.values("known", ["leaf"], ((value,) for value in known))
         steps = Query((values,)).then("unknown", fragment(
-            "select count(distinct $s) from $raw left join known on cast($s as varchar) = leaf where leaf is null and $s is not null",
+            "select count(distinct $s) from $raw left join known on cast($s as varchar) = leaf"
+            " where leaf is null and $s is not null",
             s=column(name), raw=query.table(_RAW),
         ))  # fmt: skip
         ((unknown,),) = engine.run(f"look up the values of {name}", steps)
         if unknown:
-            raise SpecError(f"{unknown} value{'s' * (unknown > 1)} of the source are not in the hierarchy", where=f"columns.{name}")
+            raise SpecError(
+                f"{unknown} value{'s' * (unknown > 1)} of the source are not in the hierarchy", where=f"columns.{name}"
+            )
 
 
 def _base(engine: DuckDB, source: Source, domains: Sequence[Domain], n: str) -> tuple[tuple[Expression, ...], ...]:

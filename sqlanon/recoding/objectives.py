@@ -29,7 +29,7 @@ class Marginal:
 
 @dataclass(frozen=True)
 class Domain:
-    """A quasi-identifier: a marginal per level from 0 to the last, the number of its leaves D, its weight, its range."""
+    """A quasi-identifier: a marginal per level from 0 to the last, the number of leaves D, its range, its weight."""
 
     name: str
     marginals: tuple[Marginal, ...]
@@ -113,14 +113,16 @@ class Separable:
 
 
 class OfClasses:
-    """Discernibility (Σ |E|² of kept classes, n per suppressed record) or average class size (n ÷ classes published)."""
+    """Discernibility (Σ |E|² of kept classes, n a suppressed record) or average class size (n ÷ published classes)."""
 
     def __init__(self, kind: str, domains: Sequence[Domain], records: int) -> None:
         self.kind, self.domains, self.records = kind, domains, records
 
     def bound(self, node: Node) -> float:
         """No more classes than combinations of labels; fewest squares where all classes are of one size."""
-        labels = (int(np.count_nonzero(d.marginals[level].records)) for d, level in zip(self.domains, node, strict=True))
+        labels = (
+            int(np.count_nonzero(d.marginals[level].records)) for d, level in zip(self.domains, node, strict=True)
+        )
         most = min(math.prod(labels), self.records)
         return self.records**2 / most if self.kind == "discernibility" else self.records / most
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ def _limit(spec: Spec, records: int) -> int:
 
 def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
     goal = objective(spec.recoding.loss, lattice.domains, lattice.records)
+    limit = _limit(spec, lattice.records)
     progress = {"closed": 0.0}
 
     def report(checked: int, bound: float, best: float) -> None:
@@ -138,10 +140,9 @@ def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
     return Search(
         lattice.domains,
         goal,
-        _limit(spec, lattice.records),
+        limit,
         all(model.monotone for model in spec.privacy),
-        lattice.check,
-        lattice.suppressed,
+        partial(lattice.check, detail=limit if isinstance(goal, Separable) else -1),
         spec.recoding.time_limit,
         report,
     ).run()
@@ -150,7 +151,7 @@ def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
 def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:
     """Why nothing can be published: what the most general transformation still comes to."""
     top = tuple(domain.highest for domain in lattice.domains)
-    counts, limit = lattice.check(top), _limit(spec, lattice.records)
+    counts, limit = lattice.check(top, -1), _limit(spec, lattice.records)
     told = (
         f"no transformation satisfies {'; '.join(map(str, spec.privacy))}: the most general one suppresses"
         f" {counts.suppressed} of {lattice.records} records, and the limit is {limit}"
@@ -175,7 +176,7 @@ def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> 
 def _utility(lattice: Lattice, spec: Spec, found: Found) -> dict[str, float]:
     """The usefulness of a transformation, suppressed records counted (reference: models, section 5.1)."""
     counts, records = found.counts, lattice.records
-    suppressed = lattice.suppressed(found.node) if counts.suppressed else None
+    suppressed = lattice.check(found.node, records).labels if counts.suppressed else None
     told: dict[str, float] = {}
     for kind in dict.fromkeys(("loss", "precision", spec.recoding.loss)):
         goal = objective(kind, lattice.domains, records)

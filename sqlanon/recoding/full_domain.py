@@ -34,7 +34,6 @@ _SAME = 1e-12
 _MARGIN = 0.0
 
 Check = Callable[[Node], Counts]
-Suppressed = Callable[[Node], list[Floats]]
 Progress = Callable[[int, float, float], None]
 
 
@@ -56,14 +55,13 @@ class Found:
 
 @dataclass
 class Search:
-    """One search. `check` counts a node in the engine, `suppressed` its suppressed records per label and column."""
+    """One search. `check` counts a node in the engine; a feasible node's counts tell its suppressed labels."""
 
     domains: Sequence[Domain]
     objective: Objective
     limit: int
     monotone: bool
     check: Check
-    suppressed: Suppressed
     time_limit: float = 60.0
     progress: Progress | None = None
     counted: dict[Node, Counts] = field(default_factory=dict)
@@ -181,8 +179,8 @@ class Search:
         if isinstance(self.objective, OfClasses):
             return self.objective.value(counts)
         penalties = np.zeros(len(node))
-        if counts.suppressed:
-            penalties = self.objective.penalties(node, self.suppressed(node))
+        if counts.suppressed and counts.labels is not None:
+            penalties = self.objective.penalties(node, counts.labels)
         self._penalties = np.vstack([self._penalties, penalties])
         return self.objective.with_penalties(node, penalties)
 

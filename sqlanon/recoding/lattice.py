@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -33,40 +34,41 @@ class Lattice:
     domains: tuple[Domain, ...]
     records: int
     check_sql: str
-    failing_sql: str
     judging_sql: str
-    keys: tuple[str, ...]
-    codes: tuple[tuple[Expression, ...], ...]
+    codes: tuple[tuple[str, ...], ...]
 
-    def check(self, node: Node) -> Counts:
-        """Counts one node: records and classes that the models keep or suppress."""
-        ((suppressed, kept, classes, kept_squares, squares, holds),) = self.engine.run(
-            "count a transformation", f"WITH {self._node(node)} {self.check_sql}"
+    def check(self, node: Node, detail: int) -> Counts:
+        """Counts one node: records and classes that the models keep or suppress.
+
+        Up to `detail` suppressed records, the suppressed records per column and label come along; beyond, None.
+        """
+        told = f"WITH {self._node(node)}, allowed AS (SELECT {detail} AS allowed) {self.check_sql}"
+        found = list(self.engine.arrays("count a transformation", told).values())
+        suppressed, kept, classes, kept_squares, squares, holds = (
+            int(np.ma.filled(column[:1], 0)[0]) for column in found[:6]
         )
-        return Counts(
-            int(suppressed or 0), int(kept), int(classes), int(kept_squares or 0), int(squares or 0), bool(holds)
-        )
+        labels = self._labels(node, found[6:-1], found[-1]) if suppressed <= detail else None
+        return Counts(suppressed, kept, classes, kept_squares, squares, bool(holds), labels)
+
+    def _labels(self, node: Node, codes: Sequence[Any], records: Any) -> list[Floats]:
+        """Records per label and column, from the suppressed classes; one row without labels where there are none."""
+        present = ~np.ma.getmaskarray(records)
+        return [
+            np.bincount(
+                np.ma.getdata(code)[present], np.ma.getdata(records)[present], len(d.marginals[level].records)
+            ).astype(np.float64)
+            for code, d, level in zip(codes, self.domains, node, strict=True)
+        ]
 
     def verdicts(self, node: Node) -> tuple[Verdict, ...]:
         """What every model comes to on the classes that the node keeps."""
         (row,) = self.engine.run("judge a transformation", f"WITH {self._node(node)} {self.judging_sql}")
         return verdicts(self.source.spec.privacy, row)
 
-    def suppressed(self, node: Node) -> list[Floats]:
-        """Per column, the number of suppressed records with each label of the node's level."""
-        found = self.engine.arrays("count suppressed records", f"WITH {self._node(node)} {self.failing_sql}")
-        *labels, records = found.values()
-        return [
-            np.bincount(label, weights=records, minlength=len(d.marginals[level].records)).astype(np.float64)
-            for label, d, level in zip(labels, self.domains, node, strict=True)
-        ]
-
     def _node(self, node: Node) -> str:
         """The step that gives the base table the node's labels under the names that the fixed part reads."""
-        labels = [self.codes[i][level] for i, level in enumerate(node)]
-        made = [named(label, key) for label, key in zip(labels, self.keys, strict=True)]
-        step = self.engine.sql(fragment("select *, $m from $b", m=made, b=query.table(_BASE)))
-        return f"node AS NOT MATERIALIZED ({step})"
+        labels = ", ".join(self.codes[i][level] for i, level in enumerate(node))
+        return f'node AS NOT MATERIALIZED (SELECT *, {labels} FROM "{_BASE}")'
 
     def close(self) -> None:
         """Drops the working tables."""
@@ -106,8 +108,10 @@ def build(engine: DuckDB, source: Source) -> Lattice:
         engine.temporary("count the sensitive values", _shares(name), shares)
     keys = tuple(fresh(f"label {i}", grouped) for i in range(len(domains)))
     codes = _base(engine, source, domains, n)
-    questions = _questions(engine, source, keys, n)
-    return Lattice(engine, source, domains, int(records), *questions, keys, codes)
+    read = tuple(
+        tuple(engine.sql(named(code, key)) for code in levels) for key, levels in zip(keys, codes, strict=True)
+    )
+    return Lattice(engine, source, domains, int(records), *_questions(engine, source, keys, n), read)
 
 
 def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:
@@ -243,8 +247,8 @@ def _base(engine: DuckDB, source: Source, domains: Sequence[Domain], n: str) -> 
     return tuple(codes)
 
 
-def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str, str]:
-    """The fixed parts of the three questions about a node, over the step `node` that differs."""
+def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str]:
+    """The fixed parts of the two questions about a node, over the steps `node` and `allowed` that differ."""
     models = source.spec.privacy
     wanted = [m for model in models for m in model.measures().values() if m.column or m.name == "class_size"]
     references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
@@ -252,18 +256,29 @@ def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) ->
     records = chain.columns["class_records"]
     held = named(fragment("($all) is true", all=query.every(every_class(models, chain))), "held")
     steps = source.trees().join(chain.query).then("judged", fragment("select *, $held from measured", held=held))
-    answer = fragment(
-        "select cast(sum($r) filter (where not held) as bigint), count(*) filter (where held), count(*),"
-        " sum($r * $r) filter (where held), sum($r * $r), $tables from judged",
+    totals = fragment(
+        "select cast(coalesce(sum($r) filter (where not held), 0) as bigint) as suppressed,"
+        " count(*) filter (where held) as kept, count(*) as present,"
+        " cast(coalesce(sum($r * $r) filter (where held), 0) as bigint) as kept_squares,"
+        " cast(sum($r * $r) as bigint) as squares, cast($tables as integer) as tables_hold from judged",
         r=records, tables=query.every(_kept_tables(models, chain)),
     )  # fmt: skip
-    failing = fragment("select $keys, $r from judged where not held", keys=[column(key) for key in keys], r=records)
-    kept = steps.then("kept", fragment("select * from judged where held"))
-    check, refused, judging = (
-        f"SELECT * FROM ({query.render(chain.then('answer', tree), engine.dialect, pretty=False)}) AS answer"
-        for chain, tree in ((steps, answer), (steps, failing), (kept, judgement(models, chain, "kept")))
+    failing = fragment("select $keys, $r, allowed from judged cross join allowed where not held",
+                       keys=[column(key) for key in keys], r=records)  # fmt: skip
+    answer = fragment(
+        "select suppressed, kept, present, kept_squares, squares, tables_hold, $keys, $r"
+        " from totals left join failing on suppressed <= allowed",
+        keys=[column(key) for key in keys], r=records,
+    )  # fmt: skip
+    checking = steps.then("totals", totals).then("failing", failing).then("answer", answer)
+    judging = steps.then("kept", fragment("select * from judged where held")).then(
+        "answer", judgement(models, chain, "kept")
     )
-    return check, refused, judging
+    check, judge = (
+        f"SELECT * FROM ({query.render(chain, engine.dialect, pretty=False)}) AS answer"
+        for chain in (checking, judging)
+    )
+    return check, judge
 
 
 def _kept_tables(models: Sequence[Model], chain: Measured) -> list[Expression]:

@@ -45,7 +45,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the engine counted for one transformation; `kept` classes satisfy every model."""
+    """What the engine counted for one transformation; kept classes satisfy every model.
+
+    `labels`: per column, the suppressed records with each label, where they were asked for.
+    """
 
     suppressed: int
     kept_classes: int
@@ -53,6 +56,7 @@ class Counts:
     kept_squares: int
     squares: int
     table_models_hold: bool = True
+    labels: list[Floats] | None = None
 
 
 class Separable:

@@ -195,24 +195,20 @@ class Plan:
         return self._released((*self.published, entity) if entity else self.published)
 
     def _released(self, names: tuple[str, ...]) -> Query:
-        """The records of the kept classes; where suppressed records are starred, the others too, with `*` instead."""
-        held = column(query.fresh("held", self.keys), "kept")
-        columns = [column(name, "recoded") for name in names]
-        if self.stars:
-            columns = [
-                named(
-                    fragment("case when $h then $x else $s end", h=held, x=column(name, "recoded"), s=self.stars[name]),
-                    name,
-                )
-                if name in self.stars
-                else column(name, "recoded")
-                for name in names
-            ]
-        tree = query.select(columns, "recoded")
         match = query.same(self.keys, "recoded", "kept")
-        return self.chain.then(
-            "released", query.joined(tree, "kept", match, "left" if self.stars else ""), "what is published"
-        )
+        columns = [column(name, "recoded") for name in names]
+        if not self.stars:
+            there = fragment("exists (select 1 from kept where $m)", m=match)
+            return self.chain.then("released", query.select(columns, "recoded", where=there), "what is published")
+        held = column(query.fresh("held", self.keys), "kept")
+        starred = [
+            named(fragment("case when $h then $x else $s end", h=held, x=x, s=self.stars[name]), name)
+            if name in self.stars
+            else x
+            for name, x in zip(names, columns, strict=True)
+        ]
+        tree = query.joined(query.select(starred, "recoded"), "kept", match, "left")
+        return self.chain.then("released", tree, "what is published; the records of other classes with * instead")
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -239,8 +235,8 @@ def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> 
     wanted = [measure for model in models for measure in model.measures().values()]
     judged = measured(records, [m for m in wanted if m.column or m.name == "class_size"], source.references("source"))
     chain = base.join(judged.query)
-    held = named(query.literal(True), query.fresh("held", names))
-    good = query.select([*map(column, names), held], "measured", where=query.every(every_class(models, judged)))
+    held = [named(query.literal(True), query.fresh("held", names))] if suppressed == "star" else []
+    good = query.select([*map(column, names), *held], "measured", where=query.every(every_class(models, judged)))
     chain = chain.then("kept", good, "the classes within every bound")
     published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
     stars = {label: _star(source, name) for name, labels in keys.items() for label in labels}

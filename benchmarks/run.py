@@ -1,0 +1,195 @@
+"""Whole processes, timed by the operating system: CPU and wall seconds and peak memory, beside a baseline.
+
+    python benchmarks/run.py full-domain [--rows 1000000,10000000] [--runs 3]
+    python benchmarks/run.py view-guard [--rows 10000000]
+
+`full-domain`: the optimum over Adult's 9 quasi-identifiers (12,960 transformations), k = 5, 2 % suppressed, the CSV
+read included; the baseline is one GROUP BY of the same columns on the same file in a process of its own. `view-guard`:
+reading a whole published view beside the GROUP BY of the same columns. Needs the shared folder (SQLANON_SHARED).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from perturbed import SHARED, write
+from rich.console import Console
+from rich.table import Table
+
+ADULT = SHARED / "data" / "adult"
+COLUMNS = (
+    "sex", "age", "race", "marital-status", "education", "native-country", "workclass", "occupation", "salary-class",
+)  # fmt: skip
+
+GROUP_BY = """
+import duckdb, sys
+columns = ", ".join('"' + c + '"' for c in sys.argv[2].split(","))
+with duckdb.connect() as c:
+    print(c.execute(f"SELECT count(*) FROM (SELECT count(*) FROM read_csv('{sys.argv[1]}', delim=';') GROUP BY {columns})").fetchone())
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished process."""
+
+    wall: float
+    cpu: float
+    megabytes: float
+    output: str
+
+
+def run(command: list[str]) -> Run:
+    """Runs a command to its end; the system's own accounting of that process. Raises if it failed."""
+    with tempfile.TemporaryFile() as out:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdout=out)
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.monotonic() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        text = out.read().decode()
+    if process.returncode:
+        raise SystemExit(f"{command} failed with {process.returncode}")
+    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+
+
+def median(runs: list[Run], field: str) -> float:
+    return statistics.median(getattr(one, field) for one in runs)
+
+
+def spec(source: Path, folder: Path, quasi_identifiers: tuple[str, ...], publish: dict[str, Any]) -> Path:
+    """A spec over a perturbed Adult, written to a file."""
+
+    def column(name: str) -> Any:
+        if name not in quasi_identifiers:
+            return "insensitive"
+        return {"role": "quasi-identifier", "hierarchy": {"csv": str(ADULT / f"adult_hierarchy_{name}.csv")}}
+
+    told = {
+        "source": {"file": str(source), "delimiter": ";"} if source.suffix == ".csv" else source.name,
+        "columns": {name: column(name) for name in COLUMNS},
+        "privacy": [{"model": "k-anonymity", "k": 5}],
+        "recoding": {"suppression": 0.02},
+        "publish": publish,
+    }
+    file = folder / f"{source.stem}.yaml"
+    file.write_text(yaml.safe_dump(told, sort_keys=False))
+    return file
+
+
+def full_domain(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table(
+        "data", "", "wall s", "CPU s", "peak MB", "checked", "loss", title="Optimal full-domain recoding, k = 5, 2 %"
+    )
+    sources = [("Adult", ADULT / "adult.csv")]
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        sources.append((f"{count:,} perturbed", file))
+    for name, file in sources:
+        wanted = spec(file, folder, COLUMNS, {"name": "bench"})
+        ours = [run([sys.executable, "-m", "sqlanon", "plan", str(wanted), "--json"]) for _ in range(runs)]
+        found = json.loads(ours[0].output)
+        base = [run([sys.executable, "-c", GROUP_BY, str(file), ",".join(COLUMNS)]) for _ in range(runs)]
+        loss = f"{found['utility']['loss']:.8f}"
+        for what, taken, more in (
+            ("sqlanon plan", ours, (str(found["nodes_checked"]), loss)),
+            ("one GROUP BY", base, ("", "")),
+        ):
+            figures = (
+                f"{median(taken, 'wall'):.2f}",
+                f"{median(taken, 'cpu'):.2f}",
+                f"{median(taken, 'megabytes'):.0f}",
+            )
+            table.add_row(name, what, *figures, *more)
+    console.print(table)
+
+
+def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    import duckdb
+
+    table = Table(
+        "rows",
+        "GROUP BY s",
+        "view s",
+        "ratio",
+        "l-diverse view s",
+        title="Reading a guarded view beside the GROUP BY of its columns",
+    )
+    for count in rows:
+        file = folder / f"perturbed_{count}.parquet"
+        write(count, file)
+        database = folder / f"guard_{count}.duckdb"
+        keys = tuple(name for name in COLUMNS if name != "occupation")
+        with duckdb.connect(str(database)) as connection:
+            connection.execute(f"CREATE TABLE people AS FROM '{file}'")
+        _publish(database, folder, keys)
+        quoted = ", ".join(f'"{key}"' for key in keys)
+        grouped = f"SELECT count(*), sum(n) FROM (SELECT {quoted}, count(*) AS n FROM people GROUP BY {quoted})"
+        read = "SELECT count(*), " + ", ".join(f'max("{name}")' for name in COLUMNS)
+        with duckdb.connect(str(database), read_only=True) as connection:
+            seconds = [
+                _best(connection, sql, runs) for sql in (grouped, f"{read} FROM guarded", f"{read} FROM diverse")
+            ]
+        table.add_row(
+            f"{count:,}",
+            f"{seconds[0]:.2f}",
+            f"{seconds[1]:.2f}",
+            f"{seconds[1] / seconds[0]:.2f}",
+            f"{seconds[2]:.2f}",
+        )
+    console.print(table)
+
+
+def _publish(database: Path, folder: Path, keys: tuple[str, ...]) -> None:
+    """Two views with every level at 0, so that the view groups by the very columns of the GROUP BY."""
+    import sqlanon
+
+    models = ({"model": "k-anonymity", "k": 5}, {"model": "l-diversity", "column": "occupation", "l": 3})
+    for name, privacy in (("guarded", models[:1]), ("diverse", models)):
+        told = {
+            "source": {"table": "people"},
+            "columns": {c: {"role": "quasi-identifier"} if c in keys else "sensitive" for c in COLUMNS},
+            "privacy": list(privacy),
+            "recoding": {"suppression": 1, "levels": dict.fromkeys(keys, 0)},
+            "publish": {"name": name, "as": "view"},
+        }
+        with sqlanon.connect(f"duckdb:///{database}") as engine:
+            sqlanon.release(told, engine)
+
+
+def _best(connection: Any, sql: str, runs: int) -> float:
+    taken = []
+    for _ in range(runs + 1):
+        started = time.monotonic()
+        connection.execute(sql).fetchall()
+        taken.append(time.monotonic() - started)
+    return statistics.median(taken[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("full-domain", "view-guard"))
+    parser.add_argument("--rows", default="1000000,10000000", help="sizes, separated by commas")
+    parser.add_argument("--runs", type=int, default=3)
+    given = parser.parse_args()
+    rows = [int(count) for count in given.rows.split(",") if count]
+    with tempfile.TemporaryDirectory() as folder:
+        job = full_domain if given.what == "full-domain" else view_guard
+        job(rows, given.runs, Path(folder), Console(width=120))
+
+
+if __name__ == "__main__":
+    main()

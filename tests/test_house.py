@@ -1,0 +1,215 @@
+"""The house rules: which room may import which, who may import what, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A room's floor; a module without a line of its own lives on the floor of its package.
+FLOORS = {
+    "sqlanon.errors": 0,
+    "sqlanon.udfs": 0,
+    "sqlanon.sql": 0,
+    "sqlanon.query": 1,
+    "sqlanon.measures": 2,
+    "sqlanon.hierarchies": 2,
+    "sqlanon.models": 3,
+    "sqlanon.engines": 3,
+    "sqlanon.spec": 4,
+    "sqlanon.plan": 5,
+    "sqlanon.verify": 5,
+    "sqlanon.recoding": 6,
+    "sqlanon.planning": 6,
+    "sqlanon.check": 6,
+    "sqlanon.register": 6,
+    "sqlanon.profiling": 6,
+    "sqlanon.release": 7,
+    "sqlanon.life": 7,
+    "sqlanon.demo": 8,
+    "sqlanon": 9,
+    "sqlanon.cli": 9,
+    "sqlanon.__main__": 9,
+}
+
+# Who imports somebody of the same floor, and why that is right.
+SAME_FLOOR = {
+    ("sqlanon.cli", "sqlanon"),  # the commands call the public names
+    ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
+    ("sqlanon.engines", "sqlanon.engines.duckdb"),  # `connect` picks the engine, only when it is called
+    ("sqlanon.engines.duckdb", "sqlanon.engines"),  # the shapes that all engines share
+    ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
+    ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
+    ("sqlanon.planning", "sqlanon.recoding.lattice"),
+    ("sqlanon.planning", "sqlanon.recoding.objectives"),
+    ("sqlanon.recoding.full_domain", "sqlanon.recoding.objectives"),
+    ("sqlanon.recoding.lattice", "sqlanon.recoding.objectives"),
+}
+
+ONLY_IN = {
+    "sqlglot": {"sqlanon.query"},
+    "duckdb": {"sqlanon.engines.duckdb"},
+    "psycopg": {"sqlanon.engines.postgres"},
+    "typer": {"sqlanon.cli"},
+    "click": {"sqlanon.cli"},
+    "rich": {"sqlanon.cli"},
+    "yaml": {"sqlanon.spec", "sqlanon.profiling"},  # the one reads specs, the other proposes them
+    # Frames come and go through the engine; nobody works on them.
+    **{name: set[str]() for name in ("pandas", "polars", "pyarrow", "scipy")},
+}
+
+# Where packages are downloaded from; in two parts, so that this file holds none of them.
+REGISTRIES = [
+    a + b
+    for a, b in (
+        ("py", "pi.org"), ("python", "hosted"), ("npm", "js"), ("crates", ".io"), ("proxy.golang", ".org"),
+        ("anaconda", ".org"), ("ruby", "gems.org"), ("repo.maven", ".apache"), ("index", ".crates"),
+    )
+]  # fmt: skip
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the product by its name, with its file."""
+    found = {}
+    for package, folder in (("sqlanon.udfs", "udfs"), ("sqlanon.sql", "sql"), ("sqlanon", "sqlanon")):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT / folder).with_suffix("").parts
+            found[".".join((package, *(part for part in parts if part != "__init__")))] = file
+    return found
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+
+
+def imports(module: str) -> set[tuple[str, int]]:
+    """What a module imports, wherever in it, as the modules that are really meant, with the line."""
+    return set(_imports(module))
+
+
+def _imports(module: str) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield (inner if inner in modules() else node.module or "", node.lineno)
+
+
+def floor(module: str) -> int | None:
+    """The floor of a module: its own, or its package's (where that is not the whole house)."""
+    if module in FLOORS:
+        return FLOORS[module]
+    package = module.rpartition(".")[0]
+    return FLOORS.get(package) if package != "sqlanon" else None
+
+
+def test_the_walk_sees_the_product() -> None:
+    assert {"sqlanon", "sqlanon.cli", "sqlanon.engines.duckdb", "sqlanon.udfs.earth_mover"} <= set(modules())
+    assert ("sqlanon.errors", "sqlanon.query") in {(name, m) for m in modules() for name, _ in imports(m)}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_room_imports_only_from_lower_floors(module: str) -> None:
+    here = floor(module)
+    assert here is not None, f"{module} has no floor: give it one in FLOORS"
+    wrong = []
+    for name, line in imports(module):
+        if name.split(".")[0] != "sqlanon":
+            continue
+        there = floor(name)
+        if there is None:
+            wrong.append(f"{module}:{line} imports {name}, which has no floor")
+        elif there > here or (there == here and (module, name) not in SAME_FLOOR):
+            wrong.append(f"{module}:{line} (floor {here}) imports {name} (floor {there})")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_exception_for_the_same_floor_is_in_use() -> None:
+    used = {(module, name) for module in modules() for name, _ in imports(module)}
+    assert used >= SAME_FLOOR, sorted(SAME_FLOOR - used)
+
+
+def test_an_engine_knows_no_models() -> None:
+    known = {n for m in modules() if m.startswith("sqlanon.engines") for n, _ in imports(m) if n.startswith("sqlanon")}
+    lower = {"sqlanon.query", "sqlanon.errors"}
+    assert {n for n in known if not n.startswith(("sqlanon.engines", "sqlanon.udfs"))} <= lower, known
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_is_imported_only_in_its_own_room(library: str) -> None:
+    users = {m for m in modules() for name, _ in imports(m) if name.split(".")[0] == library}
+    assert users <= ONLY_IN[library], users
+
+
+def test_user_defined_functions_need_the_standard_library_and_numpy_only() -> None:
+    needed = {n.split(".")[0] for m in modules() if m.startswith("sqlanon.udfs") for n, _ in imports(m)}
+    assert needed <= {*sys.stdlib_module_names, "numpy", "sqlanon"}, needed
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_file_has_more_than_500_lines(module: str) -> None:
+    assert len(modules()[module].read_text(encoding="utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_room_has_a_name_that_says_nothing(module: str) -> None:
+    assert not {"utils", "util", "base", "core", "helpers", "helper", "manager", "common"} & set(module.split("."))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_and_public_name_says_what_it_is_for(module: str) -> None:
+    assert ast.get_docstring(tree(module)), f"{module} has no docstring"
+    public = [
+        node
+        for node in tree(module).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    silent = [f"{modules()[module]}:{node.lineno} {node.name}" for node in public if not ast.get_docstring(node)]
+    assert not silent, "\n".join(silent)
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not name.endswith("__main__")])
+def test_all_names_only_what_exists_and_each_name_once(module: str) -> None:
+    found = importlib.import_module(module)
+    names = list(getattr(found, "__all__", ()))
+    assert len(names) == len(set(names))
+    assert [name for name in names if not hasattr(found, name)] == []
+
+
+def test_the_names_of_the_contract_are_public() -> None:
+    names = importlib.import_module("sqlanon").__all__
+    assert {"anonymize", "check", "connect", "load", "plan", "release"} <= set(names)
+
+
+def test_importing_sqlanon_is_light() -> None:
+    heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg")
+    code = f"import sys, sqlanon; print([name for name in {heavy!r} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_no_file_of_the_repository_names_a_package_registry() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git checkout, so that nobody can tell which files are committed")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    files = [ROOT / name for name in listed if name and (ROOT / name).is_file()]
+    assert Path(__file__).resolve() in files
+    texts = {file: file.read_bytes().lower() for file in files}
+    wrong = [
+        f"{file.relative_to(ROOT)}: {host}" for file in files for host in REGISTRIES if host.encode() in texts[file]
+    ]
+    assert not wrong, "\n".join(wrong)

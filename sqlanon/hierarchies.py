@@ -95,8 +95,8 @@ class Width(Hierarchy):
         width, kind = self.widths[level - 1], {"float": "double"}.get(family)
         ends = self._interval(value, level, family)
         typed = [fragment(f"cast($e as {kind})", e=end) if kind else end for end in ends]
-        lower, upper = (_held(value, family, width, end, None) for end in typed)
-        return lower, upper
+        least, most = (_endless(sign, family) for sign in ("-", ""))
+        return _held(value, family, width, typed[0], least), _held(value, family, width, typed[1], most)
 
     def _interval(self, value: Expression, level: int, family: str) -> Bounds:
         width = self.widths[level - 1]
@@ -149,7 +149,15 @@ def _decimals(width: Decimal) -> int:
     return max(0, -int(width.normalize().as_tuple().exponent))
 
 
-def _held(value: Expression, family: str, width: Decimal, held: Expression, otherwise: str | None) -> Expression:
+def _endless(sign: str, family: str) -> Expression | None:
+    """The bound of what is not bounded on this side; None for types without infinities."""
+    kind = {"float": "double", "date": "date", "timestamp": "date"}.get(family)
+    return fragment(f"cast('{sign}infinity' as {kind})") if kind else None
+
+
+def _held(
+    value: Expression, family: str, width: Decimal, held: Expression, otherwise: Expression | str | None
+) -> Expression:
     """`held` where the bin has exact bounds, else `otherwise`; a missing value stays missing."""
     if family in ("date", "timestamp"):
         inside = "cast($x as date) between cast('0001-01-01' as date) and cast('9999-12-31' as date)"
@@ -241,8 +249,8 @@ class Date(Hierarchy):
             upper = fragment(
                 "case when $y + $n > 9999 then cast('9999-12-31' as date) + 1 else $u end", y=year, n=years, u=upper
             )
-        first_day, end = (_held(value, "date", Decimal(1), edge, None) for edge in (lower, upper))
-        return first_day, end
+        least, most = (_endless(sign, "date") for sign in ("-", ""))
+        return _held(value, "date", Decimal(1), lower, least), _held(value, "date", Decimal(1), upper, most)
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,9 @@ class _Chain:
         sizes, source = [named(count(self.rows), self.names["class_records"])], self.rows.relation
         of = self._with_classes
         if self.rows.entity:
-            sizes.append(self._make("count(distinct $e)", "class_size", e=column(self.rows.entity)))
+            # Records whose entity is missing may all be about one person, so together they count as one.
+            persons = "count(distinct $e) + max(case when $e is null then 1 else 0 end)"
+            sizes.append(self._make(persons, "class_size", e=column(self.rows.entity)))
         elif of:
             sizes = [
                 named(self._make("cast(sum($class_count) as bigint)"), self.names["class_size"]),

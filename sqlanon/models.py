@@ -308,12 +308,21 @@ def parts(model: Model, measured: measures.Measured) -> dict[str, Expression]:
     return {name: measured.at(measure) for name, measure in model.measures().items()}
 
 
-def every_class(models: tuple[Model, ...], measured: measures.Measured) -> list[Expression]:
+def every_class(models: Sequence[Model], measured: measures.Measured) -> list[Expression]:
     """The conditions under which a class is kept: those of all models that speak of classes."""
     return [fragment(model.holds(), **parts(model, measured)) for model in models if model.scope == "class"]
 
 
-def judgement(models: tuple[Model, ...], measured: measures.Measured, relation: str = "measured") -> Expression:
+def every_table(models: Sequence[Model], measured: measures.Measured, relation: str) -> list[Expression]:
+    """The conditions on the kept classes together, which stand in `relation`: those of the models about a table."""
+    return [
+        fragment(f"(select ({model.holds()}) is true from $kept)", parts(model, measured), kept=table(relation))
+        for model in models
+        if model.scope == "table"
+    ]
+
+
+def judgement(models: Sequence[Model], measured: measures.Measured, relation: str = "measured") -> Expression:
     """One row over `measured`: rows, classes, and per model its value, violating classes and violating rows.
 
     Columns: `total_records`, `total_classes`, then `value_i`, `classes_i`, `rows_i` for the i-th model.

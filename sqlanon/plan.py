@@ -18,7 +18,7 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
 from sqlanon.measures import Measured, Reference, measured
 from sqlanon.measures import Rows as Records
-from sqlanon.models import Model, column_of, every_class
+from sqlanon.models import Model, column_of, every_class, every_table
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Column as Declared
 from sqlanon.spec import Spec
@@ -236,8 +236,11 @@ def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> 
     judged = measured(records, [m for m in wanted if m.column or m.name == "class_size"], source.references("source"))
     chain = base.join(judged.query)
     held = [named(query.literal(True), query.fresh("held", names))] if suppressed == "star" else []
-    good = query.select([*map(column, names), *held], "measured", where=query.every(every_class(models, judged)))
-    chain = chain.then("kept", good, "the classes within every bound")
+    passing = query.select([fragment("*")], "measured", where=query.every(every_class(models, judged)))
+    chain = chain.then("passing", passing, "the classes within every bound")
+    kept = query.select([*map(column, names), *held], "passing")
+    whole = every_table(models, judged, "passing")
+    chain = chain.then("kept", query.filtered(kept, whole), "nothing, unless the models about the whole table hold too")
     published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
     stars = {label: _star(source, name) for name, labels in keys.items() for label in labels}
     return Plan(

@@ -137,7 +137,7 @@ def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
             progress["closed"] = max(progress["closed"], min(bound / best, 1.0))
         tell(f"searching the best transformation ({checked} checked)", progress["closed"])
 
-    return Search(
+    search = Search(
         lattice.domains,
         goal,
         limit,
@@ -145,7 +145,11 @@ def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
         partial(lattice.check, detail=limit if isinstance(goal, Separable) else -1),
         spec.recoding.time_limit,
         report,
-    ).run()
+    )
+    found = search.run()
+    if found is None and search.expired:
+        raise ModelNotMet("no transformation that satisfies the models was found within the time limit; raise it")
+    return found
 
 
 def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:

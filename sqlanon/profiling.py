@@ -66,7 +66,7 @@ _NAMES = (
      "comment|kommentar|bemerkung|remarque|freitext|narrative|beschreibung|anamnes"),
     ("age", "age|ages|alter|edad", "altersgruppe|lebensalter"),
     ("birth", "dob|yob|born", "birth(?!_?name)|geburt(?!sname)|naissance|nacimiento"),
-    ("secret", "icd.*|cie10|cim10|hiv|aids|illness|condition|befund|wages?|lohn|paie|revenus?|sueldo|drugs?|debt|drg",
+    ("secret", "icd.*|cie10|cim10|hiv|aids|illness|conditions?|befund|wages?|lohn|paie|revenus?|sueldo|drugs?|debt|drg",
      "diagnos|disease|krankheit|maladie|enfermedad|symptom|medi[ck]a[mt]|treatment|behandlung|traitement|tratamiento|"
      "therap|allerg|disabilit|behinderung|handicap|discapacidad|income|einkommen|salar|salaire|gehalt|ingreso|earning|"
      "religio|konfession|politic|orientation|criminal|credit_score"),
@@ -272,7 +272,7 @@ def _occurrences(engine: DuckDB, item: str, columns: Sequence[Column]) -> dict[s
 def _grouped(
     engine: DuckDB, item: str, sets: Sequence[tuple[str, ...]], read: str
 ) -> tuple[str, dict[int, tuple[str, ...]]]:
-    """A query of the combinations of each set that occur and their numbers of records `n`; the set of each `which`."""
+    """A query of the combinations of each set with their numbers of records `n`; the set that each `which` means."""
     names = list(dict.fromkeys(name for columns in sets for name in columns))
     grouped = ", ".join(f"({', '.join(_at(engine, name) for name in columns)})" for columns in sets)
     which = f"grouping({', '.join(_at(engine, name) for name in names)})"
@@ -295,7 +295,7 @@ def advise(found: Profile) -> dict[str, Advice]:
     advice = {c.name: _judged(c) for c in found.columns}
     quasi = [c for c in found.columns if advice[c.name].role == "quasi-identifier"]
     quasi.sort(key=lambda c: -c.entropy)
-    plain = [c for c in quasi if not c.kind and c.family in ("text", "boolean") and not advice[c.name].settings]
+    plain = [c for c in quasi if c.family in ("text", "boolean") and not (c.kind or c.patterns)]
     if plain and plain[0].entropy and len(quasi) > 1 and all(a.role != "sensitive" for a in advice.values()):
         bits = plain[0].entropy / math.log(2)
         why = f"a guess: no name tells a secret, and of the unknown categories this has most entropy, {bits:.1f} bits"
@@ -391,9 +391,9 @@ def propose(found: Profile, *, source_text: str, name: str) -> str:
     """
     advice = advise(found)
     entity = _entity(found, advice)
-    sample = "" if found.rows <= EXACT_ROWS else f", shares from a sample of {EXACT_ROWS:,}"
+    sample = "" if found.rows <= EXACT_ROWS else f", in part estimated from a sample of {EXACT_ROWS:,}"
     persons = f"{entity.distinct:,} persons in {found.rows:,} records; k counts persons" if entity else ""
-    columns, models = [], [(f"  - {_flow(m)}" if m else "  #", why) for m, why in _privacy(found, advice, entity)]
+    columns, models = [], [(f"  - {_flow(m)}" if m else "", why) for m, why in _privacy(found, advice, entity)]
     for column, a in advice.items():
         unique = max((share for pair, share in found.pairs.items() if column in pair), default=0)
         why = f"{a.why}; a pair with it singles out {unique:.1%} of the records" if unique >= 0.001 else a.why
@@ -483,4 +483,4 @@ def _entry(key: str, value: Any) -> str:
 def _commented(lines: Sequence[tuple[str, str]]) -> list[str]:
     """Lines with their reasons beside them, aligned as far as they are short."""
     width = max((len(text) for text, _ in lines if len(text) <= 80), default=0)
-    return [f"{text.ljust(width)}  # {why}" for text, why in lines]
+    return [f"{text.ljust(width) if text else ''}  # {why}" for text, why in lines]

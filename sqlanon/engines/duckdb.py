@@ -126,11 +126,19 @@ class DuckDB:
     def origin(self, origin: Origin) -> str:
         """The FROM item that reads a source."""
         if origin.query is not None:
-            return f"({origin.query.strip().rstrip(';')}\n)"
+            return self._select(origin.query)
         if origin.file is not None:
             return self._reader(origin.file, origin)
         catalog, schema, name = self._path(origin.relation or "")
         return self.sql(query.table(catalog, schema, name))
+
+    def _select(self, text: str) -> str:
+        """A query of the user's as a FROM item, once it is known to be one SELECT and nothing else."""
+        with self._step("read the query of the source"):
+            statements = self.connection.extract_statements(text)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise SpecError("the query of a source is one SELECT", where="source.query")
+        return f"({text.strip().rstrip(';')}\n)"
 
     def reader(self, file: Path) -> str:
         """The FROM item that reads a file."""

@@ -66,6 +66,7 @@ class Search:
     progress: Progress | None = None
     counted: dict[Node, Counts] = field(default_factory=dict)
     best: tuple[float, int, Node] | None = None
+    expired: bool = False
 
     def __post_init__(self) -> None:
         width = len(self.domains)
@@ -92,6 +93,7 @@ class Search:
                     break
                 continue
             if time.monotonic() - started > self.time_limit:
+                self.expired = True
                 return self._result(bound)
             tightened = self._bound(low)
             if tightened > bound * (1 + _SAME):

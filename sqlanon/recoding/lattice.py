@@ -16,8 +16,8 @@ from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR
-from sqlanon.measures import Measured, Rows, measured
-from sqlanon.models import Model, Verdict, every_class, judgement, parts, verdicts
+from sqlanon.measures import Rows, measured
+from sqlanon.models import Verdict, every_class, every_table, judgement, verdicts
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
 from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
@@ -256,12 +256,13 @@ def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) ->
     records = chain.columns["class_records"]
     held = named(fragment("($all) is true", all=query.every(every_class(models, chain))), "held")
     steps = source.trees().join(chain.query).then("judged", fragment("select *, $held from measured", held=held))
+    steps = steps.then("kept", fragment("select * from judged where held"))
     totals = fragment(
         "select cast(coalesce(sum($r) filter (where not held), 0) as bigint) as suppressed,"
         " count(*) filter (where held) as kept, count(*) as present,"
         " cast(coalesce(sum($r * $r) filter (where held), 0) as bigint) as kept_squares,"
         " cast(sum($r * $r) as bigint) as squares, cast($tables as integer) as tables_hold from judged",
-        r=records, tables=query.every(_kept_tables(models, chain)),
+        r=records, tables=query.every(every_table(models, chain, "kept")),
     )  # fmt: skip
     failing = fragment("select $keys, $r, allowed from judged cross join allowed where not held",
                        keys=[column(key) for key in keys], r=records)  # fmt: skip
@@ -271,20 +272,9 @@ def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) ->
         keys=[column(key) for key in keys], r=records,
     )  # fmt: skip
     checking = steps.then("totals", totals).then("failing", failing).then("answer", answer)
-    judging = steps.then("kept", fragment("select * from judged where held")).then(
-        "answer", judgement(models, chain, "kept")
-    )
+    judging = steps.then("answer", judgement(models, chain, "kept"))
     check, judge = (
         f"SELECT * FROM ({query.render(chain, engine.dialect, pretty=False)}) AS answer"
         for chain in (checking, judging)
     )
     return check, judge
-
-
-def _kept_tables(models: Sequence[Model], chain: Measured) -> list[Expression]:
-    """Whether the models about the whole table hold on the classes that are kept."""
-    return [
-        fragment(f"(select ({model.holds()}) is true from judged where held)", **parts(model, chain))
-        for model in models
-        if model.scope == "table"
-    ]

@@ -89,32 +89,43 @@ class Width(Hierarchy):
     def label(self, value: Expression, level: int, family: str) -> Expression:
         lower, upper = self._interval(value, level, family)
         text = "'[' || cast($lower as varchar) || ', ' || cast($upper as varchar) || ')'"
-        return _held(value, family, self.widths[level - 1], fragment(text, lower=lower, upper=upper), STAR)
+        return _held(value, family, self.widths[0], fragment(text, lower=lower, upper=upper), STAR)
 
     def bounds(self, value: Expression, level: int, family: str) -> Bounds:
-        width, kind = self.widths[level - 1], {"float": "double"}.get(family)
         ends = self._interval(value, level, family)
-        typed = [fragment(f"cast($e as {kind})", e=end) if kind else end for end in ends]
-        least, most = (_endless(sign, family) for sign in ("-", ""))
-        return _held(value, family, width, typed[0], least), _held(value, family, width, typed[1], most)
+        if family == "float":
+            ends = (fragment("cast($e as double)", e=ends[0]), fragment("cast($e as double)", e=ends[1]))
+        return _held(value, family, self.widths[0], ends[0], None), _held(value, family, self.widths[0], ends[1], None)
 
     def _interval(self, value: Expression, level: int, family: str) -> Bounds:
         width = self.widths[level - 1]
         if family in ("date", "timestamp"):
             _require(width == width.to_integral_value(), "the widths of a date's bins are whole days")
             return _day_bin(value, int(width))
-        return _float_bin(value, width) if family == "float" else _exact_bin(value, width, family)
+        return _float_bin(value, width) if family == "float" else _exact_bin(value, width, family, self.widths[0])
 
 
-def _exact_bin(value: Expression, width: Decimal, family: str) -> Bounds:
-    """Integers and decimals: the remainder made non-negative is exact on every engine, whatever the sign."""
-    whole = family == "integer" and width == width.to_integral_value()
-    x = value if whole else fragment("cast($x as decimal(38, 10))", x=value)
-    lower = fragment("$x - (($x % $w + $w) % $w)", x=x, w=_number(width))
-    kind = "bigint" if whole else f"decimal(38, {_decimals(width)})"
-    ends = lower, fragment("$lower + $w", lower=lower, w=_number(width))
-    first, last = (fragment(f"cast($e as {kind})", e=end) for end in ends)
-    return first, last
+def _exact_bin(value: Expression, width: Decimal, family: str, finest: Decimal) -> Bounds:
+    """Integers and decimals, in whole steps of the finest width's last digit: exact on every engine, whatever the sign.
+
+    With y = floor(x · 10^d), the bin of width n / 10^d starts at (y − y mod n) / 10^d, the remainder made non-negative.
+    """
+    digits = _decimals(finest)
+    steps = int(width.scaleb(digits))
+    # Within these limits y, its remainder plus a width, and both bounds stay in a bigint.
+    kind = "bigint" if steps <= 10**17 and not digits else "decimal(38, 0)"
+    y = fragment(f"cast({'$x' if family == 'integer' else 'floor($x)'} as {kind})", x=value)
+    if digits:
+        y = fragment("$y * $s", y=y, s=10**digits)
+    if digits and family != "integer":
+        rest = fragment("cast(floor(($x - floor($x)) * $s) as decimal(38, 0))", x=value, s=10**digits)
+        y = fragment("$y + $rest", y=y, rest=rest)
+    lower = fragment("$y - ($y % $n + $n) % $n", y=y, n=steps)
+    upper = fragment("$lower + $n", lower=lower, n=steps)
+    if not digits:
+        return lower, upper
+    scaled, unit = f"cast($e * $unit as decimal(38, {_decimals(width)}))", query.literal(Decimal(1).scaleb(-digits))
+    return fragment(scaled, e=lower, unit=unit), fragment(scaled, e=upper, unit=unit)
 
 
 def _float_bin(value: Expression, width: Decimal) -> Bounds:
@@ -149,26 +160,16 @@ def _decimals(width: Decimal) -> int:
     return max(0, -int(width.normalize().as_tuple().exponent))
 
 
-def _endless(sign: str, family: str) -> Expression | None:
-    """The bound of what is not bounded on this side; None for types without infinities."""
-    kind = {"float": "double", "date": "date", "timestamp": "date"}.get(family)
-    return fragment(f"cast('{sign}infinity' as {kind})") if kind else None
-
-
-def _held(
-    value: Expression, family: str, width: Decimal, held: Expression, otherwise: Expression | str | None
-) -> Expression:
-    """`held` where the bin has exact bounds, else `otherwise`; a missing value stays missing."""
+def _held(value: Expression, family: str, finest: Decimal, held: Expression, otherwise: str | None) -> Expression:
+    """`held` where every level's bin has exact bounds, else `otherwise`; a missing value stays missing."""
     if family in ("date", "timestamp"):
         inside = "cast($x as date) between cast('0001-01-01' as date) and cast('9999-12-31' as date)"
     elif family == "float":
         # 10^15 bins on either side of 0: bin number, bounds and their decimals are exact in a double and a decimal(18).
-        limit = query.literal(Decimal(10) ** 15 * min(width, Decimal(10) ** 12))
+        limit = query.literal(Decimal(10) ** 15 * min(finest, Decimal(10) ** 12))
         inside = f"$x between -cast({limit.sql('duckdb')} as double) and cast({limit.sql('duckdb')} as double)"
-    elif family == "integer":
-        inside = "$x between -9000000000000000000 and 9000000000000000000"
     else:
-        return held
+        inside = "cast($x as double) between -9e18 and 9e18"
     sql = f"case when {inside} then $held when $x is not null then $otherwise end"
     return fragment(sql, x=value, held=held, otherwise=otherwise)
 
@@ -249,8 +250,7 @@ class Date(Hierarchy):
             upper = fragment(
                 "case when $y + $n > 9999 then cast('9999-12-31' as date) + 1 else $u end", y=year, n=years, u=upper
             )
-        least, most = (_endless(sign, "date") for sign in ("-", ""))
-        return _held(value, "date", Decimal(1), lower, least), _held(value, "date", Decimal(1), upper, most)
+        return _held(value, "date", Decimal(1), lower, None), _held(value, "date", Decimal(1), upper, None)
 
 
 @dataclass(frozen=True)
@@ -270,12 +270,19 @@ class Csv(Hierarchy):
 
     def rows(self, base: Path) -> Rows:
         file = base / self.path
+        found: list[tuple[str, ...]] = []
+        ends: list[int] = [0]
         try:
             with file.open(newline="", encoding="utf-8-sig") as lines:
-                found = [tuple(row) for row in csv.reader(lines, delimiter=";") if row]
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"the hierarchy cannot be read ({type(error).__name__})", where=str(file)) from None
-        return _checked(found, str(file))
+                reader = csv.reader(lines, delimiter=";", strict=True)
+                for row in reader:
+                    if row:
+                        found.append(tuple(row))
+                        ends.append(reader.line_num)
+        except (OSError, UnicodeError, csv.Error) as error:
+            place = f" at line {ends[-1] + 1}" if isinstance(error, csv.Error) else ""
+            raise SpecError(f"the hierarchy cannot be read{place} ({type(error).__name__})", where=str(file)) from None
+        return _checked(found, str(file), ends[1:])
 
 
 @dataclass(frozen=True)
@@ -350,14 +357,14 @@ class Order(Hierarchy):
         return run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}"
 
 
-def _checked(found: Sequence[tuple[str, ...]], where: str) -> Rows:
+def _checked(found: Sequence[tuple[str, ...]], where: str, lines: Sequence[int] = ()) -> Rows:
     """The rows, once complete, unique and nested. Problems are told by line: a value might be somebody's."""
     if not found:
         raise SpecError("the hierarchy is empty", where=where)
     width = len(found[0])
     seen: dict[str, int] = {}
     above: dict[tuple[int, str], tuple[str, int]] = {}
-    for line, row in enumerate(found, start=1):
+    for line, row in zip(lines or range(1, len(found) + 1), found, strict=True):
         if len(row) != width or width < 2:
             raise SpecError(
                 f"line {line} has {len(row)} levels where line 1 has {width}, or fewer than two", where=where

@@ -16,8 +16,11 @@ value, equal to itself.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from sqlanon import query
 from sqlanon.query import Expression, Query, column, fragment, fresh, named
@@ -26,7 +29,7 @@ from sqlanon.query import Expression, Query, column, fragment, fresh, named
 _OWN = """
     class_records class_size class_count table_value ranked_value table_count table_total frequency_rank value_rank
     cumulative_count cumulative_sum ranks share before next_rank next_before passed_share passed_rank passed_sum
-    from_class moved
+    from_class moved missing
 """
 
 
@@ -70,7 +73,12 @@ def top_count(of: str, values: tuple[str, ...] = ()) -> Measure:
         return Measure("top_count", "max($class_count)", of)
     listed = ", ".join(query.literal(value).sql("duckdb") for value in values)
     sql = f"coalesce(max($class_count) filter (where cast($value as varchar) in ({listed})), 0)"
-    return Measure(f"top_count among {', '.join(values)}", sql, of)
+    return Measure(f"top_count among {_short(values)}", sql, of)
+
+
+def _short(values: tuple[str, ...]) -> str:
+    """A name for a list of values that no other list has."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
 def tail_count(of: str, rank: int) -> Measure:
@@ -97,6 +105,15 @@ _GAIN = (
 def gain(of: str) -> Measure:
     """max (q − p) / p over the values present; missing where a value is unknown to the table (Cao & Karras 2012)."""
     return Measure("gain", f"case when min(coalesce($table_count, 0)) > 0 then max({_GAIN}) end", of)
+
+
+def gains_above(of: str, beta: Fraction) -> Measure:
+    """Values whose (q − p) / p is above beta, in whole numbers; values unknown to the table are among them."""
+    above = (
+        f"(cast($class_count as decimal(38, 0)) * $table_total - $table_count * $class_records) * {beta.denominator}"
+        f" <= cast($table_count as decimal(38, 0)) * $class_records * {beta.numerator}"
+    )
+    return Measure(f"gains above {beta}", f"count(*) filter (where ($table_count > 0 and {above}) is not true)", of)
 
 
 def gain_beyond_log(of: str) -> Measure:
@@ -394,10 +411,12 @@ class _Chain:
         own = [*self.keys, self._make("$class_records"), self._make("$table_total")]
         level = self._step(
             f"level 0 of {of}",
-            "select $kept, $nodes, $counts, $class_count, $table_count, 0 as $moved from $d"
+            "select $kept, $nodes, $counts, $class_count, $table_count, 0 as $moved,"
+            " case when $table_count is null then 1 else 0 end as $missing from $d"
             " left join $t on $value is not distinct from $ranked_value",
             kept=own, nodes=[column(node) for node in nodes[1:]], counts=[column(name) for name in counts[1:]],
-            moved=self._name("moved"), d=query.table(f"distributions of {of}"), t=query.table(tree), value=column(of),
+            moved=self._name("moved"), missing=self._name("missing"), value=column(of),
+            d=query.table(f"distributions of {of}"), t=query.table(tree),
         )  # fmt: skip
         child = "sum(greatest($class_count * $table_total - $table_count * $class_records, 0))"
         node = "least(max($upper) * max($class_records) - sum($class_count) * max($table_total), 0)"
@@ -406,13 +425,14 @@ class _Chain:
             upper = column(counts[depth]) if depth < height else self._make("$table_total")
             level = self._step(
                 f"level {depth} of {of}",
-                "select $kept, $stay, $f, $p, $m from $level group by $kept, $stay", kept=own, stay=stay,
+                "select $kept, $stay, $f, $p, $m, $u from $level group by $kept, $stay", kept=own, stay=stay,
                 f=self._make("cast(sum($class_count) as bigint)", "class_count"),
                 p=self._make("$upper", "table_count", upper=upper),
                 m=self._make(f"cast(sum($moved) + {depth} * ({child} + {node}) as bigint)", "moved", upper=upper),
-                level=query.table(level),
+                u=self._make("cast(sum($missing) as bigint)", "missing"), level=query.table(level),
             )  # fmt: skip
-        result = self._make(f"cast($moved as double) / ({height} * $class_records * $table_total)")
+        share = f"cast($moved as double) / ({height} * $class_records * $table_total)"
+        result = self._make(f"case when $missing = 0 then {share} end")
         return self._step(
             f"{measure.name} of {of}", "select $keys, $d from $level",
             "earth mover's distance where values are apart by the height of their lowest common ancestor",

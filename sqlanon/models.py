@@ -5,8 +5,10 @@ holds (`holds`), both in house SQL over `measured`, whose columns are set in as 
 where they can; elsewhere one tolerance of 1e-12 decides ties in favour of the class (design, section 6.7), and a
 missing or infinite value never holds.
 
-`monotone`: if every class of a table holds, every union of its classes does, so an infeasible transformation refutes
-all that are more specific (reference: models, section 4).
+`monotone`: if every class of a table holds, every union of its classes does, so without suppression an infeasible
+transformation refutes all that are more specific. `monotone_with_suppression`: if a class holds, every class that
+contains it does, whatever it is joined with. Only this carries over to suppression: a class that holds can be united
+with one that does not, and fall with it (an even class joined with many equal values is no longer entropy-diverse).
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ def exact(number: float) -> Fraction:
     return Fraction(repr(number))
 
 
+# Where a bound cannot be written as an exact number, a class that is off by no more than this still holds.
+TOLERANCE = Fraction(1, 10**12)
+
+
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
         raise ValueError(sentence)
@@ -37,6 +43,7 @@ class Model:
 
     name: ClassVar[str]
     monotone: ClassVar[bool] = True
+    monotone_with_suppression: bool = False
     scope: ClassVar[Literal["class", "table"]] = "class"
     worst: ClassVar[Literal["min", "max"]] = "max"
 
@@ -84,6 +91,7 @@ class KAnonymity(Model):
     k: int
 
     name: ClassVar[str] = "k-anonymity"
+    monotone_with_suppression = True
     worst: ClassVar[Literal["min", "max"]] = "min"
 
     def __post_init__(self) -> None:
@@ -130,6 +138,10 @@ class LDiversity(Model):
             _require(self.c is not None and self.c > 0, "recursive l-diversity needs c, a number above 0")
         else:
             _require(self.c is None, "c belongs to recursive l-diversity only")
+
+    @property
+    def monotone_with_suppression(self) -> bool:  # type: ignore[override]
+        return self.kind == "distinct"
 
     @property
     def worst(self) -> Literal["min", "max"]:  # type: ignore[override]
@@ -249,15 +261,17 @@ class BetaLikeness(Model):
         _require(self.kind in ("basic", "enhanced"), "kind is basic or enhanced")
 
     def measures(self) -> Mapping[str, Measure]:
-        found = {"gain": measures.gain(self.column)}
+        found = {
+            "gain": measures.gain(self.column),
+            "above": measures.gains_above(self.column, exact(self.beta) + TOLERANCE),
+        }
         return found if self.kind == "basic" else {**found, "beyond": measures.gain_beyond_log(self.column)}
 
     def value(self) -> str:
         return "$gain" if self.kind == "basic" else "case when $beyond = 0 then $gain end"
 
     def holds(self) -> str:
-        basic = f"$gain <= {self.beta!r} + 1e-12"
-        return basic if self.kind == "basic" else f"{basic} and $beyond = 0"
+        return "$above = 0" if self.kind == "basic" else "$above = 0 and $beyond = 0"
 
     @property
     def bound(self) -> float:

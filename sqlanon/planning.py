@@ -141,7 +141,7 @@ def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
         lattice.domains,
         goal,
         limit,
-        all(model.monotone for model in spec.privacy),
+        all(model.monotone_with_suppression or (model.monotone and limit == 0) for model in spec.privacy),
         partial(lattice.check, detail=limit if isinstance(goal, Separable) else -1),
         spec.recoding.time_limit,
         report,

@@ -30,6 +30,7 @@ from sqlanon.spec import FILE_ENDINGS
 EXACT_ROWS = 5_000_000  # beyond, distinct values and quantiles are estimates; shares and entropies those of a sample
 MOST_CANDIDATES, KEPT_CANDIDATES = 15, 8  # with more quasi-identifiers no table is both safe and precise
 K, SUPPRESSION = 5, 0.02
+BINS = 13  # of the middle nine tenths of all numbers, in the finest level: ages come in bins of five years
 
 # What values look like, first match first: the pattern that all of a value must match. The first eight name a person.
 PATTERNS: dict[str, str] = {
@@ -95,8 +96,8 @@ class ColumnProfile:
     """One column in numbers; of family `other`, only `nulls`.
 
     `type` is the engine's word without members, which may be values. `patterns`: the share of the values present that
-    look like each. `spread`, `span`: a twelfth of the middle nine tenths and of all, `size`: the largest, as thirds of
-    a power of ten (1 is 0, 2 is 1, 5 is 2, 10 is 3). `entropy` in nats. `as_text`: no number, though it looks like one.
+    look like each. `spread`, `span`: a bin of the middle nine tenths and of all, `size`: the largest, as thirds of a
+    power of ten (1 is 0, 2 is 1, 5 is 2, 10 is 3). `entropy` in nats. `as_text`: no number, though it looks like one.
     """
 
     name: str
@@ -234,9 +235,9 @@ def _questions(x: str, family: str, exact: bool) -> dict[str, str]:
     if family != "other" and not exact:
         asked["distinct"] = f"approx_count_distinct({x})"
     if family in ("integer", "decimal", "float"):
-        part, only = f"CAST({x} AS DOUBLE) / 12", f"FILTER (WHERE isfinite(CAST({x} AS DOUBLE)))"
+        part, only = f"CAST({x} AS DOUBLE) / {BINS}", f"FILTER (WHERE isfinite(CAST({x} AS DOUBLE)))"
         high, low = (f"{'quantile_cont' if exact else 'approx_quantile'}({part}, {at}) {only}" for at in (0.95, 0.05))
-        span, size = f"max({part}) {only} - min({part}) {only}", f"max(abs({part})) {only} * 12"
+        span, size = f"max({part}) {only} - min({part}) {only}", f"max(abs({part})) {only} * {BINS}"
         for key, number in (("spread", f"{high} - {low}"), ("span", span), ("size", size)):
             above = f"CASE WHEN {number} > 0 THEN {number} END"
             asked[key] = f"TRY_CAST(round(3 * log10({above})) AS INTEGER)"
@@ -257,14 +258,14 @@ def _occurrences(engine: DuckDB, item: str, columns: Sequence[Column]) -> dict[s
     present = "sum(n) FILTER (WHERE word IS NOT NULL)"
     shares = ", ".join(f"sum(n) FILTER (WHERE looks = {i}) / {present}" for i in range(len(PATTERNS)))
     sql = (
-        f"SELECT which, count(*), max(length(coalesce(word, digits))), ln(sum(n)) - sum(n * ln(n)) / sum(n), {shares} FROM"
-        f" (SELECT *, CASE WHEN NOT regexp_full_match(word, '{any_of}') THEN NULL {each} END AS looks"
+        f"SELECT which, count(*), max(length(coalesce(word, digits))), ln(sum(n)) - sum(n * ln(n)) / sum(n), {shares}"
+        f" FROM (SELECT *, CASE WHEN NOT regexp_full_match(word, '{any_of}') THEN NULL {each} END AS looks"
         f" FROM ({counted})) GROUP BY which"
     )
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for code, groups, length, entropy, *looks in engine.run("count the values of the columns", sql):
         patterns = {name: share for name, share in zip(PATTERNS, looks, strict=True) if share}
-        facts = {"length": length or 0, "entropy": max(0.0, entropy), "patterns": patterns}
+        facts = {"length": length or 0, "entropy": round(max(0.0, entropy), 9), "patterns": patterns}
         found[codes[code][0]] = groups, facts
     return found
 
@@ -359,7 +360,7 @@ def _known(c: ColumnProfile) -> Advice:
         why, hierarchy = why + looks, {"mask": min(max(c.length, 1), 30 if dated else 10)}
     elif c.family == "text" and c.many and (c.kind not in _QUASI or c.uniqueness > 0.5):
         return Advice("drop", f"{_distinct(c)}: free text, or codes for which no hierarchy is known")
-    elif c.family in ("integer", "decimal", "float") and c.kind != "an id" and (widths := _widths(c)):
+    elif widths := _widths(c):
         hierarchy = {"width": widths}
     read = {"type": "text"} if c.as_text else {}
     why = why if hierarchy else f"{why}, published or *"
@@ -371,16 +372,18 @@ def _distinct(c: ColumnProfile) -> str:
 
 
 def _widths(c: ColumnProfile) -> list[int | float]:
-    """Up to four nested widths, the first about a twelfth of where most values lie; none where none helps."""
+    """Up to four nested widths, beginning with about `BINS` where most values lie; none where none helps."""
     first = c.span if c.spread is None else c.spread
-    if first is None or c.span is None or c.size is None or (c.family == "integer" and c.span < 0):
+    if first is None or c.span is None or c.size is None:
         return []
-    if not -18 <= first <= 36 or c.size > 78:  # of decimals, 28 digits before the point and 10 behind it are exact
+    if c.family == "integer" and (c.span < 0 or c.kind == "an id"):  # grades, or codes whose order means nothing
+        return []
+    if not -18 <= first <= 36 or c.size // 3 + max(0, -(first // 3)) > 18:  # beyond what bins have exact bounds for
         return []
     first = max(first, 1) if c.family == "integer" else first
     narrow = Decimal((1, 2, 5)[first % 3]).scaleb(first // 3)
     factors = (1, 2, 10, 100) if c.span - first >= 3 else (1, 2, 4, 8)
-    widths = [narrow * factor for factor in factors if factor == 1 or narrow * factor < 12 * 10 ** (c.span / 3)]
+    widths = [narrow * factor for factor in factors if factor == 1 or narrow * factor < BINS * 10 ** (c.span / 3)]
     return [int(w) if w == w.to_integral_value() else float(w) for w in widths]
 
 

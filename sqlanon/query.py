@@ -338,7 +338,7 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
     *earlier, last = query.steps
     chain = ",\n".join(
         f"{_comment(step)}{identifier(step.name).sql(dialect)} AS {'NOT MATERIALIZED ' if step.inline else ''}"
-        f"(\n{_indented(_body(step.body, dialect, pretty))}\n)"
+        f"(\n{_indented(step, _body(step.body, dialect, pretty))}\n)"
         for step in earlier
     )
     answer = f"{_comment(last)}{_body(last.body, dialect, pretty)}"
@@ -358,8 +358,13 @@ def _comment(step: Step) -> str:
     return "".join(f"-- {line}\n" for line in step.comment.splitlines())
 
 
-def _indented(sql: str) -> str:
-    return "\n".join(f"  {line}" for line in sql.splitlines())
+def _indented(step: Step, sql: str) -> str:
+    """Two spaces before every line, unless a line could be the middle of a literal or a name."""
+    if isinstance(step.body, Text) or any(
+        "\n" in node.name for node in step.body.find_all(exp.Literal, exp.Identifier)
+    ):
+        return sql
+    return "\n".join(f"  {line}" for line in sql.split("\n"))
 
 
 def values(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], comment: str = "") -> Step:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.hierarchies import Rows
+from sqlanon.hierarchies import STAR, Rows
 from sqlanon.models import (
+    TOLERANCE,
     AlphaKAnonymity,
     AverageRisk,
     BetaLikeness,
@@ -111,16 +113,21 @@ def _verdict(model: Model, values: Floats, holds: NDArray[np.bool_], sizes: Ints
 
 
 def _list(engine: DuckDB, names: Sequence[str]) -> str:
-    return ", ".join(engine.sql(query.identifier(name)) for name in names)
+    """Columns of the relation `p`, always by that name: a column may be called like anything here."""
+    return ", ".join(engine.sql(query.column(name, "p")) for name in names)
 
 
 def _sizes(engine: DuckDB, published: Published) -> tuple[Ints, Ints]:
-    keys = _list(engine, published.keys)
-    persons = f"count(DISTINCT {_list(engine, [published.entity])})" if published.entity else "count(*)"
+    """Records and persons per class, in the order of the classes' numbers in the histograms."""
+    keys, persons = _list(engine, published.keys), "count(*)"
     if published.entity:
-        # A record whose entity is missing is about somebody: all of them together count as one person.
-        persons += f" + (count(*) > count({_list(engine, [published.entity])}))::INTEGER"
-    sql = f"SELECT count(*)::BIGINT AS records, ({persons})::BIGINT AS persons FROM {published.item} GROUP BY {keys}"
+        # Records whose entity is missing may all be about one person, so together they count as one.
+        who = _list(engine, [published.entity])
+        persons = f"count(DISTINCT {who}) + (count(*) > count({who}))::INTEGER"
+    sql = (
+        f"SELECT count(*)::BIGINT AS records, ({persons})::BIGINT AS persons FROM {published.item} AS p"
+        f" GROUP BY {keys} ORDER BY {keys}"
+    )
     found = engine.arrays("read back the classes", sql)
     return found["records"].astype(np.int64), found["persons"].astype(np.int64)
 
@@ -129,24 +136,22 @@ def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
     value, keys = _list(engine, [name]), _list(engine, published.keys)
     sql = (
-        f'WITH cells AS (SELECT {keys}, {value} AS "the value", count(*)::BIGINT AS "the count" FROM {published.item}'
-        f" GROUP BY {keys}, {value}),"
-        f" here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} GROUP BY {value}),"
-        f' everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT "the value", 0 FROM cells'
-        f' WHERE NOT EXISTS (SELECT 1 FROM here WHERE v IS NOT DISTINCT FROM "the value")),'
-        f" numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
+        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
+        f" FROM {published.item} AS p GROUP BY {keys}, {value}),"
+        f" here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
+        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT c.v, 0 FROM cells AS c"
+        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM c.v)),"
+        " numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
     )
-    cells = engine.arrays(
-        f"read back the values of {name}",
-        f"{sql} SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, number, \"the count\" FROM cells"
-        f" JOIN numbered ON v IS NOT DISTINCT FROM \"the value\"",
-    )  # fmt: skip
+    joined = (
+        "SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
+    )
+    cells = engine.arrays(f"read back the values of {name}", f"{sql} {joined}")
     labels = f"{sql} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
     rows = engine.run(f"read back the values of {name}", labels)
-    counts = [cells[key].astype(np.int64) for key in ("class", "number", "the count")]
-    return Histogram(
-        counts[0], counts[1], counts[2], np.array([n for _, n in rows], dtype=np.int64), tuple(v for v, _ in rows)
-    )
+    classes, values, counts = (cells[key].astype(np.int64) for key in ("class", "number", "counted"))
+    table = np.array([n for _, n in rows], dtype=np.int64)
+    return Histogram(classes, values, counts, table, tuple(v for v, _ in rows))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -222,16 +227,14 @@ def _alpha_k(model: AlphaKAnonymity, evidence: _Evidence) -> _Judged:
     np.maximum.at(top, cells.classes, np.where(listed[cells.values], cells.counts, 0))
     holds = top * alpha.denominator <= alpha.numerator * cells.sizes
     if model.k:
-        # One count of persons per class; both orders of classes agree on the worst, which is all that is asked.
-        holds = holds & bool((evidence.persons >= model.k).all())
+        holds = holds & (evidence.persons >= model.k)
     return top / cells.sizes, holds
 
 
 def _t_closeness(model: TCloseness, evidence: _Evidence) -> _Judged:
     cells, table = evidence.cells, evidence.cells.table
-    if (table == 0).any() or table.sum() == 0:
-        known = evidence.per_class((table[cells.values] == 0).astype(float)) == 0
-        return np.full(len(cells.sizes), np.nan), known & False
+    if (table == 0).any() or (model.distance == "hierarchical" and not _in_tree(evidence)):
+        return np.full(len(cells.sizes), np.nan), np.zeros(len(cells.sizes), dtype=bool)
     if model.distance == "equal":
         found = [earth_mover.equal(block, table) for block in evidence.dense()]
     elif model.distance == "ordered":
@@ -253,22 +256,24 @@ def _order(evidence: _Evidence) -> Ints:
     return np.array(sorted(numbers, key=lambda n: place.get(str(evidence.cells.labels[n]), -1)), dtype=np.int64)
 
 
+def _in_tree(evidence: _Evidence) -> bool:
+    known = {row[0] for row in evidence.published.trees[evidence.column]}
+    return all(label is None or label in known for label in evidence.cells.labels)
+
+
 def _parents(evidence: _Evidence) -> list[Ints]:
     """For each level, the number of each node's parent; missing values hang under the root by themselves."""
-    paths = {row[0]: row for row in evidence.published.trees[evidence.column]}
-    height = len(next(iter(paths.values()))) - 1
-    nodes: list[Any] = list(evidence.cells.labels)
-    above: dict[Any, Any] = {}
-    parents = []
-    for level in range(1, height + 1):
-        above = {
-            (paths[v][level - 1] if v is not None else None): (paths[v][level] if v is not None else None)
-            for v in evidence.cells.labels
-        }
-        upper = list(dict.fromkeys(above[node] for node in nodes)) if level < height else ["*"]
-        number = {label: i for i, label in enumerate(upper)}
-        parents.append(np.array([number[above[node]] if level < height else 0 for node in nodes], dtype=np.int64))
-        nodes = upper
+    rows = evidence.published.trees[evidence.column]
+    height = len(rows[0]) - 1
+    parents: list[Ints] = []
+    nodes: list[str | None] = list(evidence.cells.labels)
+    for level in range(height):
+        above = {row[level]: row[level + 1] for row in rows}
+        upper = [None if node is None else above[node] for node in nodes]
+        distinct: list[str | None] = list(dict.fromkeys(upper)) if level + 1 < height else [STAR]
+        number = {label: i for i, label in enumerate(distinct)}
+        parents.append(np.array([number[label] if level + 1 < height else 0 for label in upper], dtype=np.int64))
+        nodes = distinct
     return parents
 
 
@@ -283,7 +288,17 @@ def _beta(model: BetaLikeness, evidence: _Evidence) -> _Judged:
         gain = np.where(gain <= limit + 1e-12, gain, np.inf)
     worst = np.full(len(cells.sizes), -np.inf)
     np.maximum.at(worst, cells.classes, gain)
-    return worst, worst <= model.beta + 1e-12
+    broken = gain > model.beta
+    near = np.isfinite(gain) & (np.abs(gain - model.beta) <= 1e-6 * (1 + model.beta))
+    broken[near] = [_gains(cells, int(cell), exact(model.beta) + TOLERANCE) for cell in np.flatnonzero(near)]
+    return worst, evidence.per_class(broken.astype(float)) == 0
+
+
+def _gains(cells: Histogram, cell: int, beta: Fraction) -> bool:
+    """Whether a cell's share gains more than beta, in whole numbers."""
+    table, records = int(cells.table[cells.values[cell]]), int(cells.sizes[cells.classes[cell]])
+    surplus = int(cells.counts[cell]) * int(cells.table.sum()) - table * records
+    return surplus * beta.denominator > table * records * beta.numerator
 
 
 def _average_risk(model: AverageRisk, evidence: _Evidence) -> _Judged:

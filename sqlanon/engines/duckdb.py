@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy
 
 _FAMILIES = {
-    "integer": "TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER",
-    "decimal": "DECIMAL UBIGINT HUGEINT UHUGEINT",
+    "integer": "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT",
+    "decimal": "DECIMAL",
     "float": "FLOAT DOUBLE",
     "text": "VARCHAR ENUM UUID",
     "boolean": "BOOLEAN",
@@ -54,7 +54,10 @@ class DuckDB:
             self.connection = connection or duckdb.connect(str(self.path) if self.path else ":memory:")
             if self._owned:
                 # Python's variables must not be readable as tables, and the order of a source is never kept.
-                self.connection.execute("SET python_enable_replacements = false; SET preserve_insertion_order = false")
+                self.connection.execute(
+                    "SET python_enable_replacements = false; SET preserve_insertion_order = false;"
+                    " SET enable_progress_bar = false"
+                )
 
     @property
     def version(self) -> str:
@@ -134,8 +137,10 @@ class DuckDB:
 
     def _select(self, text: str) -> str:
         """A query of the user's as a FROM item, once it is known to be one SELECT and nothing else."""
-        with self._step("read the query of the source"):
+        try:
             statements = self.connection.extract_statements(text)
+        except duckdb.Error:
+            raise SpecError("the query of the source cannot be parsed", where="source.query") from None
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise SpecError("the query of a source is one SELECT", where="source.query")
         return f"({text.strip().rstrip(';')}\n)"

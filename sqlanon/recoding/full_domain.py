@@ -3,10 +3,10 @@
 Best-first branch and bound over boxes of the lattice; the lattice itself is never enumerated. A box is a pair of nodes
 (lowest, highest levels) and stands for all between. The box with the least bound is taken; then either
 
-- its lowest node is *refuted*: it lies below a node that was counted and is infeasible (models marked monotone: what is
-  infeasible in general is infeasible in particular), or below a feasible one whose suppression alone makes everything
-  below it too costly (a record suppressed there is suppressed in every more specific node, at no smaller price). The
-  box is then split into disjoint boxes that leave out all that the witness refutes; or
+- its lowest node is *refuted*: it lies below a node that must suppress more than the limit, as must every more specific
+  one (what is certain follows from the models' monotonicity), or below a feasible one whose certain suppression alone
+  makes everything below it too costly (no record is cheaper to suppress in a more specific node). The box is then split
+  into disjoint boxes that leave out all that the witness refutes; or
 - a node on a chain from the lowest node upwards is counted in the engine, nearest the unknown border between
   infeasible and feasible (Flash, Kohlmayer et al. 2012; OLA, El Emam et al. 2009).
 
@@ -55,7 +55,10 @@ class Found:
 
 @dataclass
 class Search:
-    """One search. `check` counts a node in the engine; a feasible node's counts tell its suppressed labels."""
+    """One search. `check` counts a node in the engine; a feasible node's counts tell its suppressed labels.
+
+    `monotone`: whether every node above a feasible one is feasible, at this suppression limit.
+    """
 
     domains: Sequence[Domain]
     objective: Objective
@@ -160,13 +163,14 @@ class Search:
         if node in self.counted:
             return self._holds(self.counted[node])
         counts = self.counted[node] = self.check(node)
-        self._forecast.learn(node, counts.suppressed)
+        self._forecast.learn(node, self._certain(counts))
         row = np.array([node], dtype=np.int64)
         if isinstance(self.objective, OfClasses):
             self._counted = np.vstack([self._counted, row])
             self._unsuppressed = np.append(self._unsuppressed, self.objective.unsuppressed(counts))
-        if not self._holds(counts):
+        if self._certain(counts) > self.limit:
             self._infeasible = np.vstack([self._infeasible, row])
+        if not self._holds(counts):
             return False
         self._feasible = np.vstack([self._feasible, row])
         value = self._value(node, counts)
@@ -180,24 +184,30 @@ class Search:
     def _value(self, node: Node, counts: Counts) -> float:
         if isinstance(self.objective, OfClasses):
             return self.objective.value(counts)
-        penalties = np.zeros(len(node))
-        if counts.suppressed and counts.labels is not None:
-            penalties = self.objective.penalties(node, counts.labels)
-        self._penalties = np.vstack([self._penalties, penalties])
-        return self.objective.with_penalties(node, penalties)
+        own, certain = (
+            np.zeros(len(node)) if labels is None or not counts.suppressed else self.objective.penalties(node, labels)
+            for labels in (counts.labels, counts.certain_labels)
+        )
+        self._penalties = np.vstack([self._penalties, certain])
+        return self.objective.with_penalties(node, own)
+
+    def _certain(self, counts: Counts) -> int:
+        """What a node and all below it must suppress; a node without that knowledge speaks for monotone models."""
+        if counts.certain is not None:
+            return counts.certain
+        return counts.suppressed if self.monotone else 0
 
     def _holds(self, counts: Counts) -> bool:
         return counts.suppressed <= self.limit and counts.table_models_hold and counts.kept_classes > 0
 
     def _witness(self, low: Node) -> Node | None:
         """A counted node that refutes `low` and everything between the two; `low` itself where it was counted."""
-        if self.monotone:
-            above = np.flatnonzero((self._infeasible >= np.array(low)).all(axis=1))
-            if above.size:
-                return _widest(self._infeasible[above])
-            costly = self._costly(low)
-            if costly.size:
-                return _widest(self._feasible[costly])
+        above = np.flatnonzero((self._infeasible >= np.array(low)).all(axis=1))
+        if above.size:
+            return _widest(self._infeasible[above])
+        costly = self._costly(low)
+        if costly.size:
+            return _widest(self._feasible[costly])
         return low if low in self.counted else None
 
     def _costly(self, low: Node) -> NDArray[np.int64]:
@@ -214,7 +224,7 @@ class Search:
         What it refutes if it is, is the box between `low` and itself, so each step upwards takes the column that adds
         most to that box for the least expected loss of suppression. No column is raised further than could still win.
         """
-        if not self.monotone or self._known_feasible(low):
+        if self._known_feasible(low):
             return low
         ceiling = [self._ceiling(low, high[i], i) for i in range(len(low))]
         node, expected = low, self._forecast.of(low)
@@ -245,8 +255,8 @@ class Search:
 
     def _known_feasible(self, node: Node) -> bool:
         counts = self.counted.get(node)
-        if counts is not None:
-            return self._holds(counts)
+        if counts is not None or not self.monotone:
+            return counts is not None and self._holds(counts)
         return bool((self._feasible <= np.array(node)).all(axis=1).any())
 
 

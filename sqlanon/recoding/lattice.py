@@ -42,21 +42,25 @@ class Lattice:
 
         Up to `detail` suppressed records, the suppressed records per column and label come along; beyond, None.
         """
-        told = f"WITH {self._node(node)}, allowed AS (SELECT {detail} AS allowed) {self.check_sql}"
-        found = list(self.engine.arrays("count a transformation", told).values())
-        suppressed, kept, classes, kept_squares, squares, holds = (
-            int(np.ma.filled(column[:1], 0)[0]) for column in found[:6]
+        asked = f"WITH {self._node(node)}, allowed AS (SELECT {detail} AS allowed) {self.check_sql}"
+        found = list(self.engine.arrays("count a transformation", asked).values())
+        suppressed, certain, kept, classes, kept_squares, squares, holds = (
+            int(np.ma.filled(column[:1], 0)[0]) for column in found[:7]
         )
-        labels = self._labels(node, found[6:-1], found[-1]) if suppressed <= detail else None
-        return Counts(suppressed, kept, classes, kept_squares, squares, bool(holds), labels)
-
-    def _labels(self, node: Node, codes: Sequence[Any], records: Any) -> list[Floats]:
-        """Records per label and column, from the suppressed classes; one row without labels where there are none."""
+        *codes, records, sure = found[7:]
         present = ~np.ma.getmaskarray(records)
+        told = Counts(suppressed, kept, classes, kept_squares, squares, bool(holds), certain=certain)
+        if suppressed > detail:
+            return told
+        unsure = present & ~np.ma.filled(sure, True).astype(bool)
+        labels, certain_labels = (self._labels(node, codes, records, rows) for rows in (present, unsure))
+        return replace(told, labels=labels, certain_labels=certain_labels)
+
+    def _labels(self, node: Node, codes: Sequence[Any], records: Any, rows: Any) -> list[Floats]:
+        """Records per label and column, from the suppressed classes in `rows`."""
+        weights = np.ma.getdata(records)[rows]
         return [
-            np.bincount(
-                np.ma.getdata(code)[present], np.ma.getdata(records)[present], len(d.marginals[level].records)
-            ).astype(np.float64)
+            np.bincount(np.ma.getdata(code)[rows], weights, len(d.marginals[level].records)).astype(np.float64)
             for code, d, level in zip(codes, self.domains, node, strict=True)
         ]
 
@@ -154,7 +158,12 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
             )  # fmt: skip
     else:
         hierarchy = source.hierarchy(name)
-        made = [named(hierarchy.label(column("value"), level, family), f"label {level}") for level in range(1, height)]
+        # Published as bounds, values without an interval have no bounds, like missing ones, and share their class.
+        shown = "$x" if declared.represent == "label" else "nullif($x, '*')"
+        made = [
+            named(fragment(shown, x=hierarchy.label(column("value"), level, family)), f"label {level}")
+            for level in range(1, height)
+        ]
         joined = (
             fragment("select value, records, $m from seen", m=made)
             if made
@@ -254,22 +263,29 @@ def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) ->
     references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
     chain = measured(Rows("node", keys, entity=source.spec.entity, weight=n), wanted, references)
     records = chain.columns["class_records"]
-    held = named(fragment("($all) is true", all=query.every(every_class(models, chain))), "held")
+    closed = [model for model in models if model.monotone_with_suppression]
+    held = [named(fragment("($all) is true", all=query.every(every_class(some, chain))), name)
+            for name, some in (("held", models), ("sure", closed))]  # fmt: skip
     steps = source.trees().join(chain.query).then("judged", fragment("select *, $held from measured", held=held))
     steps = steps.then("kept", fragment("select * from judged where held"))
+    # A class that fails a monotone model holds, at every more specific transformation, a class that fails it.
+    one_each = all(model.monotone for model in models)
     totals = fragment(
         "select cast(coalesce(sum($r) filter (where not held), 0) as bigint) as suppressed,"
+        " cast(coalesce(sum($r) filter (where not sure), 0) as bigint)"
+        f" + {'count(*) filter (where sure and not held)' if one_each else 0} as certain,"
         " count(*) filter (where held) as kept, count(*) as present,"
         " cast(coalesce(sum($r * $r) filter (where held), 0) as bigint) as kept_squares,"
         " cast(sum($r * $r) as bigint) as squares, cast($tables as integer) as tables_hold from judged",
         r=records, tables=query.every(every_table(models, chain, "kept")),
     )  # fmt: skip
-    failing = fragment("select $keys, $r, allowed from judged cross join allowed where not held",
-                       keys=[column(key) for key in keys], r=records)  # fmt: skip
+    labels = [column(key) for key in keys]
+    failing = fragment(
+        "select $k, $r, sure, allowed from judged cross join allowed where not held", k=labels, r=records
+    )
     answer = fragment(
-        "select suppressed, kept, present, kept_squares, squares, tables_hold, $keys, $r"
-        " from totals left join failing on suppressed <= allowed",
-        keys=[column(key) for key in keys], r=records,
+        "select suppressed, certain, kept, present, kept_squares, squares, tables_hold, $k, $r, sure"
+        " from totals left join failing on suppressed <= allowed", k=labels, r=records,
     )  # fmt: skip
     checking = steps.then("totals", totals).then("failing", failing).then("answer", answer)
     judging = steps.then("answer", judgement(models, chain, "kept"))

@@ -47,7 +47,9 @@ class Domain:
 class Counts:
     """What the engine counted for one transformation; kept classes satisfy every model.
 
-    `labels`: per column, the suppressed records with each label, where they were asked for.
+    `certain` is a number of records that this transformation and every more specific one must suppress. `labels` and
+    `certain_labels`: per column, the suppressed records with each label, and those of them that are certain; None
+    where there are more than were asked for.
     """
 
     suppressed: int
@@ -57,6 +59,8 @@ class Counts:
     squares: int
     table_models_hold: bool = True
     labels: list[Floats] | None = None
+    certain: int | None = None
+    certain_labels: list[Floats] | None = None
 
 
 class Separable:

@@ -1,0 +1,436 @@
+"""The command line as people and programs call it: exit statuses, what is printed where, and every command's effect."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import jsonschema
+import pytest
+import yaml
+
+from sqlanon.cli import main
+
+DB = ("--db", "duckdb:///clinic.duckdb")
+FORMS = {"table": "as: table", "view": "as: view", "parquet": "as: file, path: out.parquet",
+         "duckdb": "as: file, path: out.duckdb"}  # fmt: skip
+
+
+class Ran(NamedTuple):
+    """What a command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> Any:
+        """The one JSON object that stands alone on standard output."""
+        assert self.out.count("\n") == 1
+        return json.loads(self.out)
+
+    @property
+    def words(self) -> str:
+        """Standard output, however the lines are broken."""
+        return " ".join(self.out.split())
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Runs a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Ran:
+        capfd.readouterr()
+        return Ran(main(list(words)), *capfd.readouterr())
+
+    return run
+
+
+def spec(publish: str = "as: table", k: int = 5, source: str = "people", name: str = "spec.yaml") -> str:
+    """Writes a spec for the table `people`."""
+    Path(name).write_text(
+        f"source: {source}\ncolumns:\n  id: identifier\n"
+        "  age: {role: quasi-identifier, hierarchy: {width: [10, 40]}}\n"
+        "  zip: {role: quasi-identifier, hierarchy: {mask: 5}, type: text}\n  disease: sensitive\n  note: insensitive\n"
+        f"privacy: [{{model: k-anonymity, k: {k}}}, {{model: l-diversity, column: disease, l: 2, kind: entropy}}]\n"
+        f"recoding: {{suppression: 0.05}}\npublish: {{name: out, {publish}}}\n"
+    )
+    return name
+
+
+@pytest.fixture
+def clinic(cli: Cli) -> Cli:
+    """The same in a folder with a small database, in which many ages and diseases are missing."""
+    with duckdb.connect("clinic.duckdb") as made:
+        made.execute(
+            "CREATE TABLE people AS SELECT i AS id, CASE WHEN i % 9 > 0 THEN 20 + i * 7 % 40 END AS age, '1' || lpad("
+            "(i * 13 % 60)::VARCHAR, 4, '0') AS zip, CASE WHEN i % 11 > 0 THEN 'd' || i % 5 END AS disease,"
+            " i * 3 % 17 AS note FROM range(400) r(i)"
+        )
+    spec()
+    return cli
+
+
+def rows(sql: str, file: str = "clinic.duckdb") -> list[tuple[Any, ...]]:
+    with duckdb.connect(file) as made:
+        return made.sql(sql).fetchall()
+
+
+def released(form: str) -> Counter[tuple[Any, ...]]:
+    """The published rows, in no order."""
+    if form == "duckdb":
+        return Counter(rows("FROM out", "out.duckdb"))
+    return Counter(duckdb.sql("FROM 'out.parquet'").fetchall() if form == "parquet" else rows("FROM out"))
+
+
+# -- the contract ------------------------------------------------------------------------------------------------------
+
+NUMBER, NULLABLE = {"type": "number"}, {"type": ["number", "null"]}
+COUNT, TEXT = {"type": "integer", "minimum": 0}, {"type": "string"}
+HOLDS = {"type": ["boolean", "null"]}
+
+
+def shape(**keys: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": keys, "required": list(keys)}
+
+
+MODELS = {"type": "array", "items": shape(
+    model=TEXT, column={"type": ["string", "null"]}, parameters={"type": "object"}, value=NULLABLE, bound=NULLABLE,
+    holds=HOLDS, classes_violating=COUNT, rows_violating=COUNT)}  # fmt: skip
+CHECK = shape(source=TEXT, rows=COUNT, classes=COUNT, quasi_identifiers={"type": "array", "items": TEXT}, holds=HOLDS,
+              models=MODELS)  # fmt: skip
+PLAN = shape(
+    release=TEXT, engine={"const": "duckdb"}, method={"const": "full-domain"}, rows_in=COUNT, rows_out=COUNT,
+    levels={"type": "object", "additionalProperties": COUNT}, suppressed=COUNT, noise_rows={"const": 0},
+    swaps={"const": 0}, classes=COUNT, models=MODELS, nodes_checked=COUNT, seconds=NUMBER,
+    fingerprint={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+    utility=shape(loss=NUMBER, discernibility=NUMBER, average_class_size=NUMBER, normalized_average_class_size=NUMBER),
+)  # fmt: skip
+ERROR = shape(error=TEXT, message=TEXT, exit_status=COUNT, models=MODELS)
+
+
+def test_plan_and_release_print_the_objects_of_the_contract(clinic: Cli) -> None:
+    planned, made = clinic("plan", "spec.yaml", *DB, "--json"), clinic("release", "spec.yaml", *DB, "--json")
+    for ran in (planned, made):
+        assert (ran.status, ran.err) == (0, "")
+        jsonschema.validate(ran.said, PLAN)
+        assert ran.said["rows_in"] == 400 == ran.said["rows_out"] + ran.said["suppressed"]
+        assert [m["holds"] for m in ran.said["models"]] == [True, True]
+        assert ran.said["models"][0]["parameters"] == {"k": 5}
+    told = ("levels", "rows_out", "suppressed", "classes", "utility", "models")
+    assert {k: planned.said[k] for k in told} == {k: made.said[k] for k in told}
+    assert sum(released("table").values()) == made.said["rows_out"]
+
+
+def test_check_prints_the_object_of_the_contract(clinic: Cli) -> None:
+    words = ("check", "people", "--qi", "age,zip", *DB, "--json")
+    asked = clinic(*words, "--model", "k-anonymity(k=1)", "--model", "l-diversity(column=disease, l=1, kind=distinct)")
+    assert (asked.status, asked.said["holds"], len(asked.said["models"])) == (0, True, 2)
+    broken = clinic(*words, "--model", "k-anonymity(k=500)")
+    assert (broken.status, broken.said["holds"]) == (1, False)
+    assert broken.said["models"][0]["rows_violating"] == 400 == broken.said["rows"]
+    every = clinic(*words, "--sensitive", "disease", "--sensitive", "note")
+    assert (every.status, every.said["holds"]) == (0, None)
+    assert {(m["bound"], m["holds"]) for m in every.said["models"]} == {(None, None)}
+    found = {(m["model"], m["column"], *sorted(map(str, m["parameters"].values()))) for m in every.said["models"]}
+    for column in ("disease", "note"):
+        kinds = {("l-diversity", column, k) for k in ("distinct", "entropy")} | {("t-closeness", column, "equal")}
+        assert found >= kinds | {("beta-likeness", column, k) for k in ("basic", "enhanced")}
+    assert found >= {("k-anonymity", None), ("t-closeness", "note", "ordered")}
+    assert ("t-closeness", "disease", "ordered") not in found
+    for ran in (asked, broken, every):
+        jsonschema.validate(ran.said, CHECK)
+        assert ran.err == ""
+
+
+def test_missing_values_are_values_of_their_own(cli: Cli) -> None:
+    Path("t.csv").write_text("a,s\n" + "1,x\n" * 3 + ",y\n" * 4 + ",\n")
+    found = cli("check", "t.csv", "--qi", "a", "--sensitive", "s", "--json").said
+    assert (found["rows"], found["classes"]) == (8, 2)
+    told = {m["model"]: m["value"] for m in found["models"] if m["parameters"].get("kind") in (None, "distinct")}
+    assert (told["k-anonymity"], told["l-diversity"]) == (3, 1)
+    text = "source: t.csv\ncolumns: {a: quasi-identifier, s: sensitive}\nprivacy: [{model: k-anonymity, k: 3}]\n"
+    Path("s.yaml").write_text(text + "publish: {name: out, as: file}\n")
+    assert cli("release", "s.yaml", "--json").status == 0
+    assert released("parquet") == {(1, "x"): 3, (None, "y"): 4, (None, None): 1}
+
+
+FAILURES = [
+    (1, "release spec.yaml", "k = 401 is larger than the table"),
+    (1, "plan spec.yaml", "nothing was published"),
+    (2, "plan", "SPEC"),
+    (2, "check people", "--qi"),
+    (2, "plam spec.yaml", "did you mean 'plan'"),
+    (2, "plan spec.yaml --jsom", "did you mean"),
+    (2, "plan spec.yaml --time-limit soon", "--time-limit"),
+    (2, "plan spek.yaml", "did you mean 'spec.yaml'?"),
+    (2, "plan .", "cannot be read"),
+    (2, "check peple --qi age", "did you mean 'people'?"),
+    (2, "check people --qi aeg", "did you mean 'age'?"),
+    (2, "check people --qi age --sensitive diseas", "did you mean 'disease'?"),
+    (2, "check people --qi age --model k-anonimity(k=2)", "did you mean 'k-anonymity'?"),
+    (2, "init clinic.csv", "clinic.csv"),
+    (2, "init people -o spec.yaml", "spec.yaml"),
+    (2, "verify out", "there is no release 'out'"),
+    (2, "verify out.parquet", "there is no file out.parquet"),
+    (2, "withdraw out", "nothing is published there"),
+    (3, "check broken.parquet --qi a", "the engine failed"),
+    (3, "releases --db duckdb:///broken.duckdb", "open the database"),
+    (3, "release spec.yaml --db duckdb:///.", "open the database"),
+    (2, "releases --db mysql://here", "--db"),
+]
+
+
+@pytest.mark.parametrize(("status", "line", "told"), FAILURES, ids=[line for _, line, _ in FAILURES])
+def test_a_failure_is_one_sentence_and_one_object(status: int, line: str, told: str, clinic: Cli) -> None:
+    spec(k=401)
+    Path("broken.parquet").write_bytes(b"PAR1 no PAR1")
+    Path("broken.duckdb").write_bytes(b"no database" * 1000)
+    words = line.split(" ") + ([] if "--db" in line else list(DB))
+    ran, machine = clinic(*words), clinic(*words, "--json")
+    assert (ran.status, machine.status) == (status, status)
+    jsonschema.validate(machine.said, ERROR)
+    assert machine.said["exit_status"] == status
+    assert ran.out == ""
+    assert ran.err.startswith("sqlanon: ")
+    for text in (ran.err, machine.said["message"]):
+        assert told.lower() in text.lower()
+        assert "Traceback" not in text
+        assert "internal error" not in text
+    assert rows("SELECT count(*) FROM people") == [(400,)]
+
+
+def test_a_table_in_memory_is_refused_since_it_would_be_gone(clinic: Cli) -> None:
+    rows("COPY people TO 'people.csv'")
+    spec("as: table", source="people.csv")
+    assert clinic("plan", "spec.yaml").status == 0
+    refused = clinic("release", "spec.yaml", "--json")
+    assert (refused.status, refused.said["error"]) == (2, "SpecError")
+
+
+# -- what the commands do ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("source", ["people", "people.csv"])
+def test_the_sql_of_a_plan_runs_by_itself_and_makes_the_released_rows(form: str, source: str, clinic: Cli) -> None:
+    rows("COPY people TO 'people.csv'")
+    spec(FORMS[form], source=source)
+    printed = clinic("plan", "spec.yaml", *DB, "--sql")
+    assert (printed.status, printed.err) == (0, "")
+    with duckdb.connect("clinic.duckdb" if source == "people" else ":memory:") as fresh:
+        made = Counter(fresh.execute(printed.out).fetchall())
+        if form in ("table", "view"):
+            made = Counter(fresh.sql("FROM out").fetchall())
+            fresh.execute(f"DROP {form} out")
+    assert clinic("plan", "spec.yaml", *DB, "--sql", "--json").said["sql"] == printed.out.rstrip("\n")
+    assert clinic("release", "spec.yaml", *DB, "--json").status == 0
+    assert made == released(form)
+    assert sum(made.values()) > 300
+
+
+def test_a_plan_changes_nothing(clinic: Cli) -> None:
+    def folder() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in Path().iterdir()}
+
+    before = folder()
+    for more in ([], ["--json"], ["--sql"]):
+        assert clinic("plan", "spec.yaml", *DB, *more).status == 0
+        assert clinic("check", "people", "--qi", "age", *DB, *more[:1]).status == (2 if "--sql" in more else 0)
+        assert clinic("init", "people", *DB).status == 0
+        assert folder() == before
+
+
+@pytest.mark.parametrize("words", ["plan spec.yaml", "check people.csv --qi age", "init people.csv", "releases",
+                                   "verify out", "withdraw out"])  # fmt: skip
+def test_a_command_that_publishes_nothing_makes_no_database(words: str, clinic: Cli) -> None:
+    rows("COPY people TO 'people.csv'")
+    spec(source="people.csv")
+    clinic(*words.split(), "--db", "duckdb:///typo.duckdb")
+    assert not Path("typo.duckdb").exists()
+
+
+def test_a_proposed_spec_runs_from_another_folder_too(clinic: Cli) -> None:
+    Path("data").mkdir()
+    Path("specs").mkdir()
+    rows("COPY people TO 'data/people.csv'")
+    assert clinic("init", "data/people.csv", "-o", "specs/people.yaml").status == 0
+    assert clinic("plan", "specs/people.yaml").status == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_release_lives_from_init_to_withdrawal(form: str, clinic: Cli) -> None:
+    assert clinic("init", "people", "-o", "proposed.yaml", *DB).status == 0
+    proposed = yaml.safe_load(Path("proposed.yaml").read_text())
+    assert clinic("plan", "proposed.yaml", *DB).status == 0
+    proposed["publish"] = yaml.safe_load(f"{{name: out, {FORMS[form]}}}")
+    Path("mine.yaml").write_text(yaml.safe_dump(proposed, sort_keys=False))
+    before = rows("FROM people ORDER BY id")
+    for version in (1, 2):
+        assert clinic("release", "mine.yaml", *DB, "--json").said["version"] == version
+        checked = clinic("verify", "out", *DB, "--json")
+        assert (checked.status, checked.said["holds"]) == (0, True)
+        assert checked.said["unchanged"] is (None if form == "view" else True)
+        assert checked.said["rows"] == sum(released(form).values()) > 0
+    told = clinic("releases", *DB, "--json").said["releases"]
+    assert [(e["name"], e["version"], e["status"]) for e in told] == [("out", 2, "published"), ("out", 1, "superseded")]
+    assert clinic("withdraw", "out", *DB, "--json").said["status"] == "withdrawn"
+    assert clinic("verify", "out", *DB).status == 2
+    assert clinic("withdraw", "out", *DB).status == 2
+    assert "withdrawn" in clinic("releases", *DB).words
+    assert not Path(f"out.{form}").exists()
+    assert {name for (name,) in rows("SHOW TABLES")} == {"people"}
+    assert rows("FROM people ORDER BY id") == before
+
+
+def tamper(form: str, change: str) -> None:
+    """Changes a cell that is no quasi-identifier, or adds a row that is there already."""
+    edit = {"changed": "UPDATE out SET note = 99 WHERE rowid = 3", "added": "INSERT INTO out FROM out LIMIT 1"}[change]
+    if form != "parquet":
+        rows(edit, "clinic.duckdb" if form == "table" else "out.duckdb")
+        return
+    with duckdb.connect() as made:
+        made.execute("CREATE TABLE out AS FROM 'out.parquet'")
+        told = made.sql("SELECT decode(value) FROM parquet_kv_metadata('out.parquet') WHERE decode(key) = 'sqlanon'")
+        facts = str(told.fetchall()[0][0]).replace("'", "''")
+        made.execute(edit)
+        made.execute(f"COPY out TO 'out.parquet' (KV_METADATA {{sqlanon: '{facts}'}})")
+
+
+@pytest.mark.parametrize("change", ["changed", "added"])
+@pytest.mark.parametrize("form", ["table", "parquet", "duckdb"])
+def test_a_tampered_release_is_found_out(form: str, change: str, clinic: Cli) -> None:
+    spec(FORMS[form])
+    assert clinic("release", "spec.yaml", *DB).status == 0
+    names = [("out", *DB)] + ([] if form == "table" else [(f"out.{form}",)])
+    assert [clinic("verify", *name).status for name in names] == [0] * len(names)
+    tamper(form, change)
+    for name in names:
+        ran, machine = clinic("verify", *name), clinic("verify", *name, "--json")
+        assert (ran.status, machine.status) == (1, 1)
+        assert (machine.said["unchanged"], machine.said["holds"]) == (False, False)
+        assert "not those that were judged" in ran.words
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_verify_and_the_register_name_the_same_version(form: str, clinic: Cli) -> None:
+    spec(FORMS[form])
+    for version in (1, 2):
+        assert clinic("release", "spec.yaml", *DB, "--json").said["version"] == version
+        assert clinic("verify", "out", *DB, "--json").said["version"] == version
+        assert f"out version {version}" in clinic("verify", "out", *DB).words
+
+
+def test_a_file_that_is_no_release_is_not_verified_and_not_replaced(clinic: Cli) -> None:
+    rows("COPY people TO 'out.parquet'")
+    rows("CREATE TABLE t AS SELECT 1", "out.duckdb")
+    for form in ("parquet", "duckdb"):
+        before = Path(f"out.{form}").read_bytes()
+        spec(FORMS[form])
+        assert clinic("verify", f"out.{form}").status == 2
+        assert clinic("release", "spec.yaml", *DB).status == 2
+        assert Path(f"out.{form}").read_bytes() == before
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_expired_release_is_flagged(form: str, clinic: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec(f"{FORMS[form]}, expires: 2h")
+    assert clinic("release", "spec.yaml", *DB).status == 0
+    now = register.now()
+    for hours, expired in ((1, False), (3, True)):
+        later = now + timedelta(hours=hours)
+        monkeypatch.setattr(register, "now", lambda later=later: later)
+        assert [e["expired"] for e in clinic("releases", *DB, "--json").said["releases"]] == [expired]
+        assert ("expired" in clinic("releases", *DB).words) is expired
+        assert clinic("verify", "out", *DB, "--json").said["expired"] is expired
+        assert ("has expired" in clinic("verify", "out", *DB).words) is expired
+
+
+# -- names that somebody else chose ------------------------------------------------------------------------------------
+
+AGE, ILL, TABLE, OUT = 'age "q"; DROP TABLE t; -- \'[/]', "[bold]ill[/x]", "a'b\"; [/red] $x {y}", "out'\" [/red] --"
+HOSTILE = {
+    "plan": ["plan", "s.yaml", *DB],
+    "plan --sql": ["plan", "s.yaml", "--sql", *DB],
+    "release": ["release", "s.yaml", *DB],
+    "check": ["check", TABLE, "--qi", AGE, "--sensitive", ILL, "--model", "k-anonymity(k=2)", *DB],
+    "init": ["init", TABLE, *DB],
+    "verify": ["verify", OUT, *DB],
+    "releases": ["releases", *DB],
+    "withdraw": ["withdraw", OUT, *DB],
+}
+
+
+def hostile(cli: Cli, *more: str) -> None:
+    """A table whose names are made to break SQL, YAML and the markup of the terminal, released once."""
+    named = {AGE: "i % 7", ILL: "'d' || i % 3", **dict.fromkeys(more, "'w' || i % 2")}
+    listed = ", ".join(f'{value} AS "{name.replace(chr(34), chr(34) * 2)}"' for name, value in named.items())
+    rows(f'CREATE TABLE "{TABLE.replace(chr(34), chr(34) * 2)}" AS SELECT {listed} FROM range(210) r(i)')
+    columns: dict[str, Any] = {AGE: {"role": "quasi-identifier", "hierarchy": {"width": [2]}}, ILL: "sensitive"}
+    columns |= dict.fromkeys(more, "quasi-identifier")
+    models = [{"model": "k-anonymity", "k": 2}, {"model": "l-diversity", "column": ILL, "kind": "distinct", "l": 2}]
+    told = {"source": {"table": TABLE}, "columns": columns, "privacy": models, "publish": {"name": OUT}}
+    Path("s.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+    assert cli("release", "s.yaml", *DB, "--json").status == 0
+
+
+@pytest.mark.parametrize("json", [[], ["--json"]], ids=["people", "machines"])
+@pytest.mark.parametrize("command", HOSTILE)
+def test_no_name_breaks_a_command(command: str, json: list[str], cli: Cli) -> None:
+    hostile(cli, "Ü\u202e🙂 ⅷ")
+    ran = cli(*HOSTILE[command], *json)
+    assert (ran.status, ran.err) == (0, "")
+    assert not json or ran.said
+
+
+def test_a_line_break_or_an_escape_code_in_a_name_does_no_harm(cli: Cli) -> None:
+    hostile(cli, "new\nline", "\x1b[31mred")
+    ran = cli("check", TABLE, "--qi", "new\nline", "--qi", "\x1b[31mred", "--sensitive", ILL, *DB)
+    assert (ran.status, ran.err) == (0, "")
+    for words in HOSTILE.values():
+        ran = cli(*words)
+        assert "\x1b" not in ran.out + ran.err or words[0] in ("init", "plan")  # SQL and YAML hold names as they are
+
+
+# -- output for machines -----------------------------------------------------------------------------------------------
+
+
+def script(*words: str) -> subprocess.Popen[str]:
+    """The console script in a process of its own, without a terminal."""
+    file, pipe = Path(sys.executable).with_name("sqlanon"), subprocess.PIPE
+    return subprocess.Popen([file, *words], text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL)
+
+
+def test_the_console_script_shows_no_colours_and_no_progress_without_a_terminal(clinic: Cli) -> None:
+    for words in (["release", "spec.yaml", *DB], ["plan", "spec.yaml", *DB, "--json"], ["plan", "nothing.yaml"]):
+        process = script(*words)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == (2 if "nothing.yaml" in words else 0)
+        assert not {"\x1b", "\r", "⠋"} & {*out, *err}
+        assert not err or "nothing.yaml" in words
+        assert "--json" not in words or jsonschema.validate(json.loads(out), PLAN) is None
+
+
+def test_a_reader_that_goes_away_is_no_failure(clinic: Cli) -> None:
+    process = script("plan", "spec.yaml", *DB)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_names_are_not_broken_where_the_output_is_no_terminal(clinic: Cli) -> None:
+    name = "patients_of_the_northern_district_2025"
+    Path("spec.yaml").write_text(Path(spec()).read_text().replace("name: out", f"name: {name}"))
+    assert clinic("release", "spec.yaml", *DB).status == 0
+    assert name in clinic("releases", *DB).out

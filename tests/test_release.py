@@ -1,0 +1,492 @@
+"""What is released satisfies its models, as read back by the oracle; and nothing else ever gets out."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+from statistics import correlation
+from typing import Any
+
+import duckdb
+import oracle
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from sqlanon import register
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import ModelNotMet, ReleaseError, SpecError, SqlanonError
+from sqlanon.release import Release, release
+from sqlanon.spec import load
+
+FORMS = ("table", "view", "out.duckdb", "out.parquet")
+NAME = "Alice Meyer"  # of somebody who must not be found
+QI = "quasi-identifier"
+K2 = [{"model": "k-anonymity", "k": 2}]
+PLAIN: dict[str, Any] = {"columns": {"a": QI, "s": "sensitive"}, "privacy": K2}
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[DuckDB]:
+    with duckdb.connect() as connection:
+        yield DuckDB(connection=connection)
+
+
+@pytest.fixture
+def engine(shared: DuckDB) -> DuckDB:
+    emptied(shared)
+    return shared
+
+
+def emptied(engine: DuckDB) -> None:
+    for kind, name in engine.run("list", "SELECT 'VIEW', view_name FROM duckdb_views() WHERE NOT internal"):
+        engine.drop(["main", name], kind)
+    engine.run("empty", "DROP SCHEMA IF EXISTS sqlanon CASCADE")
+    for (name,) in engine.run("list", "SELECT table_name FROM duckdb_tables()"):
+        engine.drop(["main", name], "table")
+
+
+def source(engine: DuckDB, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], name: str = "t") -> None:
+    declared = ", ".join('"{}" {}'.format(column.replace('"', '""'), kind) for column, kind in columns.items())
+    engine.run("make", f'CREATE OR REPLACE TABLE "{name}" ({declared})')
+    places = ", ".join("(" + ", ".join("?" * len(columns)) + ")" for _ in rows)
+    if rows:
+        engine.run("fill", f'INSERT INTO "{name}" VALUES {places}', [cell for row in rows for cell in row])
+
+
+def published(engine: DuckDB, spec: Mapping[str, Any], form: str, folder: Path, name: str = "rel") -> Release:
+    place = {"as": "file", "path": str(folder / form)} if "." in form else {"as": form}
+    given = {"source": "t", **spec, "publish": {"name": name, **place}}
+    return release(load({key: value for key, value in given.items() if value is not None}), engine)
+
+
+def read(engine: DuckDB, form: str, folder: Path, select: str = "SELECT *", name: str = "rel") -> Rows:
+    """The released rows, as a reader without sqlanon gets them."""
+    quoted = '"{}"'.format(name.replace('"', '""'))
+    if "." not in form:
+        return engine.run("read", f"{select} FROM {quoted}")
+    with duckdb.connect(str(folder / form) if form.endswith("duckdb") else ":memory:") as file:
+        item = quoted if form.endswith("duckdb") else f"read_parquet('{folder / form}')"
+        return file.execute(f"{select} FROM {item}").fetchall()
+
+
+# -- random tables and specs --------------------------------------------------------------------------------
+
+TREE = {"heart": ["u", "v"], "lung": ["x", "y"]}
+LEVELS = {**{v: (branch, "*") for branch, values in TREE.items() for v in values}, None: ("none", "*")}
+LANDS = {"de": "eu", "fr": "eu", "cn": "as"}
+
+
+def binned(value: int, level: int) -> str:
+    width = (5, 10)[level - 1]
+    return f"[{value // width * width}, {value // width * width + width})"
+
+
+def masked(value: str, level: int) -> str:
+    return value[: max(len(value) - level, 0)] + "*" * min(level, len(value))
+
+
+DAYS = [date(1999, 12, 31), date(2000, 1, 1), date(2000, 1, 2), None]
+# type, values, hierarchy, the last level, and what a value becomes at a level between
+KINDS: dict[str, tuple[str, list[Any], Any, int, Callable[[Any, int], str]]] = {
+    "age": ("INTEGER", [-7, -1, 0, 4, 5, 9, 14, None], {"width": [5, 10]}, 3, binned),
+    "zip": ("VARCHAR", ["10115", "10117", "20", "", None], {"mask": 3}, 3, masked),
+    "born": ("DATE", DAYS, {"date": ["month", "year"]}, 3, lambda day, level: str(day)[: 10 - 3 * level]),
+    "land": ("VARCHAR", [*LANDS, None], {"tree": {"eu": ["de", "fr"], "as": ["cn"]}}, 2, lambda land, _: LANDS[land]),
+    "sex": ("VARCHAR", ["f", "m", None], None, 1, lambda sex, _: sex),
+}
+
+
+def told(name: str, **parameters: Any) -> dict[str, Any]:
+    return {"model": name, **({} if name in ("k-anonymity", "average-risk") else {"column": "s"}), **parameters}
+
+
+# A model, and whether it holds on rows, by quasi-identifiers, against a reference, with so many persons per class.
+MODELS: list[tuple[dict[str, Any], Callable[..., bool]]] = [
+    *[(told("k-anonymity", k=k), lambda rows, by, ref, n, k=k: min(n.values()) >= k) for k in (1, 2, 3, 50)],
+    (told("l-diversity", l=2), lambda rows, by, *_: oracle.distinct_l(rows, by, "s") >= 2),
+    (told("l-diversity", l=2, kind="entropy"), lambda rows, by, *_: oracle.entropy_l_holds(rows, by, "s", 2)),
+    (told("l-diversity", l=2, kind="recursive", c=2), lambda rows, by, *_: oracle.recursive(rows, by, "s", 2) < 2),
+    (told("alpha-k-anonymity", alpha=0.5), lambda rows, by, *_: oracle.alpha(rows, by, "s") <= Fraction(1, 2)),
+    (told("t-closeness", t=0.25), lambda rows, by, ref, _: oracle.t_equal(rows, by, "s", ref) <= Fraction(1, 4)),
+    (
+        told("t-closeness", t=0.2, distance="hierarchical"),
+        lambda rows, by, ref, _: oracle.t_hierarchical(rows, by, "s", LEVELS, ref) <= Fraction(1, 5),
+    ),
+    (told("beta-likeness", beta=1), lambda rows, by, ref, _: oracle.beta_basic(rows, by, "s", ref) <= 1),
+    (told("average-risk", risk=0.5), lambda rows, by, ref, n: 2 * len(n) <= sum(n.values())),
+]
+
+
+def recoded(row: dict[str, Any], levels: Mapping[str, int], starred: bool) -> tuple[Any, ...]:
+    """The published quasi-identifiers of a record, by the definitions of the hierarchies."""
+    found = []
+    for name, level in levels.items():
+        _, _, _, height, between = KINDS[name]
+        value = row[name]
+        if level == height:
+            found.append("*")
+        elif value is None:
+            found.append(None)
+        elif level == 0:
+            found.append(str(value) if starred else value)
+        else:
+            found.append(between(value, level))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A table, its quasi-identifiers, and what is asked of its release."""
+
+    names: list[str]
+    rows: Rows
+    later: Rows
+    chosen: list[tuple[dict[str, Any], Callable[..., bool]]]
+    spec: dict[str, Any]
+    form: str
+
+    def assert_released(self, found: Rows, rows: Rows, made: Release) -> int:
+        """Every class as a whole and recoded as told, the models on it by the oracle; how many rows are missing."""
+        names, plan, records = (
+            self.names,
+            made.planned.plan,
+            [dict(zip((*self.names, "s", "p"), r, strict=True)) for r in rows],
+        )
+        star, starred = plan.suppressed == "star", ("*",) * len(names)
+        recodings = [recoded(row, {name: plan.levels[name] for name in names}, star) for row in records]
+        kept = {row[: len(names)] for row in found}
+        gone = [key not in kept or (star and key == starred) for key in recodings]
+        shown = [
+            {**row, **dict(zip(names, starred if out else key, strict=True))}
+            for row, key, out in zip(records, recodings, gone, strict=True)
+            if star or not out
+        ]
+        assert Counter(found) == Counter(tuple(row[name] for name in (*names, "s")) for row in shown)
+        persons = oracle.k_anonymity_per_class(shown, names, self.spec["entity"])
+        for model, holds in self.chosen:
+            assert not shown or holds(shown, names, records, persons), model
+        return 0 if set(recodings) == {starred} else sum(gone)
+
+
+@st.composite
+def cases(draw: st.DrawFn, forms: Sequence[str]) -> Case:
+    form = draw(st.sampled_from(forms))
+    names = draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=3, unique=True))
+    record = st.tuples(
+        *(st.sampled_from(KINDS[n][1]) for n in names), st.sampled_from(SECRETS), st.sampled_from(PERSONS)
+    )
+    quasi = {name: {"role": QI, "hierarchy": KINDS[name][2]} if KINDS[name][2] else QI for name in names}
+    chosen = draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=3, unique_by=lambda pair: str(pair[0])))
+    recoding = {
+        "suppression": draw(st.sampled_from([0, 0.1, 0.3, 0.5, 1])),
+        "suppressed": "drop" if form == "view" else draw(st.sampled_from(["drop", "star"])),
+        "loss": draw(st.sampled_from(["loss", "discernibility"])),
+    }
+    columns = {**quasi, "s": {"role": "sensitive", "hierarchy": {"tree": TREE}}, "p": "identifier"}
+    spec = {"columns": columns, "privacy": [model for model, _ in chosen], "recoding": recoding}
+    spec["entity"] = draw(st.sampled_from([None, "p"]))
+    rows, later = draw(st.lists(record, max_size=24)), draw(st.lists(record, min_size=1, max_size=9))
+    return Case(names, rows, later, chosen, spec, form)
+
+
+SECRETS, PERSONS = ["u", "u", "v", "x", None], ["A", "B", "C", "D", "E", None]
+RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+
+
+@given(cases(FORMS))
+@RANDOM
+def test_what_is_released_is_recoded_as_told_and_satisfies_its_models(
+    shared: DuckDB, tmp_path_factory: pytest.TempPathFactory, case: Case
+) -> None:
+    folder = tmp_path_factory.mktemp("release")
+    made = tried(shared, case, folder)
+    if made is None:
+        assert shared.kind_of("rel") is None
+        assert not any(folder.iterdir())
+        return
+    missing = case.assert_released(read(shared, case.form, folder), case.rows, made)
+    assert missing <= floor(Fraction(str(case.spec["recoding"]["suppression"])) * len(case.rows))
+    assert all(verdict.holds for verdict in made.verdicts)
+    assert Counter(shared.run("read", "SELECT * FROM t")) == Counter(case.rows)
+
+
+@given(cases(["view"]))
+@RANDOM
+def test_a_view_satisfies_its_models_also_on_rows_that_arrive_later(shared: DuckDB, tmp_path: Path, case: Case) -> None:
+    made = tried(shared, case, tmp_path)
+    assume(made is not None)
+    for number, row in enumerate(case.later, start=1):
+        shared.run("insert", f"INSERT INTO t VALUES ({', '.join('?' * len(row))})", row)
+        case.assert_released(read(shared, "view", tmp_path), [*case.rows, *case.later[:number]], made)
+
+
+def tried(engine: DuckDB, case: Case, folder: Path) -> Release | None:
+    emptied(engine)
+    source(engine, {**{name: KINDS[name][0] for name in case.names}, "s": "VARCHAR", "p": "VARCHAR"}, case.rows)
+    try:
+        return published(engine, case.spec, case.form, folder)
+    except (ModelNotMet, SpecError):
+        return None
+
+
+# -- what classes are ---------------------------------------------------------------------------------------
+
+ALIKE = {
+    "VARCHAR COLLATE NOCASE": ["'Bob'", "'bob'", "'BOB'"],
+    "INTERVAL": ["INTERVAL '1 month'", "INTERVAL '30 days'"],
+    "DOUBLE": ["0.0", "'-0.0'::DOUBLE"],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ALIKE)
+def test_values_that_the_engine_calls_equal_but_a_reader_can_tell_apart_are_no_class(
+    engine: DuckDB, tmp_path: Path, kind: str, form: str
+) -> None:
+    engine.run("make", f"CREATE TABLE t (a {kind}, s VARCHAR)")
+    engine.run("fill", "INSERT INTO t VALUES " + ", ".join(f"({value}, 'x')" for value in ALIKE[kind]))
+    try:
+        published(engine, PLAIN, form, tmp_path)
+    except (SpecError, ModelNotMet):
+        return  # refused is safe, too
+    shown = [{"a": a} for a, _ in read(engine, form, tmp_path, "SELECT a::VARCHAR, s")]
+    assert oracle.k_anonymity(shown, ["a"]) >= 2
+
+
+@pytest.mark.parametrize("form", ["table", "view"])
+def test_an_identifier_is_not_published_under_the_name_of_a_bound(engine: DuckDB, tmp_path: Path, form: str) -> None:
+    source(engine, {"age_from": "VARCHAR", "age": "INTEGER", "s": "VARCHAR"}, [(NAME, 1, "x"), (NAME, 1, "y")])
+    age = {"role": QI, "hierarchy": {"width": [5]}, "represent": "bounds"}
+    columns = {"age_from": "identifier", "age": age, "s": "sensitive"}
+    privacy = [{"model": "l-diversity", "column": "s", "l": 2}]
+    try:
+        published(engine, {"entity": "age_from", "columns": columns, "privacy": privacy}, form, tmp_path)
+    except SpecError:
+        return
+    assert NAME not in str(read(engine, form, tmp_path))
+
+
+def plain(engine: DuckDB, rows: Sequence[tuple[Any, ...]] = ((1, "x"), (1, "y"), (2, "x"), (2, "y"))) -> None:
+    source(engine, {"a": "INTEGER", "s": "VARCHAR"}, rows)
+
+
+NAMES = ['"; DROP TABLE x; --', "n", "v", "number", "the count", "the value", "leaf", "held", "a\nb", "select"]
+PLACES = [*((name, "table") for name in NAMES), *((NAMES[0], form) for form in FORMS[1:])]
+
+
+@pytest.mark.parametrize(("name", "form"), PLACES)
+def test_columns_and_releases_may_have_any_name(engine: DuckDB, tmp_path: Path, name: str, form: str) -> None:
+    long, odd = "x" * 300, "we\"ird 'rel'; --"
+    source(engine, {"i": "INTEGER"}, [(1,)], name="x")
+    source(engine, {name: "VARCHAR", "s": "VARCHAR"}, [(long, "u"), (long, "v"), ("b", "u"), ("b", None), ("c", "u")])
+    columns = {
+        name: {"role": QI, "hierarchy": {"mask": 3}},
+        "s": {"role": "sensitive", "hierarchy": {"order": ["u", "v"]}},
+    }
+    privacy = [*K2, told("t-closeness", t=0.9, distance="ordered")]
+    published(engine, {"columns": columns, "privacy": privacy, "recoding": {"suppression": 0.2}}, form, tmp_path, odd)
+
+    assert Counter(read(engine, form, tmp_path, name=odd)) == Counter(
+        [(long, "u"), (long, "v"), ("b", "u"), ("b", None)]
+    )
+    assert engine.run("read", "SELECT * FROM x") == [(1,)]
+
+
+# -- when nothing can be released ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("rows", "recoding", "k", "told"),
+    [
+        ([], {}, 2, "no rows"),
+        ([(1, "x"), (2, "y")], {"suppression": 1, "levels": {"a": 0}}, 2, "suppress"),
+        ([(1, "x"), (2, "y")], {}, 3, "k = 3 is larger than the table of 2 records"),
+        ([(1, "x"), (2, "y"), (2, "z")], {"levels": {"a": 0}, "suppression": 0.3}, 2, "1 of 3"),
+    ],
+    ids=["no rows", "all suppressed", "k too large", "limit"],
+)
+def test_a_model_that_cannot_hold_leaves_the_previous_release_as_it_was(
+    engine: DuckDB, tmp_path: Path, form: str, rows: list[Any], recoding: Any, k: int, told: str
+) -> None:
+    plain(engine)
+    published(engine, PLAIN, form, tmp_path)
+    source(engine, {"a": "INTEGER", "s": "VARCHAR"}, rows, name="other")
+    before = read(engine, form, tmp_path)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    spec = {**PLAIN, "source": "other", "recoding": recoding, "privacy": [{"model": "k-anonymity", "k": k}]}
+    with pytest.raises((SpecError, ModelNotMet), match=told):
+        published(engine, spec, form, tmp_path)
+
+    assert read(engine, form, tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    assert [entry.version for entry in register.entries(engine)] == [1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_publishing_twice_replaces_the_rows_and_raises_the_version(engine: DuckDB, tmp_path: Path, form: str) -> None:
+    plain(engine)
+    published(engine, PLAIN, form, tmp_path)
+    plain(engine, [(7, "x"), (7, "z")])
+    made = published(engine, PLAIN, form, tmp_path)
+
+    assert sorted(read(engine, form, tmp_path)) == [(7, "x"), (7, "z")]
+    assert made.entry.version == 2
+    assert Counter(e.status for e in register.entries(engine)) == {"published": 1, "superseded": 1}
+
+
+# -- what belongs to others ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["never released", "release dropped by hand"])
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+@pytest.mark.parametrize("form", ["table", "view"])
+def test_a_foreign_relation_under_the_name_is_refused_and_untouched(
+    engine: DuckDB, tmp_path: Path, form: str, kind: str, before: bool
+) -> None:
+    plain(engine)
+    if before:
+        published(engine, PLAIN, form, tmp_path)
+        engine.drop(["main", "rel"], form)
+    engine.run("make", f"CREATE {kind} rel AS SELECT 'mine' AS mine")
+    with pytest.raises(ReleaseError, match="rel"):
+        published(engine, PLAIN, form, tmp_path)
+    assert engine.run("read", "SELECT * FROM rel") == [("mine",)]
+
+
+@pytest.mark.parametrize("source", ["main.rel", "MAIN.REL", {"query": "SELECT * FROM rel"}])
+@pytest.mark.parametrize("form", ["table", "view"])
+def test_a_release_does_not_replace_its_own_source(engine: DuckDB, tmp_path: Path, source: Any, form: str) -> None:
+    plain(engine)
+    published(engine, PLAIN, form, tmp_path)
+    before = sorted(engine.run("read", "SELECT * FROM rel"))
+    with pytest.raises(SqlanonError):
+        published(engine, {**PLAIN, "source": source, "privacy": [{"model": "k-anonymity", "k": 4}]}, form, tmp_path)
+    assert sorted(engine.run("read", "SELECT * FROM rel")) == before
+
+
+@pytest.mark.parametrize("kind", ["database", "database with releases", "parquet", "text as duckdb", "text as parquet"])
+def test_a_foreign_file_under_the_path_is_refused_and_untouched(engine: DuckDB, tmp_path: Path, kind: str) -> None:
+    plain(engine)
+    form = "out.parquet" if "parquet" in kind else "out.duckdb"
+    if "text" in kind:
+        (tmp_path / form).write_text("precious")
+    elif kind == "parquet":
+        engine.run("write", f"COPY (SELECT 'precious' AS v) TO '{tmp_path / form}'")
+    else:
+        with DuckDB(str(tmp_path / form)) as other:
+            other.run("make", "CREATE TABLE precious AS SELECT 'precious' AS v")
+            if "releases" in kind:
+                plain(other)
+                published(other, PLAIN, "table", tmp_path)
+    before = (tmp_path / form).read_bytes()
+    with pytest.raises(SqlanonError):
+        published(engine, PLAIN, form, tmp_path)
+    assert (tmp_path / form).read_bytes() == before
+
+
+# -- what must not be seen ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("privacy", [K2, [{"model": "average-risk", "risk": 0.5}]], ids=["k", "average risk"])
+def test_a_view_never_shows_rows_that_arrive_and_break_a_model(engine: DuckDB, tmp_path: Path, privacy: Any) -> None:
+    plain(engine)
+    published(engine, {**PLAIN, "privacy": privacy}, "view", tmp_path)
+    engine.run("insert", "INSERT INTO t VALUES (3, 'x'), (4, 'y'), (NULL, NULL)")
+    arrived = {row[0] for row in read(engine, "view", tmp_path)}
+    engine.run("insert", "INSERT INTO t VALUES (3, 'z')")
+
+    assert arrived <= {1, 2}
+    if privacy == K2:
+        assert Counter(row[0] for row in read(engine, "view", tmp_path)) == {1: 2, 2: 2, 3: 2}
+
+
+def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckDB, tmp_path: Path) -> None:
+    rows = [(str(10000 + i // 3), "x") for i in range(300)] + [(str(20000 + i), NAME) for i in range(50)]
+    source(engine, {"a": "VARCHAR", "s": "VARCHAR"}, rows)
+    published(engine, {**PLAIN, "recoding": {"suppression": 0.2, "levels": {"a": 0}}}, "view", tmp_path)
+    seen: set[str] = set()
+
+    def spy(value: str) -> bool:
+        seen.add(value)
+        return True
+
+    engine.connection.create_function("spy", spy, ["VARCHAR"], "BOOLEAN", side_effects=True)
+    try:
+        assert len(engine.run("read", "SELECT * FROM rel WHERE spy(a)")) == 300
+        assert len(engine.run("read", "SELECT * FROM rel WHERE spy(s)")) == 300
+    finally:
+        engine.connection.remove_function("spy")
+    assert seen == {row[0] for row in rows[:300]} | {"x"}
+    for guard in ("a = '20007'", "s <> 'x'", "a::INTEGER >= 20000"):
+        assert engine.run(
+            "read", f"SELECT count(*) FROM rel WHERE CASE WHEN {guard} THEN error('seen') ELSE true END"
+        ) == [(300,)]
+    assert engine.run("read", "SELECT count(*) FROM rel WHERE 1 // (a::INTEGER - 20007) IS NOT NULL") == [(300,)]
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "ENUM"])
+@pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
+def test_what_was_dropped_or_suppressed_is_not_in_the_release(
+    engine: DuckDB, tmp_path: Path, form: str, kind: str
+) -> None:
+    secrets = [NAME, "Bob Suppressed", "0123-person"]
+    kind = "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')" if kind == "ENUM" else kind
+    rows = [("Bob Suppressed", "Rare Disease", NAME, "0123-person")] + [
+        ("kept", "flu", "n", f"p{i}") for i in range(50)
+    ]
+    source(engine, {"a": kind, "s": kind, "name": "VARCHAR", "p": "VARCHAR"}, rows)
+    columns = {"a": QI, "s": "sensitive", "name": "drop", "p": "identifier"}
+    made = published(
+        engine, {**PLAIN, "entity": "p", "columns": columns, "recoding": {"suppression": 0.1}}, form, tmp_path
+    )
+
+    assert made.measured.rows == 50
+    told = (
+        str(engine.run("describe", "DESCRIBE rel"))
+        if form == "table"
+        else (tmp_path / form).read_bytes().decode("latin-1")
+    )
+    assert [secret for secret in [*secrets, "Rare Disease"] if secret in told] == []
+
+
+@pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
+def test_no_position_tells_where_a_row_came_from_or_stood_before(engine: DuckDB, tmp_path: Path, form: str) -> None:
+    source(engine, {"a": "INTEGER", "s": "VARCHAR", "i": "INTEGER"}, [(i // 100, "x", i) for i in range(2000)])
+    spec = {**PLAIN, "columns": {**PLAIN["columns"], "i": "insensitive"}}
+    orders = []
+    for _ in range(2):
+        published(engine, spec, form, tmp_path)
+        orders.append([row[2] for row in read(engine, form, tmp_path)])
+
+    assert sorted(orders[0]) == list(range(2000))
+    assert all(abs(correlation(order, range(2000))) < 0.1 for order in orders)
+    assert sum(one == other for one, other in zip(*orders, strict=True)) < 200
+
+
+LANDLESS = {"role": QI, "hierarchy": {"tree": {"g": ["de"]}}}
+CLUMSY: dict[str, dict[str, Any]] = {
+    "conversion": {"source": {"query": "SELECT a::INTEGER AS a, s FROM t"}},
+    "unknown value": {"columns": {"a": LANDLESS, "s": "sensitive"}},
+    "unknown sensitive value": {
+        "columns": {"a": QI, "s": {**LANDLESS, "role": "sensitive"}},
+        "privacy": [told("t-closeness", t=0.9, distance="hierarchical")],
+    },
+    "k": {"privacy": [{"model": "k-anonymity", "k": 3}]},
+}
+
+
+@pytest.mark.parametrize("what", CLUMSY)
+def test_no_error_quotes_a_cell(engine: DuckDB, tmp_path: Path, what: str) -> None:
+    source(engine, {"a": "VARCHAR", "s": "VARCHAR"}, [(NAME, "x"), (NAME, NAME)])
+    with pytest.raises(SqlanonError) as failed:
+        published(engine, {**PLAIN, **CLUMSY[what]}, "table", tmp_path)
+    assert NAME not in "".join(traceback.format_exception(failed.value))

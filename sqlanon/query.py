@@ -155,6 +155,7 @@ def identifier(name: str) -> exp.Identifier:
 
 
 def column(name: str, relation: str | None = None) -> Expression:
+    """A column by its name, of a relation where two might have one of that name."""
     return exp.Column(this=identifier(name), table=identifier(relation) if relation else None)
 
 

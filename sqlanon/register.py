@@ -55,6 +55,7 @@ class Entry:
 
 
 def now() -> datetime:
+    """The time of day in UTC, to the second."""
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
@@ -69,6 +70,7 @@ def _table(catalog: str | None) -> str:
 
 
 def exists(engine: DuckDB, catalog: str | None = None) -> bool:
+    """Whether the database (or the attached one) holds a register."""
     return engine.kind_of(TABLE, SCHEMA, catalog) == "table"
 
 

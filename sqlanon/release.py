@@ -362,6 +362,7 @@ def _key() -> str:
 
 
 def version() -> str:
+    """The version of sqlanon that is installed."""
     from importlib import metadata
 
     return metadata.version("sqlanon")

@@ -25,8 +25,7 @@ from sqlanon.cli import main
 from sqlanon.engines.duckdb import DuckDB
 
 releasing = importlib.import_module("sqlanon.release")  # `sqlanon.release` is the function
-FORMS = {"table": "as: table", "view": "as: view", "parquet": "as: file, path: out.parquet",
-         "duckdb": "as: file, path: out.duckdb"}  # fmt: skip
+FORMS = {"table": "as: table", "view": "as: view", **{f: f"as: file, path: out.{f}" for f in ("parquet", "duckdb")}}
 COLUMNS = ["age", "zip", "disease", "note"]
 CELL = "Alice Meyer"
 RELEASE = ["release", "spec.yaml", "--db", "duckdb:///people.duckdb"]

@@ -1,0 +1,264 @@
+"""What is written down is true: the README, the help texts, the JSON Schema, and the objects that the commands print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema
+import pytest
+import yaml
+
+import sqlanon
+from sqlanon import demo
+from sqlanon.cli import app, main
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+INSTALL = re.compile(r"\s*(?:#.*\n)*(?:python3? -m venv|pip |uv |apt |git clone)")
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS: dict[str, Callable[..., Any]] = {
+    found.name or found.callback.__name__: found.callback for found in app.registered_commands if found.callback
+}
+
+
+class Block(NamedTuple):
+    """A fenced block of the README."""
+
+    language: str
+    line: int
+    text: str
+
+
+def readme() -> str:
+    if not README.is_file():
+        pytest.fail(f"there is no {README}: it must show the commands, the Python names and a spec")
+    return README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[Block]:
+    """The blocks of one language; there must be one, so that the test is about something."""
+    text = readme()
+    found = [Block(m[1], text[: m.start()].count("\n") + 1, m[3]) for m in FENCE.finditer(text) if m[1] == language]
+    assert found, f"README.md has no ```{language} block"
+    return found
+
+
+def run_all(language: str, folder: Path, command: Callable[[Block], list[str]]) -> None:
+    """Runs the blocks one after the other in a folder, and tells of every one that fails."""
+    bin_folder = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    wrong = []
+    for block in blocks(language):
+        if language == "bash" and INSTALL.match(block.text):
+            continue  # a test installs nothing: it has no network, and sqlanon is installed where it runs
+        ran = subprocess.run(
+            command(block), cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        if ran.returncode:
+            wrong.append(f"README.md:{block.line} exits with {ran.returncode}:\n{block.text}{ran.stdout}{ran.stderr}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The files of the demo, also under the name of the folder in which `sqlanon demo` puts them."""
+    demo.write(tmp_path)
+    (tmp_path / "sqlanon-demo").symlink_to(tmp_path, target_is_directory=True)
+    return tmp_path
+
+
+# -- the README --------------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_readme_run(folder: Path) -> None:
+    run_all("bash", folder, lambda block: ["bash", "-euo", "pipefail", "-c", block.text])
+
+
+def test_the_python_of_the_readme_runs(folder: Path) -> None:
+    run_all("python", folder, lambda block: [sys.executable, "-W", "error", "-c", block.text])
+
+
+def test_the_specs_of_the_readme_load_and_plan(folder: Path) -> None:
+    specs = 0
+    for block in blocks("yaml"):
+        read = yaml.safe_load(block.text)
+        if isinstance(read, dict) and {"source", "columns"} <= set(read):
+            file = folder / f"readme-{block.line}.yaml"
+            file.write_text(block.text, encoding="utf-8")
+            jsonschema.validate(read, sqlanon.schema())
+            with sqlanon.connect() as engine:
+                assert sqlanon.plan(sqlanon.load(file), engine).holds, f"README.md:{block.line}"
+            specs += 1
+    assert specs, "README.md shows no whole spec"
+
+
+def test_the_readme_names_every_command_and_only_options_that_exist() -> None:
+    text = readme()
+    for command in COMMANDS:
+        assert re.search(rf"`[^`\n]*\bsqlanon {command}\b|^sqlanon {command}\b", text, re.MULTILINE), command
+    known = {option for command in COMMANDS for option in options(command)} | {"--help"}
+    without_install = FENCE.sub(lambda m: "" if INSTALL.match(m[3]) else m[0], text)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", without_install)) <= known
+
+
+def test_the_readme_names_every_model_and_hierarchy() -> None:
+    from sqlanon.hierarchies import HIERARCHIES
+    from sqlanon.models import MODELS
+
+    assert [name for name in (*MODELS, *HIERARCHIES) if f"`{name}`" not in readme()] == []
+
+
+def test_every_relative_link_of_the_readme_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", readme())
+    assert [link for link in links if not (README.parent / link).exists()] == []
+
+
+# -- the help texts ----------------------------------------------------------------------------------------------------
+
+
+def options(command: str) -> set[str]:
+    """The long options of a command, from its own declaration."""
+    declared = getattr(COMMANDS[command], "__annotations__", {})
+    source = Path(sys.modules[COMMANDS[command].__module__].__file__ or "").read_text(encoding="utf-8")
+    body = source[source.index(f"def {COMMANDS[command].__name__}(") :].split(") -> None:", 1)[0]
+    shared = {"Db": "--db", "Json": "--json", "ShowErrors": "--show-engine-errors", "TimeLimit": "--time-limit",
+              "Delimiter": "--delimiter"}  # fmt: skip
+    used = {option for name, option in shared.items() if name in map(str, declared.values())}
+    return used | set(re.findall(r'"(--[a-z-]+)"', body))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_it_does_and_names_its_options(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    out, err = capfd.readouterr()
+    words = " ".join(out.replace("│", " ").split())
+    sentence = " ".join((COMMANDS[command].__doc__ or "").split(".")[0].split())
+    assert len(sentence.split()) > 3
+    assert sentence in words
+    assert f"Usage: sqlanon {command}" in words
+    assert "--json" in options(command)
+    assert [option for option in options(command) if option not in words] == []
+    assert err == ""
+
+
+def test_the_help_lists_every_command_and_the_exit_statuses(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert set(COMMANDS) == {"demo", "init", "plan", "release", "check", "verify", "releases", "withdraw", "schema"}
+    assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", out)] == []
+    assert "1 a model does not hold" in " ".join(out.split())
+    main([])
+    bare, err = capfd.readouterr()
+    assert bare.strip() == out.strip()
+    assert "usage: \n" not in err, "a failure without a reason"
+
+
+# -- the schema, the demo and the objects of the contract --------------------------------------------------------------
+
+
+def test_the_schema_that_is_printed_accepts_the_spec_of_the_demo_and_no_other(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for words in (["schema"], ["schema", "--json"]):
+        assert main(words) == 0
+        out, err = capfd.readouterr()
+        told = json.loads(out)
+        assert err == ""
+        assert ("\n" in out.rstrip("\n")) is (words == ["schema"])
+        jsonschema.Draft202012Validator.check_schema(told)
+        validator = jsonschema.Draft202012Validator(told)
+        good = yaml.safe_load(demo.SPEC)
+        assert validator.is_valid(good)
+        for wrong in ({**good, "sauce": 1}, {**good, "privacy": [{"model": "k-anonymity"}]},
+                      {**good, "columns": {"age": "quasi"}}, {**good, "publish": {"name": "x", "as": "tabel"}}):  # fmt: skip
+            assert not validator.is_valid(wrong)
+
+
+NUMBER, COUNT, TEXT = {"type": "number"}, {"type": "integer", "minimum": 0}, {"type": "string"}
+NULLABLE, HOLDS = {"type": ["number", "null"]}, {"type": ["boolean", "null"]}
+
+
+def shape(**keys: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": keys, "required": list(keys)}
+
+
+MODELS = {"type": "array", "minItems": 1, "items": shape(
+    model=TEXT, column={"type": ["string", "null"]}, parameters={"type": "object"}, value=NULLABLE, bound=NULLABLE,
+    holds=HOLDS, classes_violating=COUNT, rows_violating=COUNT)}  # fmt: skip
+CHECK = shape(source=TEXT, rows=COUNT, classes=COUNT, quasi_identifiers={"type": "array", "items": TEXT}, holds=HOLDS,
+              models=MODELS)  # fmt: skip
+PLAN = shape(
+    release=TEXT, engine={"const": "duckdb"}, method={"const": "full-domain"}, rows_in=COUNT, rows_out=COUNT,
+    levels={"type": "object", "additionalProperties": COUNT}, suppressed=COUNT, noise_rows={"const": 0},
+    swaps={"const": 0}, classes=COUNT, models=MODELS, nodes_checked=COUNT, seconds=NUMBER,
+    fingerprint={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+    utility=shape(loss=NUMBER, discernibility=NUMBER, average_class_size=NUMBER, normalized_average_class_size=NUMBER),
+)  # fmt: skip
+
+
+def said(capfd: pytest.CaptureFixture[str], status: int, *words: str) -> Any:
+    """The one object that a command prints, and nothing else."""
+    assert main([*words, "--json"]) == status
+    out, err = capfd.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+    return json.loads(out)
+
+
+def test_the_demo_runs_twice_in_a_folder_and_prints_the_objects_of_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "here"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert re.findall(r"^(\d)\. (The \w+)", out, re.MULTILINE) == [
+        ("1", "The table"), ("2", "The spec"), ("3", "The plan"), ("4", "The release"),
+    ]  # fmt: skip
+    told = said(capfd, 0, "demo", "here")
+    assert told["release"]["version"] == 2
+    plan = said(capfd, 0, "plan", "here/patients.yaml")
+    jsonschema.validate(plan, PLAN)
+    jsonschema.validate(told["release"], PLAN)
+    same = ("levels", "rows_in", "rows_out", "suppressed", "classes", "utility", "models", "nodes_checked")
+    for key in (key for key in same if key != "models"):
+        assert plan[key] == told["release"][key], key
+    assert plan["rows_in"] == plan["rows_out"] + plan["suppressed"]
+    assert [m["holds"] for m in plan["models"]] == [True] * 3
+    assert [m["parameters"] for m in plan["models"]][:2] == [{"k": 5}, {"l": 3, "kind": "entropy"}]
+    for moment in ("before", "after"):
+        jsonschema.validate(told[moment], CHECK)
+        assert {(m["bound"], m["holds"]) for m in told[moment]["models"]} == {(None, None)}
+    assert told["before"]["models"][0]["value"] == 1
+    assert told["after"]["models"][0]["value"] >= 5
+
+
+def test_check_reports_every_measure_that_the_columns_allow(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ("check", str(folder / "patients.csv"), "--qi", "age,sex", "--sensitive", "disease", "--sensitive", "zip")
+    (folder / "tree.csv").write_text("".join(f"{d.name};{d.ward};*\n" for d in demo.DISEASES))
+    found = said(capfd, 0, *words, "--hierarchy", f"disease={folder / 'tree.csv'}")
+    jsonschema.validate(found, CHECK)
+    assert found["holds"] is None
+    told = {
+        (m["model"], m["column"], m["parameters"].get("kind") or m["parameters"].get("distance"))
+        for m in found["models"]
+    }
+    assert ("k-anonymity", None, None) in told
+    for column, distances in (("disease", ("equal", "hierarchical")), ("zip", ("equal", "ordered"))):
+        kinds = ("distinct", "entropy", "recursive")
+        assert {("l-diversity", column, kind) for kind in kinds} <= told
+        assert {("beta-likeness", column, kind) for kind in ("basic", "enhanced")} <= told
+        assert {d for m, c, d in told if m == "t-closeness" and c == column} == set(distances)
+    judged = said(capfd, 1, *words, "--model", "k-anonymity(k=100000)", "--model", "l-diversity(column=zip, l=1)")
+    jsonschema.validate(judged, CHECK)
+    assert judged["holds"] is False
+    assert [m["holds"] for m in judged["models"]] == [False, True]
+    assert judged["models"][0]["rows_violating"] == judged["rows"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -106,10 +107,9 @@ FAILURES = [
     (2, "check peple --qi age", "did you mean 'people'?"),
     (2, "check people --qi aeg", "did you mean 'age'?"),
     (2, "check people --qi age --model k-anonimity(k=2)", "did you mean 'k-anonymity'?"),
-    (2, "init people -o spec.yaml", "spec.yaml"),
+    (2, "init people -o spec.yaml", "was not touched"),
     (2, "verify out", "there is no release 'out'"),
     (2, "verify out.parquet", "there is no file out.parquet"),
-    (2, "withdraw out", "nothing is published there"),
     (3, "check broken.parquet --qi a", "the engine failed"),
     (3, "releases --db duckdb:///broken.duckdb", "open the database"),
     (3, "release spec.yaml --db duckdb:///.", "open the database"),
@@ -143,11 +143,12 @@ def test_the_sql_of_a_plan_runs_by_itself_and_makes_the_released_rows(form: str,
     spec(FORMS[form], source=source)
     printed = clinic("plan", "spec.yaml", *DB, "--sql")
     assert (printed.status, printed.err) == (0, "")
-    with duckdb.connect("clinic.duckdb" if source == "people" else ":memory:") as fresh:
+    Path("other").mkdir()
+    shutil.copy("clinic.duckdb", "other/clinic.duckdb")  # a name is part of the SQL
+    with duckdb.connect("other/clinic.duckdb" if source == "people" else ":memory:") as fresh:
         made = Counter(fresh.execute(printed.out).fetchall())
         if form in ("table", "view"):
             made = Counter(fresh.sql("FROM out").fetchall())
-            fresh.execute(f"DROP {form} out")
     assert clinic("plan", "spec.yaml", *DB, "--sql", "--json").said["sql"] == printed.out.rstrip("\n")
     assert clinic("release", "spec.yaml", *DB, "--json").status == 0
     assert made == released(form)
@@ -168,10 +169,8 @@ def test_missing_values_are_values_of_their_own(cli: Cli) -> None:
 
 def test_a_plan_changes_nothing(clinic: Cli) -> None:
     before = {p.name: p.read_bytes() for p in Path().iterdir()}
-    for more in ([], ["--json"], ["--sql"]):
-        assert clinic("plan", "spec.yaml", *DB, *more).status == 0
-        assert clinic("check", "people", "--qi", "age", *DB, *more[:1]).status == (2 if "--sql" in more else 0)
-        assert clinic("init", "people", *DB).status == 0
+    for words in ("plan spec.yaml", "plan spec.yaml --sql", "check people --qi age", "init people", "releases"):
+        assert clinic(*words.split(), *DB).status == 0
         assert {p.name: p.read_bytes() for p in Path().iterdir()} == before
 
 
@@ -211,8 +210,7 @@ def test_a_release_lives_from_init_to_withdrawal(form: str, clinic: Cli) -> None
     told = clinic("releases", *DB, "--json").said["releases"]
     assert [(e["version"], e["status"]) for e in told] == [(2, "published"), (1, "superseded")]
     assert clinic("withdraw", "out", *DB, "--json").said["status"] == "withdrawn"
-    assert clinic("verify", "out", *DB).status == 2
-    assert clinic("withdraw", "out", *DB).status == 2
+    assert clinic("verify", "out", *DB).status == 2 == clinic("withdraw", "out", *DB).status
     assert "withdrawn" in clinic("releases", *DB).words
     assert not Path(f"out.{form}").exists()
     assert {name for (name,) in rows("SHOW TABLES")} == {"people"}
@@ -326,17 +324,16 @@ def test_a_line_break_or_an_escape_code_in_a_name_does_no_harm(name: str, cli: C
 def script(*words: str) -> subprocess.Popen[str]:
     """The console script in a process of its own, without a terminal."""
     file, pipe = Path(sys.executable).with_name("sqlanon"), subprocess.PIPE
-    return subprocess.Popen([file, *words], text=True, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL)
+    return subprocess.Popen([file, *words], text=True, stdout=pipe, stderr=pipe)
 
 
 def test_the_console_script_shows_no_colours_and_no_progress_without_a_terminal(clinic: Cli) -> None:
     for words in (["release", "spec.yaml", *DB], ["plan", "spec.yaml", *DB, "--json"], ["plan", "nothing.yaml"]):
-        process = script(*words)
-        out, err = process.communicate(timeout=60)
+        with script(*words) as process:
+            out, err = process.communicate(timeout=60)
         assert process.returncode == (2 if "nothing.yaml" in words else 0)
         assert not {"\x1b", "\r", "⠋"} & {*out, *err}
         assert not err or "nothing.yaml" in words
-        assert "--json" not in words or json.loads(out)["release"] == "out"
 
 
 def test_a_reader_that_goes_away_is_no_failure(clinic: Cli) -> None:

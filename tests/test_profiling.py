@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ def proposed(folder: Path, engine: DuckDB, origin: Origin, source: str = "t") ->
     found = profile(engine, origin)
     text = propose(found, source_text=source, name="stays")
     return found, text, written(folder, text)
+
+
+def runs(spec: Spec, engine: DuckDB) -> bool:
+    """Whether something can be published; the best of it is not searched for here."""
+    return planning.make(replace(spec, recoding=replace(spec.recoding, time_limit=1)), engine).holds
 
 
 def roles(spec: Spec) -> dict[str, str]:
@@ -230,7 +236,7 @@ def test_a_large_table_is_estimated_from_a_sample_and_says_so(
     assert "estimated from a sample of 2,000" in text
     assert roles(spec)["contact"] == "identifier"
     assert spec.entity == "patient_id"
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 # -- what is proposed
@@ -254,7 +260,7 @@ def test_the_proposal_for_the_demo_is_what_a_person_would_write(tmp_path: Path, 
     assert spec.publish is not None
     assert (spec.publish.name, spec.publish.as_) == ("stays_release", "file")
     assert all("#" in line for line in text.splitlines() if line.startswith("  "))
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 @needs_shared
@@ -267,7 +273,7 @@ def test_the_proposal_for_a_file_with_a_delimiter_runs(tmp_path: Path, engine: D
     (_, diversity) = spec.privacy
     assert isinstance(diversity, LDiversity)
     assert 1 < diversity.l < 1.75  # what the two salary classes of the whole table come to
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +298,7 @@ def test_the_proposal_for_a_file_with_a_delimiter_runs(tmp_path: Path, engine: D
 def test_a_proposal_runs_where_there_is_little_to_work_with(tmp_path: Path, engine: DuckDB, select: str) -> None:
     _, _, spec = proposed(tmp_path, engine, table(engine, select))
     assert spec.quasi_identifiers
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 def test_a_proposal_runs_on_every_type(tmp_path: Path, engine: DuckDB) -> None:
@@ -310,7 +316,7 @@ def test_a_proposal_runs_on_every_type(tmp_path: Path, engine: DuckDB) -> None:
     assert (told["n"], told["u"], told["flag"]) == ("identifier", "identifier", "sensitive")
     hierarchies = {name: type(spec.columns[name].hierarchy) for name in ("price", "number", "fine", "at", "day", "ns")}
     assert hierarchies == {"price": Width, "number": Width, "fine": Width, "at": Date, "day": Date, "ns": Date}
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 @pytest.mark.parametrize("start", range(0, len(HOSTILE), 14))
@@ -318,13 +324,13 @@ def test_a_proposal_runs_whatever_the_columns_are_called(tmp_path: Path, engine:
     names = HOSTILE[start : start + 14]
     _, _, spec = proposed(tmp_path, engine, table(engine, named(names)))
     assert tuple(spec.columns) == names
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 def test_a_proposal_runs_on_names_with_line_breaks(tmp_path: Path, engine: DuckDB) -> None:
     _, _, spec = proposed(tmp_path, engine, table(engine, named(BREAKS)))
     assert tuple(spec.columns) == BREAKS
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 def test_hostile_sensitive_entities_and_sources_survive_the_file(tmp_path: Path, engine: DuckDB) -> None:
@@ -334,7 +340,7 @@ def test_hostile_sensitive_entities_and_sources_survive_the_file(tmp_path: Path,
     _, _, spec = proposed(tmp_path, engine, Origin(relation=source), source)
     assert (spec.source.table, spec.entity) == (source, "Patient: #")
     assert spec.privacy[1] == LDiversity("disease: {x}, 'y' # ", 2.0, "entropy")
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 def test_a_column_that_is_known_to_be_shared_by_records_becomes_the_entity(tmp_path: Path, engine: DuckDB) -> None:
@@ -393,7 +399,7 @@ def test_no_more_diversity_is_asked_for_than_the_table_has(tmp_path: Path, engin
     assert diversity == {"disease": 2.0}
     assert text.count("# no model for one sensitive column") == 2
     assert math.exp(by_name(found)["hiv"].entropy) < 1.2
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 @pytest.mark.parametrize(
@@ -433,7 +439,7 @@ def test_postal_codes_in_a_file_keep_their_zeros(tmp_path: Path, engine: DuckDB)
     found, _, spec = proposed(tmp_path, engine, Origin(file=tmp_path / "people.csv"), "people.csv")
     assert by_name(found)["plz"].length == 5
     assert (spec.columns["plz"].type, spec.columns["plz"].hierarchy) == ("text", Mask(5))
-    assert planning.make(spec, engine).holds
+    assert runs(spec, engine)
 
 
 def test_of_too_many_candidates_those_that_distinguish_most_are_kept(tmp_path: Path, engine: DuckDB) -> None:

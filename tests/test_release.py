@@ -77,15 +77,12 @@ def read(engine: DuckDB, form: str, folder: Path, select: str = "SELECT *", name
         return file.execute(f"{select} FROM {item}").fetchall()
 
 
-# -- random tables and specs --------------------------------------------------------------------------------
-
 TREE = {"heart": ["u", "v"], "lung": ["x", "y"]}
 LEVELS = {**{v: (branch, "*") for branch, values in TREE.items() for v in values}, None: ("none", "*")}
 LANDS = {"de": "eu", "fr": "eu", "cn": "as"}
 
 
-def binned(value: int, level: int) -> str:
-    width = (5, 10)[level - 1]
+def binned(value: int, width: int) -> str:
     return f"[{value // width * width}, {value // width * width + width})"
 
 
@@ -96,7 +93,7 @@ def masked(value: str, level: int) -> str:
 DAYS = [date(1999, 12, 31), date(2000, 1, 1), date(2000, 1, 2), None]
 # type, values, hierarchy, the last level, and what a value becomes at a level between
 KINDS: dict[str, tuple[str, list[Any], Any, int, Callable[[Any, int], str]]] = {
-    "age": ("INTEGER", [-7, -1, 0, 4, 5, 9, 14, None], {"width": [5, 10]}, 3, binned),
+    "age": ("INTEGER", [-7, -1, 0, 4, 5, 9, 14, None], {"width": [5, 10]}, 3, lambda age, n: binned(age, 5 * n)),
     "zip": ("VARCHAR", ["10115", "10117", "20", "", None], {"mask": 3}, 3, masked),
     "born": ("DATE", DAYS, {"date": ["month", "year"]}, 3, lambda day, level: str(day)[: 10 - 3 * level]),
     "land": ("VARCHAR", [*LANDS, None], {"tree": {"eu": ["de", "fr"], "as": ["cn"]}}, 2, lambda land, _: LANDS[land]),
@@ -129,16 +126,9 @@ def recoded(row: dict[str, Any], levels: Mapping[str, int], starred: bool) -> tu
     """The published quasi-identifiers of a record, by the definitions of the hierarchies."""
     found = []
     for name, level in levels.items():
-        _, _, _, height, between = KINDS[name]
-        value = row[name]
-        if level == height:
-            found.append("*")
-        elif value is None:
-            found.append(None)
-        elif level == 0:
-            found.append(str(value) if starred else value)
-        else:
-            found.append(between(value, level))
+        value, (_, _, _, height, between) = row[name], KINDS[name]
+        plain = str(value) if starred and value is not None else value
+        found.append("*" if level == height else plain if value is None or level == 0 else between(value, level))
     return tuple(found)
 
 
@@ -153,13 +143,12 @@ class Case:
     spec: dict[str, Any]
     form: str
 
+    def named(self, row: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(zip((*self.names, "s", "p"), row, strict=True))
+
     def assert_released(self, found: Rows, rows: Rows, made: Release) -> int:
         """Every class as a whole and recoded as told, the models on it by the oracle; how many rows are missing."""
-        names, plan, records = (
-            self.names,
-            made.planned.plan,
-            [dict(zip((*self.names, "s", "p"), r, strict=True)) for r in rows],
-        )
+        names, plan, records = self.names, made.planned.plan, [self.named(row) for row in rows]
         star, starred = plan.suppressed == "star", ("*",) * len(names)
         recodings = [recoded(row, {name: plan.levels[name] for name in names}, star) for row in records]
         kept = {row[: len(names)] for row in found}
@@ -180,9 +169,7 @@ class Case:
 def cases(draw: st.DrawFn, forms: Sequence[str]) -> Case:
     form = draw(st.sampled_from(forms))
     names = draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=3, unique=True))
-    record = st.tuples(
-        *(st.sampled_from(KINDS[n][1]) for n in names), st.sampled_from(SECRETS), st.sampled_from(PERSONS)
-    )
+    record = st.tuples(*map(st.sampled_from, [*(KINDS[name][1] for name in names), SECRETS, PERSONS]))
     quasi = {name: {"role": QI, "hierarchy": KINDS[name][2]} if KINDS[name][2] else QI for name in names}
     chosen = draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=3, unique_by=lambda pair: str(pair[0])))
     recoding = {
@@ -237,8 +224,6 @@ def tried(engine: DuckDB, case: Case, folder: Path) -> Release | None:
         return None
 
 
-# -- what classes are ---------------------------------------------------------------------------------------
-
 ALIKE = {
     "VARCHAR COLLATE NOCASE": ["'Bob'", "'bob'", "'BOB'"],
     "INTERVAL": ["INTERVAL '1 month'", "INTERVAL '30 days'"],
@@ -287,36 +272,28 @@ def test_columns_and_releases_may_have_any_name(engine: DuckDB, tmp_path: Path, 
     long, odd = "x" * 300, "we\"ird 'rel'; --"
     source(engine, {"i": "INTEGER"}, [(1,)], name="x")
     source(engine, {name: "VARCHAR", "s": "VARCHAR"}, [(long, "u"), (long, "v"), ("b", "u"), ("b", None), ("c", "u")])
-    columns = {
-        name: {"role": QI, "hierarchy": {"mask": 3}},
-        "s": {"role": "sensitive", "hierarchy": {"order": ["u", "v"]}},
-    }
+    ordered = {"role": "sensitive", "hierarchy": {"order": ["u", "v"]}}
+    columns = {name: {"role": QI, "hierarchy": {"mask": 3}}, "s": ordered}
     privacy = [*K2, told("t-closeness", t=0.9, distance="ordered")]
     published(engine, {"columns": columns, "privacy": privacy, "recoding": {"suppression": 0.2}}, form, tmp_path, odd)
 
-    assert Counter(read(engine, form, tmp_path, name=odd)) == Counter(
-        [(long, "u"), (long, "v"), ("b", "u"), ("b", None)]
-    )
+    found = Counter(read(engine, form, tmp_path, name=odd))
+    assert found == Counter([(long, "u"), (long, "v"), ("b", "u"), ("b", None)])
     assert engine.run("read", "SELECT * FROM x") == [(1,)]
 
 
-# -- when nothing can be released ---------------------------------------------------------------------------
+IMPOSSIBLE: dict[str, tuple[Rows, dict[str, Any], int, str]] = {
+    "no rows": ([], {}, 2, "no rows"),
+    "all suppressed": ([(1, "x"), (2, "y")], {"suppression": 1, "levels": {"a": 0}}, 2, "suppress"),
+    "k too large": ([(1, "x"), (2, "y")], {}, 3, "k = 3 is larger than the table of 2 records"),
+    "limit": ([(1, "x"), (2, "y"), (2, "z")], {"levels": {"a": 0}, "suppression": 0.3}, 2, "1 of 3"),
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    ("rows", "recoding", "k", "told"),
-    [
-        ([], {}, 2, "no rows"),
-        ([(1, "x"), (2, "y")], {"suppression": 1, "levels": {"a": 0}}, 2, "suppress"),
-        ([(1, "x"), (2, "y")], {}, 3, "k = 3 is larger than the table of 2 records"),
-        ([(1, "x"), (2, "y"), (2, "z")], {"levels": {"a": 0}, "suppression": 0.3}, 2, "1 of 3"),
-    ],
-    ids=["no rows", "all suppressed", "k too large", "limit"],
-)
-def test_a_model_that_cannot_hold_leaves_the_previous_release_as_it_was(
-    engine: DuckDB, tmp_path: Path, form: str, rows: list[Any], recoding: Any, k: int, told: str
-) -> None:
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_only_what_holds_replaces_the_previous_release(engine: DuckDB, tmp_path: Path, form: str, what: str) -> None:
+    rows, recoding, k, told = IMPOSSIBLE[what]
     plain(engine)
     published(engine, PLAIN, form, tmp_path)
     source(engine, {"a": "INTEGER", "s": "VARCHAR"}, rows, name="other")
@@ -328,22 +305,10 @@ def test_a_model_that_cannot_hold_leaves_the_previous_release_as_it_was(
 
     assert read(engine, form, tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == files
-    assert [entry.version for entry in register.entries(engine)] == [1]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_publishing_twice_replaces_the_rows_and_raises_the_version(engine: DuckDB, tmp_path: Path, form: str) -> None:
-    plain(engine)
-    published(engine, PLAIN, form, tmp_path)
-    plain(engine, [(7, "x"), (7, "z")])
-    made = published(engine, PLAIN, form, tmp_path)
-
-    assert sorted(read(engine, form, tmp_path)) == [(7, "x"), (7, "z")]
+    made = published(engine, {**PLAIN, "privacy": [{"model": "k-anonymity", "k": 4}]}, form, tmp_path)
+    assert Counter(read(engine, form, tmp_path)) == {("*", "x"): 2, ("*", "y"): 2}
+    assert [entry.status for entry in register.entries(engine)] == ["published", "superseded"]
     assert made.entry.version == 2
-    assert Counter(e.status for e in register.entries(engine)) == {"published": 1, "superseded": 1}
-
-
-# -- what belongs to others ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["never released", "release dropped by hand"])
@@ -393,22 +358,6 @@ def test_a_foreign_file_under_the_path_is_refused_and_untouched(engine: DuckDB, 
     assert (tmp_path / form).read_bytes() == before
 
 
-# -- what must not be seen ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("privacy", [K2, [{"model": "average-risk", "risk": 0.5}]], ids=["k", "average risk"])
-def test_a_view_never_shows_rows_that_arrive_and_break_a_model(engine: DuckDB, tmp_path: Path, privacy: Any) -> None:
-    plain(engine)
-    published(engine, {**PLAIN, "privacy": privacy}, "view", tmp_path)
-    engine.run("insert", "INSERT INTO t VALUES (3, 'x'), (4, 'y'), (NULL, NULL)")
-    arrived = {row[0] for row in read(engine, "view", tmp_path)}
-    engine.run("insert", "INSERT INTO t VALUES (3, 'z')")
-
-    assert arrived <= {1, 2}
-    if privacy == K2:
-        assert Counter(row[0] for row in read(engine, "view", tmp_path)) == {1: 2, 2: 2, 3: 2}
-
-
 def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckDB, tmp_path: Path) -> None:
     rows = [(str(10000 + i // 3), "x") for i in range(300)] + [(str(20000 + i), NAME) for i in range(50)]
     source(engine, {"a": "VARCHAR", "s": "VARCHAR"}, rows)
@@ -420,42 +369,28 @@ def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckD
         return True
 
     engine.connection.create_function("spy", spy, ["VARCHAR"], "BOOLEAN", side_effects=True)
-    try:
-        assert len(engine.run("read", "SELECT * FROM rel WHERE spy(a)")) == 300
-        assert len(engine.run("read", "SELECT * FROM rel WHERE spy(s)")) == 300
-    finally:
-        engine.connection.remove_function("spy")
+    assert len(engine.run("read", "SELECT * FROM rel WHERE spy(a) AND spy(s)")) == 300
+    engine.connection.remove_function("spy")
     assert seen == {row[0] for row in rows[:300]} | {"x"}
-    for guard in ("a = '20007'", "s <> 'x'", "a::INTEGER >= 20000"):
-        assert engine.run(
-            "read", f"SELECT count(*) FROM rel WHERE CASE WHEN {guard} THEN error('seen') ELSE true END"
-        ) == [(300,)]
-    assert engine.run("read", "SELECT count(*) FROM rel WHERE 1 // (a::INTEGER - 20007) IS NOT NULL") == [(300,)]
+    told = [f"CASE WHEN {test} THEN error('seen') ELSE true END" for test in ("a = '20007'", "s <> 'x'")]
+    for guard in (*told, "1 // (a::INTEGER - 20007) IS NOT NULL"):
+        assert engine.run("read", f"SELECT count(*) FROM rel WHERE {guard}") == [(300,)]
 
 
-@pytest.mark.parametrize("kind", ["VARCHAR", "ENUM"])
+@pytest.mark.parametrize("kind", ["VARCHAR", "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')"])
 @pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
 def test_what_was_dropped_or_suppressed_is_not_in_the_release(
     engine: DuckDB, tmp_path: Path, form: str, kind: str
 ) -> None:
-    secrets = [NAME, "Bob Suppressed", "0123-person"]
-    kind = "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')" if kind == "ENUM" else kind
-    rows = [("Bob Suppressed", "Rare Disease", NAME, "0123-person")] + [
-        ("kept", "flu", "n", f"p{i}") for i in range(50)
-    ]
+    secrets = ("Bob Suppressed", "Rare Disease", NAME, "0123-person")
+    rows = [secrets, *(("kept", "flu", "n", f"p{i}") for i in range(50))]
     source(engine, {"a": kind, "s": kind, "name": "VARCHAR", "p": "VARCHAR"}, rows)
     columns = {"a": QI, "s": "sensitive", "name": "drop", "p": "identifier"}
-    made = published(
-        engine, {**PLAIN, "entity": "p", "columns": columns, "recoding": {"suppression": 0.1}}, form, tmp_path
-    )
+    spec = {**PLAIN, "entity": "p", "columns": columns, "recoding": {"suppression": 0.1}}
+    assert published(engine, spec, form, tmp_path).measured.rows == 50
 
-    assert made.measured.rows == 50
-    told = (
-        str(engine.run("describe", "DESCRIBE rel"))
-        if form == "table"
-        else (tmp_path / form).read_bytes().decode("latin-1")
-    )
-    assert [secret for secret in [*secrets, "Rare Disease"] if secret in told] == []
+    shown = str(engine.run("describe", "DESCRIBE rel")).encode() if form == "table" else (tmp_path / form).read_bytes()
+    assert [secret for secret in secrets if secret.encode() in shown] == []
 
 
 @pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
@@ -472,14 +407,9 @@ def test_no_position_tells_where_a_row_came_from_or_stood_before(engine: DuckDB,
     assert sum(one == other for one, other in zip(*orders, strict=True)) < 200
 
 
-LANDLESS = {"role": QI, "hierarchy": {"tree": {"g": ["de"]}}}
 CLUMSY: dict[str, dict[str, Any]] = {
     "conversion": {"source": {"query": "SELECT a::INTEGER AS a, s FROM t"}},
-    "unknown value": {"columns": {"a": LANDLESS, "s": "sensitive"}},
-    "unknown sensitive value": {
-        "columns": {"a": QI, "s": {**LANDLESS, "role": "sensitive"}},
-        "privacy": [told("t-closeness", t=0.9, distance="hierarchical")],
-    },
+    "unknown value": {"columns": {"a": {"role": QI, "hierarchy": {"tree": {"g": ["de"]}}}, "s": "sensitive"}},
     "k": {"privacy": [{"model": "k-anonymity", "k": 3}]},
 }
 

@@ -241,7 +241,8 @@ class Search:
                     width = node[i] - low[i] + 1
                     steps.append((math.log1p(1 / width) / max(expected - value, 1e-3), -i, value, upper))
             if not steps:
-                return node
+                # A node that was counted before and refuted nothing would teach nothing again.
+                return low if node in self.counted else node
             *_, expected, node = max(steps)
 
     def _ceiling(self, low: Node, highest: int, i: int) -> int:

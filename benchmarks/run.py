@@ -36,7 +36,8 @@ GROUP_BY = """
 import duckdb, sys
 columns = ", ".join('"' + c + '"' for c in sys.argv[2].split(","))
 with duckdb.connect() as c:
-    print(c.execute(f"SELECT count(*) FROM (SELECT count(*) FROM read_csv('{sys.argv[1]}', delim=';') GROUP BY {columns})").fetchone())
+    classes = f"SELECT count(*) FROM read_csv('{sys.argv[1]}', delim=';') GROUP BY {columns}"
+    print(c.execute(f"SELECT count(*) FROM ({classes})").fetchone())
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import markup
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 import sqlanon
 from sqlanon import life, profiling, register
@@ -46,6 +49,15 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A table or view of the database, or a file.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", min=0.001, help="Seconds for the search.")]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="What separates the values of a CSV source.")]
+
+
+def escape(text: str) -> str:
+    """A name from outside, so that neither rich nor the terminal takes any of it for an instruction."""
+    return markup.escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # -- showing -----------------------------------------------------------------------------------------------------------
@@ -87,7 +99,9 @@ def _number(value: object) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    made = Table(
+        title=Text(_printable(title), style="bold"), title_justify="left", header_style="dim", box=None, pad_edge=False
+    )
     for i, column in enumerate(columns):
         made.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     return made
@@ -103,9 +117,9 @@ def _models(verdicts: list[dict[str, Any]], title: str) -> Table:
                 None, [v["model"], f"of {v['column']}" if v["column"] else "", f"({', '.join(words)})" if words else ""]
             )
         )
-        row = [name, _number(v["value"])]
+        row: list[str | Text] = [escape(name), _number(v["value"])]
         if judged:
-            verdict = "[green]holds[/]" if v["holds"] else "[bold red]does not hold[/]"
+            verdict = Text("holds", style="green") if v["holds"] else Text("does not hold", style="bold red")
             row += [_number(v["bound"]), _number(v["classes_violating"]), _number(v["rows_violating"]), verdict]
         made.add_row(*row)
     return made
@@ -115,14 +129,14 @@ def _show_plan(planned: Planned) -> None:
     found, source = planned.to_dict(), planned.plan.source
     made = _table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
     for name, level in found["levels"].items():
-        made.add_row(name, str(level), str(source.height(name)), source.hierarchy(name).name)
+        made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
     out.print(made)
     out.print()
     out.print(_models(found["models"], "What was promised, and what the plan comes to"))
     out.print()
     out.print(_counts(found))
     for note in found["notes"]:
-        out.print(f"[yellow]Note:[/] {note}")
+        out.print(f"[yellow]Note:[/] {escape(note)}")
 
 
 def _counts(found: dict[str, Any]) -> str:
@@ -203,9 +217,11 @@ def init(
     """Profiles a source and proposes a spec that runs, saying why."""
     if output is not None and output.exists():
         raise SpecError("the file is there already, and was not touched", where="--output", found=str(output))
-    with sqlanon.connect(db) as engine, _telling(as_json) as tell:
+    with sqlanon.connect(db, create=False) as engine, _telling(as_json) as tell:
         origin = _origin(source, delimiter)
-        text = profiling.propose(profiling.profile(engine, origin, tell=tell), source_text=source, name=_name(source))
+        # The spec names its source as seen from its own folder.
+        named = os.path.relpath(source, output.parent) if output is not None and origin.file is not None else source
+        text = profiling.propose(profiling.profile(engine, origin, tell=tell), source_text=named, name=_name(source))
     if output is not None:
         output.write_text(text, encoding="utf-8")
     if as_json:
@@ -235,7 +251,7 @@ def plan(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What would be published: levels, measures, usefulness, cost. Changes nothing."""
-    with sqlanon.connect(db) as engine:
+    with sqlanon.connect(db, create=False) as engine:
         with _telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
         if sql:
@@ -279,9 +295,10 @@ def _show_release(made: sqlanon.Release) -> None:
     out.print()
     out.print(_counts(found))
     for note in found["notes"]:
-        out.print(f"[yellow]Note:[/] {note}")
+        out.print(f"[yellow]Note:[/] {escape(note)}")
     out.print(
-        f"[bold green]Published[/] {made.name} version {made.entry.version} as {made.entry.kind}: {made.location}"
+        f"[bold green]Published[/] {escape(made.name)} version {made.entry.version} as {made.entry.kind}:"
+        f" {escape(made.location)}"
     )
 
 
@@ -302,7 +319,7 @@ def check(
     """Measures any relation: the models that are asked for, or every measure."""
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
-    with sqlanon.connect(db) as engine:
+    with sqlanon.connect(db, create=False) as engine:
         with _telling(as_json) as tell:
             tell("measuring", None)
             origin = _origin(source, delimiter)
@@ -336,7 +353,7 @@ def verify(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Measures a release again, on the rows that are there now."""
-    with sqlanon.connect(db) as engine:
+    with sqlanon.connect(db, create=False) as engine:
         found = life.verify(engine, name)
         _show(found, as_json, _show_verified)
     if not found.holds:
@@ -347,7 +364,7 @@ def _show_verified(found: life.Verified) -> None:
     entry = found.entry
     out.print(_models(found.to_dict()["models"], f"{entry.name} version {entry.version}: {found.rows:,} records"))
     for note in found.notes:
-        out.print(f"[yellow]Note:[/] {note}")
+        out.print(f"[yellow]Note:[/] {escape(note)}")
     if entry.expired:
         out.print("[yellow]Note:[/] this release has expired; withdraw it")
 
@@ -355,7 +372,7 @@ def _show_verified(found: life.Verified) -> None:
 @app.command()
 def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowErrors = False) -> None:
     """Every release of a database, with its versions."""
-    with sqlanon.connect(db) as engine:
+    with sqlanon.connect(db, create=False) as engine:
         found = register.entries(engine)
     if as_json:
         _print_json({"releases": [entry.to_dict() for entry in found]})
@@ -364,14 +381,14 @@ def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowError
     for e in found:
         expires = "–" if e.expires_at is None else f"{e.expires_at:%Y-%m-%d}{' (expired)' if e.expired else ''}"
         made.add_row(
-            e.name,
+            escape(e.name),
             str(e.version),
             e.status,
             e.kind,
             f"{e.rows_out:,}",
             f"{e.released_at:%Y-%m-%d %H:%M}",
             expires,
-            e.location,
+            escape(e.location),
         )
     out.print(made if found else "There are no releases here.")
 
@@ -384,12 +401,12 @@ def withdraw(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Takes a release away; the register keeps the fact."""
-    with sqlanon.connect(db) as engine:
+    with sqlanon.connect(db, create=False) as engine:
         entry = life.withdraw(engine, name)
     if as_json:
         _print_json({"release": entry.name, "version": entry.version, "status": "withdrawn"})
     else:
-        out.print(f"{entry.name} version {entry.version} is withdrawn.")
+        out.print(f"{entry.name} version {entry.version} is withdrawn.", markup=False)
 
 
 @app.command("schema")
@@ -405,15 +422,24 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit status; every failure is a sentence, and holds no cell value."""
     words = sys.argv[1:] if arguments is None else arguments
     as_json, verbose = "--json" in words, "--show-engine-errors" in words
+    if not out.is_terminal:
+        out.width = 500  # nobody reads it by the screen, so no name is broken
     try:
         status = app(args=words, standalone_mode=False, prog_name="sqlanon")
+        sys.stdout.flush()
         return int(status) if isinstance(status, int) else 0
+    except SystemExit:
+        return 0  # rich ends so when the reader of a pipe has gone away
     except SqlanonError as error:
         return _failed(error, error.exit_status, as_json, verbose)
     except typer.Exit as error:
         return int(error.exit_code)
     except typer.exceptions.TyperException as error:
-        return _failed(SpecError(str(getattr(error, "message", error)), where="usage"), 2, as_json, verbose)
+        told = error.format_message() if hasattr(error, "format_message") else str(error)
+        if not told.strip():
+            return 2  # the help was shown instead
+        told = re.sub(r"\(Possible options: (.*)\)", r"did you mean \1?", told)
+        return _failed(SpecError(told, where="usage"), 2, as_json, verbose)
     except (KeyboardInterrupt, typer.Abort):
         return _failed(SqlanonError("interrupted; nothing was published"), 3, as_json, verbose)
     except BrokenPipeError:
@@ -429,7 +455,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> int:
     err.print("[bold red]sqlanon:[/] ", end="")
-    err.print(str(error), markup=False, soft_wrap=True)
+    told = "\n".join(_printable(line) for line in str(error).split("\n"))
+    err.print(told, markup=False, soft_wrap=True)
     if isinstance(error, EngineError):
         if verbose:
             err.print(error.engine_text, markup=False, soft_wrap=True)

@@ -136,6 +136,7 @@ def _is_mapping(hint: Any) -> bool:
 
 
 def path_text(place: Place) -> str:
+    """A place as people write it: `columns.age.hierarchy`."""
     text = ""
     for part in place:
         if isinstance(part, int):

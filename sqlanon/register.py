@@ -101,6 +101,11 @@ def current(engine: DuckDB, name: str, catalog: str | None = None) -> Entry | No
     return next(found, None)
 
 
+def next_version(engine: DuckDB, name: str) -> int:
+    """The number that the next release of this name gets."""
+    return 1 + max((e.version for e in entries(engine) if e.name == name), default=0)
+
+
 def require(engine: DuckDB, name: str) -> Entry:
     """The published version of a release. Raises `ReleaseError` with the names that there are."""
     entry = current(engine, name)
@@ -111,16 +116,13 @@ def require(engine: DuckDB, name: str) -> Entry:
     return entry
 
 
-def write(engine: DuckDB, entry: Entry, catalog: str | None = None) -> Entry:
+def write(engine: DuckDB, entry: Entry, catalog: str | None = None) -> None:
     """Adds a version, after superseding the one before; call it in the transaction of the release."""
     create(engine, catalog)
-    versions = [e.version for e in entries(engine, catalog) if e.name == entry.name]
     mark(engine, entry.name, "superseded", catalog)
-    entry = Entry(**{**asdict(entry), "version": max(versions, default=0) + 1})
     values: Sequence[object] = list(asdict(entry).values())
     places = ", ".join("?" * len(values))
     engine.run("write the register", f"INSERT INTO {_table(catalog)} VALUES ({places})", values)
-    return entry
 
 
 def mark(engine: DuckDB, name: str, status: str, catalog: str | None = None) -> None:

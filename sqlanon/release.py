@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,8 @@ class _Job:
         facts = [planned.plan.fingerprint, json.dumps(versions, sort_keys=True)]
         made, lifetime = register.now(), self.publish.lifetime
         return register.Entry(
-            name=self.publish.name, version=0, status="published", kind=self.publish.as_, location=location,
+            name=self.publish.name, version=register.next_version(engine, self.publish.name), status="published",
+            kind=self.publish.as_, location=location,
             fingerprint="sha256:" + hashlib.sha256("\n".join(facts).encode()).hexdigest(),
             versions=json.dumps(versions), rows_out=measured.rows,
             suppressed_at_most=register.coarse(planned.suppressed, k), classes=measured.classes,
@@ -274,7 +275,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
         engine.rename(["main", stage], name)
         for column, text in job.comments().items():
             engine.comment(["main", name], column, text)
-        entry = register.write(engine, entry)
+        register.write(engine, entry)
     if job.separate:
         engine.drop_temporary(_STAGED)
     return measured, entry
@@ -288,7 +289,8 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         engine.create_view("create the view", ["main", name], job.plan.query)
         item = engine.sql(query.table("main", name))
         measured = job.judge(item)
-        entry = register.write(engine, job.entry(measured, f"main.{name}", item))
+        entry = job.entry(measured, f"main.{name}", item)
+        register.write(engine, entry)
     engine.drop_temporary(_STAGED)
     return measured, entry
 
@@ -309,7 +311,7 @@ def _publish_file(job: _Job) -> tuple[Measured, register.Entry]:
             job.engine.drop_temporary(_STAGED)
     if job.engine.persistent:
         with job.engine.transaction():
-            entry = register.write(job.engine, entry)
+            register.write(job.engine, entry)
     return measured, entry
 
 
@@ -322,7 +324,8 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
         measured = job.judge(item)
         for column, text in job.comments().items():
             engine.comment([catalog, "main", name], column, text)
-        entry = register.write(engine, job.entry(measured, str(path), item), catalog)
+        entry = job.entry(measured, str(path), item)
+        register.write(engine, entry, catalog)
     return measured, entry
 
 
@@ -334,7 +337,7 @@ def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, registe
     engine.export_parquet("write the release", job.rows(), rows, "{}", key)
     item = engine.reader(rows)
     measured = job.judge(item)
-    entry = replace(job.entry(measured, str(path), item), version=1)
+    entry = job.entry(measured, str(path), item)
     engine.export_parquet(
         "write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(entry.to_dict()), key
     )

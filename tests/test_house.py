@@ -24,6 +24,7 @@ FLOORS = {
     "sqlanon.hierarchies": 2,
     "sqlanon.models": 3,
     "sqlanon.engines": 3,
+    "sqlanon.reading": 4,
     "sqlanon.spec": 4,
     "sqlanon.plan": 5,
     "sqlanon.verify": 5,
@@ -46,6 +47,7 @@ SAME_FLOOR = {
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.engines", "sqlanon.engines.duckdb"),  # `connect` picks the engine, only when it is called
     ("sqlanon.engines.duckdb", "sqlanon.engines"),  # the shapes that all engines share
+    ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
     ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
@@ -59,9 +61,8 @@ ONLY_IN = {
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
     "typer": {"sqlanon.cli"},
-    "click": {"sqlanon.cli"},
+    "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {"sqlanon.cli"},
-    "yaml": {"sqlanon.spec", "sqlanon.profiling"},  # the one reads specs, the other proposes them
     # Frames come and go through the engine; nobody works on them.
     **{name: set[str]() for name in ("pandas", "polars", "pyarrow", "scipy")},
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlanon.errors import SpecError
+from sqlanon.errors import SpecError, nearest
 
 if TYPE_CHECKING:
     from sqlanon.engines.duckdb import DuckDB
@@ -38,13 +38,20 @@ class Origin:
         return self.relation or (str(self.file) if self.file else "query")
 
 
-def connect(url: str | None = None) -> DuckDB:
-    """The engine behind a URL: `duckdb:///path.db`, or None for DuckDB in memory. Raises `SpecError`, `EngineError`."""
+def connect(url: str | None = None, *, create: bool = True) -> DuckDB:
+    """The engine behind a URL: `duckdb:///path.db`, or None for DuckDB in memory. Raises `SpecError`, `EngineError`.
+
+    A database that is not there yet is made, unless `create` is False.
+    """
     from sqlanon.engines.duckdb import DuckDB
 
     if url is None or url in ("duckdb://", "duckdb:///", "duckdb:///:memory:"):
         return DuckDB(None)
     if url.startswith("duckdb:///"):
-        return DuckDB(url.removeprefix("duckdb:///"))
+        path = Path(url.removeprefix("duckdb:///"))
+        if not create and not path.exists():
+            near = nearest(path.name, [p.name for p in path.parent.glob("*.d*b*")])
+            raise SpecError("there is no such database", where="--db", found=str(path), suggestion=near)
+        return DuckDB(str(path))
     scheme = url.split(":", 1)[0]
     raise SpecError("no engine for this URL", where="--db", found=f"{scheme}:…", allowed=("duckdb:///path.duckdb",))

@@ -418,6 +418,10 @@ def show_schema(as_json: Json = False) -> None:
 # -- failing -----------------------------------------------------------------------------------------------------------
 
 
+_INTERRUPTED = 130  # how the CLI library tells of Ctrl-C
+_STOPPED = SqlanonError("interrupted; nothing was published")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit status; every failure is a sentence, and holds no cell value."""
     words = sys.argv[1:] if arguments is None else arguments
@@ -427,13 +431,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status = app(args=words, standalone_mode=False, prog_name="sqlanon")
         sys.stdout.flush()
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
         return int(status) if isinstance(status, int) else 0
     except SystemExit:
         return 0  # rich ends so when the reader of a pipe has gone away
     except SqlanonError as error:
         return _failed(error, error.exit_status, as_json, verbose)
     except typer.Exit as error:
-        return int(error.exit_code)
+        interrupted = error.exit_code == _INTERRUPTED
+        return _failed(_STOPPED, 3, as_json, verbose) if interrupted else int(error.exit_code)
     except typer.exceptions.TyperException as error:
         told = error.format_message() if hasattr(error, "format_message") else str(error)
         if not told.strip():
@@ -441,7 +448,7 @@ def main(arguments: list[str] | None = None) -> int:
         told = re.sub(r"\(Possible options: (.*)\)", r"did you mean \1?", told)
         return _failed(SpecError(told, where="usage"), 2, as_json, verbose)
     except (KeyboardInterrupt, typer.Abort):
-        return _failed(SqlanonError("interrupted; nothing was published"), 3, as_json, verbose)
+        return _failed(_STOPPED, 3, as_json, verbose)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

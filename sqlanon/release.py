@@ -158,6 +158,11 @@ class _Job:
             self.tell("staging", None)
             self.engine.temporary("stage the release", _STAGED, self.plan.staged)
 
+    def clear(self) -> None:
+        """Drops the working copy."""
+        if self.separate:
+            self.engine.drop_temporary(_STAGED)
+
     def rows(self) -> Query:
         """The steps that fill what is published, in the keyed order."""
         made = self.plan.query
@@ -276,8 +281,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
         for column, text in job.comments().items():
             engine.comment(["main", name], column, text)
         register.write(engine, entry)
-    if job.separate:
-        engine.drop_temporary(_STAGED)
+        job.clear()
     return measured, entry
 
 
@@ -291,7 +295,7 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
         register.write(engine, entry)
-    engine.drop_temporary(_STAGED)
+        job.clear()
     return measured, entry
 
 
@@ -301,18 +305,38 @@ def _publish_file(job: _Job) -> tuple[Measured, register.Entry]:
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     job.stage()
     try:
-        write = _write_parquet if path.suffix == ".parquet" else _write_database
-        measured, entry = write(job, part, path)
-        part.replace(path)
+        measured, entry = (_write_parquet if path.suffix == ".parquet" else _write_database)(job, part, path)
+        job.clear()
+        _put_in_place(job.engine, part, path, entry)
     finally:
         for left in (part, part.with_name(part.name + ".wal"), part.with_name(part.name + ".facts.parquet")):
             left.unlink(missing_ok=True)
-        if job.separate:
-            job.engine.drop_temporary(_STAGED)
-    if job.engine.persistent:
-        with job.engine.transaction():
-            register.write(job.engine, entry)
     return measured, entry
+
+
+def _put_in_place(engine: DuckDB, part: Path, path: Path, entry: register.Entry) -> None:
+    """Renames a judged file to its name, between the writing of its line in the register and the commit of that line.
+
+    The file that stood there before is kept until the commit, and comes back where it fails.
+    """
+    if not engine.persistent:
+        part.replace(path)
+        return
+    before = part.with_name(part.name + ".before")
+    try:
+        with engine.transaction():
+            register.write(engine, entry)
+            if path.exists():
+                os.link(path, before)
+            part.replace(path)
+    except BaseException:
+        if before.exists():
+            before.replace(path)
+        elif not part.exists():
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        before.unlink(missing_ok=True)
 
 
 def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:

@@ -200,7 +200,7 @@ def test_a_release_that_is_killed_at_any_moment_leaves_a_whole_release(large: Pa
 UNAVOIDABLE = {"parquet": 1, "duckdb": 1}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["table", "parquet", "duckdb"])  # a view is one transaction, as a table is
 def test_a_release_that_is_killed_before_any_step_leaves_a_whole_release(form: str, tmp_path: Path, fork: Fork) -> None:
     kept, folder = people(tmp_path / "kept", 600, form), tmp_path / "now"
     restore(kept, folder)
@@ -284,8 +284,7 @@ def test_a_full_disk_leaves_the_previous_release(form: str, limit: int, tmp_path
     folder = people(tmp_path / "now", 20_000, form)
     before = state(folder, form)
     status, out, _ = fork(folder, limit=limit)
-    assert status == 3
-    assert "the disk is full; nothing was published" in json.loads(out)["message"]
+    assert (status, "the disk is full; nothing was published" in json.loads(out)["message"]) == (3, True)
     assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]
     assert state(folder, form) == before
     with connect(folder) as engine:

@@ -224,7 +224,7 @@ def assert_as_expected(found: Verdict, expected: Expected, sizes: Mapping[Any, i
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_planner_verifier_and_oracle_agree_on_every_model_on_its_bound_and_beside_it(
     engine: DuckDB, data: st.DataObject
 ) -> None:

@@ -284,8 +284,11 @@ def release(
                 f"a {wanted.publish.as_} in a database in memory would be gone at once", where="--db",
                 allowed=("--db duckdb:///path.duckdb", "publish: {as: file}"),
             )  # fmt: skip
-        with _telling(as_json) as tell:
-            made = publish(wanted, engine, tell=tell)
+        try:
+            with _telling(as_json) as tell:
+                made = publish(wanted, engine, tell=tell)
+        except KeyboardInterrupt:
+            raise SqlanonError("interrupted; nothing was published") from None
         _show(made, as_json, _show_release)
 
 
@@ -419,7 +422,7 @@ def show_schema(as_json: Json = False) -> None:
 
 
 _INTERRUPTED = 130  # how the CLI library tells of Ctrl-C
-_STOPPED = SqlanonError("interrupted; nothing was published")
+_STOPPED = SqlanonError("interrupted")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,6 +35,7 @@ class Source:
     origin: str
     columns: Mapping[str, Column]
     rows: Mapping[str, Rows]
+    collated: bool = False
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -61,13 +62,27 @@ class Source:
         names = [
             n for n, c in self.spec.columns.items() if c.role not in ("drop", "identifier") or n == self.spec.entity
         ]
-        listed = ", ".join(f"s.{query.identifier(name).sql('duckdb')}" for name in names)
+        listed = ", ".join(self._plain(name) for name in names)
         return Query(()).then(
             "source",
             Text(f"SELECT {listed}\nFROM {self.origin} AS s"),
             "only the columns that the spec names",
             inline=True,
         )
+
+    def _plain(self, name: str) -> str:
+        """A column as its values are read by people: what looks different is different, and types tell no values."""
+        own, found, role = query.identifier(name).sql("duckdb"), self.columns[name], self.spec.columns[name].role
+        read = f"s.{own}"
+        if found.family == "float":
+            plain = f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
+        elif "ENUM" in found.type or (found.family == "other" and role in ("quasi-identifier", "sensitive")):
+            plain = f"CAST({read} AS VARCHAR)"  # the type of an ENUM lists values that were suppressed
+        elif found.family == "text" and self.collated:
+            plain = f"decode(encode({read}))"  # takes a collation off
+        else:
+            return read
+        return f"{plain} AS {own}"
 
     def trees(self) -> Query:
         """A step per sensitive column whose hierarchy a distance needs: the value and its ancestors below the root."""
@@ -97,8 +112,10 @@ class Source:
         return Reference(relation, weight, hierarchy.values if isinstance(hierarchy, Order) else (), tree)
 
 
-def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...]) -> Source:
+def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...], *, collated: bool = False) -> Source:
     """Holds the spec against the source, and denies what was not declared. Raises `SpecError`.
+
+    `collated`: whether the engine may compare texts by a collation, under which different texts are equal.
 
     Every column of the source must be named, every named column must be there, with the declared type if one is
     declared, and its hierarchy must be able to generalise that type.
@@ -117,7 +134,7 @@ def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...]) 
     if not spec.quasi_identifiers:
         raise SpecError("no column is a quasi-identifier", where="columns")
     rows = {name: tabled for name in spec.columns if (tabled := _rows(spec, name)) is not None}
-    source = Source(spec, item, there, rows)
+    source = Source(spec, item, there, rows, collated)
     for name, declared in spec.columns.items():
         _check_column(source, name, declared, there[name])
     for model in spec.privacy:
@@ -265,10 +282,13 @@ def _columns(source: Source, name: str, keys: Mapping[str, Mapping[str, Expressi
 
 
 def _no_clash(source: Source, keys: Mapping[str, Mapping[str, Expression]]) -> None:
-    labels = [label.lower() for name in source.spec.columns for label in _columns(source, name, keys)]
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice:
-        raise SpecError("two published columns would have this name", where="columns", found=twice)
+    """Refuses a published name that another column of the source has, published or not."""
+    others = {name: {other.lower() for other in source.spec.columns if other != name} for name in keys}
+    clashing = [label for name, labels in keys.items() for label in labels if label.lower() in others[name]]
+    labels = [label.lower() for made in keys.values() for label in made]
+    clashing += [label for label in labels if labels.count(label) > 1]
+    if clashing:
+        raise SpecError("a published column would have the name of another column", where="columns", found=clashing[0])
 
 
 def _labels(source: Source, levels: Mapping[str, int]) -> Query:

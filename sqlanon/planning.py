@@ -96,7 +96,7 @@ class Planned:
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
-    return resolve(spec, origin, engine.origin(origin), engine.columns(origin))
+    return resolve(spec, origin, engine.origin(origin), engine.columns(origin), collated=engine.collated(origin))
 
 
 def origin_of(spec: Spec) -> Origin:

@@ -26,7 +26,7 @@ from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, silent
+from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, silent
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -75,7 +75,7 @@ def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Te
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
     started = time.monotonic()
-    publish = _target(spec, engine)
+    publish = _target(spec, engine, frame)
     planned = make(spec, engine, frame=frame, tell=tell)
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
@@ -92,7 +92,12 @@ class _Starred(Exception):
     """The class of starred records broke a model; the release is made again without it."""
 
 
-def _target(spec: Spec, engine: DuckDB) -> Publish:
+def _label(entry: register.Entry) -> str:
+    """The comment by which a published table or view is known to be the one in the register."""
+    return f"released by sqlanon, version {entry.version}, {entry.fingerprint}"
+
+
+def _target(spec: Spec, engine: DuckDB, frame: object | None) -> Publish:
     """Where to publish, once it is clear that nothing of somebody else's stands there."""
     publish = spec.publish
     if publish is None:
@@ -102,32 +107,34 @@ def _target(spec: Spec, engine: DuckDB) -> Publish:
     if publish.grant:
         raise SpecError("DuckDB has no roles to grant to; leave grant out, or publish a file", where="publish.grant")
     if publish.as_ == "file":
-        _free_file(engine, Path(spec.resolve(publish.path or "")))
+        _free_file(engine, Path(spec.resolve(publish.path or "")), publish.name)
         return publish
     if publish.as_ == "view" and spec.recoding.suppressed == "star":
         raise SpecError(
             "a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed"
         )
-    if publish.name == spec.source.table:
-        raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
     stands, ours = engine.kind_of(publish.name), register.current(engine, publish.name)
-    if stands and (ours is None or ours.kind == "file"):
+    if stands and frame is None and engine.reads(origin_of(spec), publish.name):
+        raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
+    if stands and (ours is None or engine.labelled(publish.name) != _label(ours)):
         raise ReleaseError(f"{publish.name!r} is a {stands} that is no release; nothing was touched", exit_status=2)
     return publish
 
 
-def _free_file(engine: DuckDB, path: Path) -> None:
+def _free_file(engine: DuckDB, path: Path, name: str) -> None:
     if not path.parent.is_dir():
         raise SpecError("there is no such folder", where="publish.path", found=str(path.parent))
-    if path.exists() and not _is_release(engine, path):
+    if path.exists() and not _is_release(engine, path, name):
         raise ReleaseError(f"the file {path} is no release of sqlanon; it was not touched", exit_status=2)
 
 
-def _is_release(engine: DuckDB, path: Path) -> bool:
+def _is_release(engine: DuckDB, path: Path, name: str) -> bool:
+    """Whether a file is a release and nothing else."""
     if path.suffix == ".parquet":
         return engine.parquet_facts(path) is not None
     with engine.attached(path) as catalog:
-        return register.exists(engine, catalog)
+        files = {e.name for e in register.entries(engine, catalog) if e.kind == "file"}
+        return engine.relations(catalog) == files == {name}
 
 
 # -- publishing --------------------------------------------------------------------------------------------------------
@@ -280,6 +287,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
         engine.rename(["main", stage], name)
         for column, text in job.comments().items():
             engine.comment(["main", name], column, text)
+        engine.label(["main", name], "table", _label(entry))
         register.write(engine, entry)
         job.clear()
     return measured, entry
@@ -294,6 +302,7 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         item = engine.sql(query.table("main", name))
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
+        engine.label(["main", name], "view", _label(entry))
         register.write(engine, entry)
         job.clear()
     return measured, entry

@@ -136,7 +136,7 @@ def test_a_failure_is_one_sentence_and_one_object(status: int, line: str, told: 
     assert rows("SELECT count(*) FROM people") == [(400,)]
 
 
-@pytest.mark.parametrize(("form", "source"), zip(FORMS, ["people", "people.csv"] * 2, strict=True))
+@pytest.mark.parametrize(("form", "source"), [*zip(FORMS, ["people", "people.csv"] * 2, strict=True)])
 def test_the_sql_of_a_plan_runs_by_itself_and_makes_the_released_rows(form: str, source: str, clinic: Cli) -> None:
     rows("COPY people TO 'people.csv'")
     spec(FORMS[form], source=source)

@@ -193,6 +193,30 @@ class DuckDB:
         ((current,),) = self.run("read the catalog", "SELECT current_database()")
         return sorted(found, key=lambda row: (row[0] != current, row[1] != "main"))
 
+    def collated(self, origin: Origin) -> bool:
+        """Whether texts of a source may compare as equal though they differ: a collation is in use in this database."""
+        if origin.file is not None:
+            return False
+        sql = (
+            "SELECT count(*) > 0 OR current_setting('default_collation') <> '' FROM duckdb_tables()"
+            " WHERE sql ILIKE '%collate%'"
+        )
+        ((found,),) = self.run("read the catalog", sql)
+        return bool(found)
+
+    def reads(self, origin: Origin, name: str) -> bool:
+        """Whether a source reads the relation of this name in the schema where releases are, through views too."""
+        if origin.file is not None:
+            return False
+        own = f"main.{name}".lower()
+        plan = self.run("explain the source", f"EXPLAIN (FORMAT json) SELECT * FROM {self.origin(origin)}")[0][1]
+        tables = [found.lower() for found in re.findall(r'"Table": "((?:[^"\\]|\\.)*)"', str(plan))]
+        if origin.query is not None:
+            tables += [found.replace('"', "").lower() for found in self.connection.get_table_names(origin.query)]
+        else:
+            tables.append(".".join(self._path(origin.relation or "")).lower())
+        return any(f"main.{found}".endswith(own) and found.rsplit(".", 1)[-1] == name.lower() for found in tables)
+
     def register(self, frame: object) -> Origin:
         """Makes a pandas, polars or Arrow frame readable under a name of its own, without a copy where possible."""
         self._frames += 1
@@ -270,6 +294,24 @@ class DuckDB:
         """What was done to a published column, where a reader of the table finds it."""
         at = self.sql(query.column(name))
         self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {_quoted(text)}")
+
+    def label(self, path: Sequence[str], kind: str, text: str) -> None:
+        """A comment on a table or view as a whole."""
+        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {_quoted(text)}")
+
+    def labelled(self, name: str) -> str | None:
+        """The comment on the table or view of this name where releases are."""
+        sql = (
+            "SELECT comment FROM (SELECT database_name, schema_name, table_name AS name, comment FROM duckdb_tables()"
+            " UNION ALL SELECT database_name, schema_name, view_name, comment FROM duckdb_views())"
+            " WHERE database_name = current_database() AND schema_name = 'main' AND lower(name) = ?"
+        )
+        found = self.run("read the catalog", sql, [name.lower()])
+        return found[0][0] if found else None
+
+    def relations(self, catalog: str) -> set[str]:
+        """The names of all tables and views of an attached file, outside sqlanon's own schema."""
+        return {name for c, schema, name, _ in self._relations() if c == catalog and schema != _PRIVATE_SCHEMA}
 
     def kind_of(self, name: str, schema: str = "main", catalog: str | None = None) -> str | None:
         """`table`, `view` or None: what stands under a name where releases are published."""

@@ -219,11 +219,12 @@ def _known_sensitive(engine: DuckDB, source: Source) -> None:
         known = reference.order or (tuple(row[0] for row in source.rows[name]) if reference.tree else ())
         if not known:
             continue
-        values = query.values("known", ["leaf"], ((value,) for value in known))
+        leaf = fresh("leaf", source.spec.columns)
+        values = query.values("known", [leaf], ((value,) for value in known))
         steps = Query((values,)).then("unknown", fragment(
-            "select count(distinct $s) from $raw left join known on cast($s as varchar) = leaf"
-            " where leaf is null and $s is not null",
-            s=column(name), raw=query.table(_RAW),
+            "select count(distinct $s) from $raw left join known on cast($s as varchar) = $leaf"
+            " where $leaf is null and $s is not null",
+            leaf=column(leaf), s=column(name), raw=query.table(_RAW),
         ))  # fmt: skip
         ((unknown,),) = engine.run(f"look up the values of {name}", steps)
         if unknown:

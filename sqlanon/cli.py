@@ -217,7 +217,7 @@ def init(
     """Profiles a source and proposes a spec that runs, saying why."""
     if output is not None and output.exists():
         raise SpecError("the file is there already, and was not touched", where="--output", found=str(output))
-    with sqlanon.connect(db, create=False) as engine, _telling(as_json) as tell:
+    with sqlanon.connect(db, read_only=True) as engine, _telling(as_json) as tell:
         origin = _origin(source, delimiter)
         # The spec names its source as seen from its own folder.
         named = os.path.relpath(source, output.parent) if output is not None and origin.file is not None else source
@@ -251,7 +251,7 @@ def plan(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What would be published: levels, measures, usefulness, cost. Changes nothing."""
-    with sqlanon.connect(db, create=False) as engine:
+    with sqlanon.connect(db, read_only=True) as engine:
         with _telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
         if sql:
@@ -322,7 +322,7 @@ def check(
     """Measures any relation: the models that are asked for, or every measure."""
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
-    with sqlanon.connect(db, create=False) as engine:
+    with sqlanon.connect(db, read_only=True) as engine:
         with _telling(as_json) as tell:
             tell("measuring", None)
             origin = _origin(source, delimiter)
@@ -356,7 +356,7 @@ def verify(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Measures a release again, on the rows that are there now."""
-    with sqlanon.connect(db, create=False) as engine:
+    with sqlanon.connect(db, read_only=True) as engine:
         found = life.verify(engine, name)
         _show(found, as_json, _show_verified)
     if not found.holds:
@@ -375,7 +375,7 @@ def _show_verified(found: life.Verified) -> None:
 @app.command()
 def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowErrors = False) -> None:
     """Every release of a database, with its versions."""
-    with sqlanon.connect(db, create=False) as engine:
+    with sqlanon.connect(db, read_only=True) as engine:
         found = register.entries(engine)
     if as_json:
         _print_json({"releases": [entry.to_dict() for entry in found]})

@@ -345,8 +345,7 @@ def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckD
     rows = [(str(10000 + i // 3), "x") for i in range(300)] + [(str(20000 + i), NAME) for i in range(50)]
     source(engine, {"a": "VARCHAR", "s": "VARCHAR"}, rows)
     published(engine, {**PLAIN, "recoding": {"suppression": 0.2, "levels": {"a": 0}}}, "view", tmp_path)
-    seen: set[str] = set()
-    spy = ["VARCHAR"], "BOOLEAN"
+    seen, spy = set[str](), (["VARCHAR"], "BOOLEAN")
     engine.connection.create_function("spy", lambda value: not seen.add(value), *spy, side_effects=True)  # type: ignore
     assert len(engine.run("read", "SELECT * FROM rel WHERE spy(a) AND spy(s)")) == 300
     engine.connection.remove_function("spy")

@@ -38,10 +38,10 @@ class Origin:
         return self.relation or (str(self.file) if self.file else "query")
 
 
-def connect(url: str | None = None, *, create: bool = True) -> DuckDB:
+def connect(url: str | None = None, *, create: bool = True, read_only: bool = False) -> DuckDB:
     """The engine behind a URL: `duckdb:///path.db`, or None for DuckDB in memory. Raises `SpecError`, `EngineError`.
 
-    A database that is not there yet is made, unless `create` is False.
+    A database that is not there yet is made, unless `create` is False. `read_only` shares the file with other readers.
     """
     from sqlanon.engines.duckdb import DuckDB
 
@@ -49,9 +49,9 @@ def connect(url: str | None = None, *, create: bool = True) -> DuckDB:
         return DuckDB(None)
     if url.startswith("duckdb:///"):
         path = Path(url.removeprefix("duckdb:///"))
-        if not create and not path.exists():
+        if (read_only or not create) and not path.exists():
             near = nearest(path.name, [p.name for p in path.parent.glob("*.d*b*")])
             raise SpecError("there is no such database", where="--db", found=str(path), suggestion=near)
-        return DuckDB(str(path))
+        return DuckDB(str(path), read_only=read_only)
     scheme = url.split(":", 1)[0]
     raise SpecError("no engine for this URL", where="--db", found=f"{scheme}:…", allowed=("duckdb:///path.duckdb",))

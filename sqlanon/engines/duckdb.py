@@ -46,12 +46,14 @@ class DuckDB:
     name = "duckdb"
     dialect = "duckdb"
 
-    def __init__(self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None) -> None:
+    def __init__(
+        self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None, *, read_only: bool = False
+    ) -> None:
         self.path = Path(path).absolute() if path else None
         self._owned = connection is None
         self._frames = 0
         with self._step("open the database"):
-            self.connection = connection or duckdb.connect(str(self.path) if self.path else ":memory:")
+            self.connection = connection or duckdb.connect(str(self.path or ":memory:"), read_only=read_only)
             if self._owned:
                 # Python's variables must not be readable as tables, and the order of a source is never kept.
                 self.connection.execute(
@@ -123,6 +125,7 @@ class DuckDB:
     def columns(self, origin: Origin) -> tuple[Column, ...]:
         """The columns of a source, in its order. Raises `SpecError` where it is not there, else `EngineError`."""
         self._found(origin)
+        self._named_by_a_header(origin)
         found = self.run(f"read the columns of {origin}", f"DESCRIBE SELECT * FROM {self.origin(origin)}")
         return tuple(Column(name, str(kind), family_of(str(kind))) for name, kind, *_ in found)
 
@@ -160,6 +163,16 @@ class DuckDB:
             if origin.text_columns:
                 options.append("types = {" + ", ".join(f"{_quoted(c)}: 'VARCHAR'" for c in origin.text_columns) + "}")
         return f"{reader}({', '.join(options)})"
+
+    def _named_by_a_header(self, origin: Origin) -> None:
+        """Refuses a CSV whose first line is data by its types: its cells would be taken, and told, for column names."""
+        if origin.file is None or not self.origin(origin).startswith("read_csv("):
+            return
+        delimiter = f", delim = {_quoted(origin.delimiter)}" if origin.delimiter else ""
+        sql = f"SELECT HasHeader, Columns FROM sniff_csv({_quoted(str(origin.file.absolute()))}{delimiter})"
+        ((header, columns),) = self.run(f"read the first lines of {origin}", sql)
+        if not header and any(column["type"] != "VARCHAR" for column in columns):
+            raise SpecError("the first line of the file is data, and not the names of its columns", where="source")
 
     def _found(self, origin: Origin) -> None:
         if origin.file is not None:

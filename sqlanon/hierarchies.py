@@ -114,12 +114,15 @@ def _exact_bin(value: Expression, width: Decimal, family: str, finest: Decimal) 
     steps = int(width.scaleb(digits))
     # Within these limits y, its remainder plus a width, and both bounds stay in a bigint.
     kind = "bigint" if steps <= 10**17 and not digits else "decimal(38, 0)"
-    y = fragment(f"cast({'$x' if family == 'integer' else 'floor($x)'} as {kind})", x=value)
+    # A decimal's floor below its least whole number may not fit its type, so negative ones are rounded up and stepped.
+    below = "case when ceil($x) > $x then 1 else 0 end"
+    floor = f"case when $x >= 0 then cast(floor($x) as {kind}) else cast(ceil($x) as {kind}) - {below} end"
+    y = fragment(f"cast($x as {kind})" if family == "integer" else floor, x=value)
     if digits:
         y = fragment("$y * $s", y=y, s=10**digits)
     if digits and family != "integer":
-        rest = fragment("cast(floor(($x - floor($x)) * $s) as decimal(38, 0))", x=value, s=10**digits)
-        y = fragment("$y + $rest", y=y, rest=rest)
+        part = fragment(f"case when $x >= 0 then $x - floor($x) else $x - ceil($x) + {below} end", x=value)
+        y = fragment("$y + cast(floor($part * $s) as decimal(38, 0))", y=y, part=part, s=10**digits)
     lower = fragment("$y - ($y % $n + $n) % $n", y=y, n=steps)
     upper = fragment("$lower + $n", lower=lower, n=steps)
     if not digits:
@@ -169,7 +172,8 @@ def _held(value: Expression, family: str, finest: Decimal, held: Expression, oth
         limit = query.literal(Decimal(10) ** 15 * min(finest, Decimal(10) ** 12))
         inside = f"$x between -cast({limit.sql('duckdb')} as double) and cast({limit.sql('duckdb')} as double)"
     else:
-        inside = "cast($x as double) between -9e18 and 9e18"
+        most = "9e18" if family == "integer" else "1e18"
+        inside = f"cast($x as double) between -{most} and {most}"
     sql = f"case when {inside} then $held when $x is not null then $otherwise end"
     return fragment(sql, x=value, held=held, otherwise=otherwise)
 

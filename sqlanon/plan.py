@@ -35,7 +35,6 @@ class Source:
     origin: str
     columns: Mapping[str, Column]
     rows: Mapping[str, Rows]
-    collated: bool = False
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -78,8 +77,8 @@ class Source:
             plain = f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
         elif "ENUM" in found.type or (found.family == "other" and role in ("quasi-identifier", "sensitive")):
             plain = f"CAST({read} AS VARCHAR)"  # the type of an ENUM lists values that were suppressed
-        elif found.family == "text" and self.collated:
-            plain = f"decode(encode({read}))"  # takes a collation off
+        elif found.family == "text":
+            plain = f'CAST({read} AS VARCHAR) COLLATE "binary"'  # whatever the column, the query or the view says
         else:
             return read
         return f"{plain} AS {own}"
@@ -115,8 +114,6 @@ class Source:
 def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...], *, collated: bool = False) -> Source:
     """Holds the spec against the source, and denies what was not declared. Raises `SpecError`.
 
-    `collated`: whether the engine may compare texts by a collation, under which different texts are equal.
-
     Every column of the source must be named, every named column must be there, with the declared type if one is
     declared, and its hierarchy must be able to generalise that type.
     """
@@ -134,7 +131,7 @@ def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...], 
     if not spec.quasi_identifiers:
         raise SpecError("no column is a quasi-identifier", where="columns")
     rows = {name: tabled for name in spec.columns if (tabled := _rows(spec, name)) is not None}
-    source = Source(spec, item, there, rows, collated)
+    source = Source(spec, item, there, rows)
     for name, declared in spec.columns.items():
         _check_column(source, name, declared, there[name])
     for model in spec.privacy:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,10 @@ from sqlanon.spec import Spec
 
 # What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
 Tell = Callable[[str, float | None], None]
+
+
+# Below so many combinations in the base table, a transformation is counted faster by one thread.
+_SMALL = 50_000
 
 
 def silent(_: str, __: float | None) -> None:
@@ -96,7 +101,7 @@ class Planned:
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
-    return resolve(spec, origin, engine.origin(origin), engine.columns(origin), collated=engine.collated(origin))
+    return resolve(spec, origin, engine.origin(origin), engine.columns(origin))
 
 
 def origin_of(spec: Spec) -> Origin:
@@ -146,7 +151,8 @@ def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
         spec.recoding.time_limit,
         report,
     )
-    found = search.run()
+    with lattice.engine.one_thread() if lattice.combinations < _SMALL else nullcontext():
+        found = search.run()
     if found is None and search.expired:
         raise ModelNotMet("no transformation that satisfies the models was found within the time limit; raise it")
     return found

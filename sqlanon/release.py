@@ -133,8 +133,9 @@ def _is_release(engine: DuckDB, path: Path, name: str) -> bool:
     if path.suffix == ".parquet":
         return engine.parquet_facts(path) is not None
     with engine.attached(path) as catalog:
-        files = {e.name for e in register.entries(engine, catalog) if e.kind == "file"}
-        return engine.relations(catalog) == files == {name}
+        inside = [e for e in register.entries(engine, catalog) if e.kind == "file"]
+        known = [e for e in inside if engine.labelled(e.name, catalog) == _label(e)]
+        return engine.relations(catalog) == {e.name for e in known} == {name}
 
 
 # -- publishing --------------------------------------------------------------------------------------------------------
@@ -358,6 +359,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
         for column, text in job.comments().items():
             engine.comment([catalog, "main", name], column, text)
         entry = job.entry(measured, str(path), item)
+        engine.label([catalog, "main", name], "table", _label(entry))
         register.write(engine, entry, catalog)
     return measured, entry
 

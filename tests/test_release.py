@@ -30,6 +30,7 @@ FORMS = ("table", "view", "out.duckdb", "out.parquet")
 NAME = "Alice Meyer"  # of somebody who must not be found
 QI = "quasi-identifier"
 K2 = [{"model": "k-anonymity", "k": 2}]
+ONE = [{"model": "k-anonymity", "k": 1}]
 PLAIN: dict[str, Any] = {"columns": {"a": QI, "s": "sensitive"}, "privacy": K2}
 Rows = list[tuple[Any, ...]]
 
@@ -47,7 +48,7 @@ def engine(shared: DuckDB) -> DuckDB:
 
 
 def emptied(engine: DuckDB) -> None:
-    engine.run("empty", "DROP SCHEMA IF EXISTS sqlanon CASCADE")
+    engine.run("empty", "DROP SCHEMA IF EXISTS sqlanon CASCADE; SET default_collation = ''")
     views = "SELECT view_name, 'view' FROM duckdb_views() WHERE NOT internal"
     for name, kind in engine.run("list", f"{views} UNION ALL SELECT table_name, 'table' FROM duckdb_tables()"):
         engine.drop(["main", name], kind)
@@ -193,14 +194,11 @@ SECRETS, PERSONS = ["u", "u", "v", "x", None], ["A", "B", "C", "D", "E", None]
 
 @given(cases())
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
-def test_what_is_released_satisfies_its_models_and_a_view_does_whatever_arrives_later(
-    shared: DuckDB, tmp_path_factory: pytest.TempPathFactory, case: Case
-) -> None:
+def test_what_is_released_holds_and_a_view_also_later(shared: DuckDB, tmp_path_factory: Any, case: Case) -> None:
     folder = tmp_path_factory.mktemp("release")
     made = tried(shared, case, folder)
     if made is None:
-        assert shared.kind_of("rel") is None
-        assert not any(folder.iterdir())
+        assert (shared.kind_of("rel"), list(folder.iterdir())) == (None, [])
         return
     missing = case.assert_released(read(shared, case.form, folder), case.rows, made)
     assert missing <= floor(Fraction(str(case.spec["recoding"]["suppression"])) * len(case.rows))
@@ -211,22 +209,23 @@ def test_what_is_released_satisfies_its_models_and_a_view_does_whatever_arrives_
         case.assert_released(read(shared, "view", folder), [*case.rows, *case.later[:number]], made)
 
 
+NOCASE = "SELECT a COLLATE NOCASE AS a, s FROM (VALUES ('Bob', 'x'), ('bob', 'x'), ('BOB', 'x')) AS v (a, s)"
 ALIKE = {
-    "VARCHAR COLLATE NOCASE": ["'Bob'", "'bob'", "'BOB'"],
-    "INTERVAL": ["INTERVAL '1 month'", "INTERVAL '30 days'"],
-    "DOUBLE": ["0.0", "'-0.0'::DOUBLE"],
+    "column": f"CREATE TABLE t AS {NOCASE}",
+    "view": f"CREATE VIEW t AS {NOCASE}",
+    "query": "SELECT 1",
+    "setting": f"CREATE TABLE t AS {NOCASE.replace('COLLATE NOCASE', '')}; SET default_collation = 'nocase'",
+    "interval": "CREATE TABLE t AS SELECT unnest([INTERVAL '1 month', INTERVAL '30 days']) AS a, 'x' AS s",
+    "zero": "CREATE TABLE t AS SELECT unnest([0.0::DOUBLE, '-0.0']) AS a, 'x' AS s",
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ALIKE)
-def test_values_that_the_engine_calls_equal_but_a_reader_can_tell_apart_are_no_class(
-    engine: DuckDB, tmp_path: Path, kind: str, form: str
-) -> None:
-    engine.run("make", f"CREATE TABLE t (a {kind}, s VARCHAR)")
-    engine.run("fill", "INSERT INTO t VALUES " + ", ".join(f"({value}, 'x')" for value in ALIKE[kind]))
+def test_what_looks_different_to_a_reader_is_no_class(engine: DuckDB, tmp_path: Path, kind: str, form: str) -> None:
+    engine.run("make", ALIKE[kind])
     with suppress(SpecError, ModelNotMet):  # to refuse is safe, too
-        published(engine, PLAIN, form, tmp_path)
+        published(engine, {**PLAIN, **({"source": {"query": NOCASE}} if kind == "query" else {})}, form, tmp_path)
         shown = [{"a": a} for a, _ in read(engine, form, tmp_path, "SELECT a::VARCHAR, s")]
         assert oracle.k_anonymity(shown, ["a"]) >= 2
 
@@ -297,9 +296,7 @@ def test_only_what_holds_replaces_the_previous_release(engine: DuckDB, tmp_path:
 @pytest.mark.parametrize("before", [False, True], ids=["never released", "release dropped by hand"])
 @pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
 @pytest.mark.parametrize("form", ["table", "view"])
-def test_a_foreign_relation_under_the_name_is_refused_and_untouched(
-    engine: DuckDB, tmp_path: Path, form: str, kind: str, before: bool
-) -> None:
+def test_a_foreign_relation_is_left_alone(engine: DuckDB, tmp_path: Path, form: str, kind: str, before: bool) -> None:
     plain(engine)
     if before:
         published(engine, PLAIN, form, tmp_path)
@@ -310,19 +307,22 @@ def test_a_foreign_relation_under_the_name_is_refused_and_untouched(
     assert engine.run("read", "SELECT * FROM rel") == [("mine",)]
 
 
-@pytest.mark.parametrize("source", ["main.rel", "MAIN.REL", {"query": "SELECT * FROM rel"}])
+OWN = [("rel", "main.rel"), ("rel", "MAIN.REL"), ("rel", {"query": "SELECT * FROM rel"}), ("a.b", {"table": "a.b"})]
+
+
+@pytest.mark.parametrize(("name", "own"), OWN)
 @pytest.mark.parametrize("form", ["table", "view"])
-def test_a_release_does_not_replace_its_own_source(engine: DuckDB, tmp_path: Path, source: Any, form: str) -> None:
+def test_a_release_does_not_replace_its_source(engine: DuckDB, tmp_path: Path, name: str, own: Any, form: str) -> None:
     plain(engine)
-    published(engine, PLAIN, form, tmp_path)
-    before = sorted(engine.run("read", "SELECT * FROM rel"))
+    published(engine, PLAIN, form, tmp_path, name)
+    before = sorted(read(engine, form, tmp_path, name=name))
     with pytest.raises(SqlanonError):
-        published(engine, {**PLAIN, "source": source, "privacy": [{"model": "k-anonymity", "k": 4}]}, form, tmp_path)
-    assert sorted(engine.run("read", "SELECT * FROM rel")) == before
+        published(engine, {**PLAIN, "source": own}, form, tmp_path, name)
+    assert sorted(read(engine, form, tmp_path, name=name)) == before
 
 
-@pytest.mark.parametrize("kind", ["database", "database with releases", "parquet", "text"])
-def test_a_foreign_file_under_the_path_is_refused_and_untouched(engine: DuckDB, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["database", "database with releases", "database of its name", "parquet", "text"])
+def test_a_foreign_file_is_left_alone(engine: DuckDB, tmp_path: Path, kind: str) -> None:
     plain(engine)
     form = "out.duckdb" if "database" in kind else "out.parquet"
     if kind == "text":
@@ -335,6 +335,11 @@ def test_a_foreign_file_under_the_path_is_refused_and_untouched(engine: DuckDB, 
             if "releases" in kind:
                 plain(other)
                 published(other, PLAIN, "table", tmp_path)
+            if "of its name" in kind:
+                other.run("make", "ALTER TABLE precious RENAME TO rel")
+                published(
+                    other, {**PLAIN, "source": "rel", "columns": {"v": QI}, "privacy": ONE}, "x.parquet", tmp_path
+                )
     before = (tmp_path / form).read_bytes()
     with pytest.raises(SqlanonError):
         published(engine, PLAIN, form, tmp_path)
@@ -357,9 +362,7 @@ def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckD
 
 @pytest.mark.parametrize("kind", ["VARCHAR", "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')"])
 @pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
-def test_what_was_dropped_or_suppressed_is_not_in_the_release(
-    engine: DuckDB, tmp_path: Path, form: str, kind: str
-) -> None:
+def test_what_was_dropped_or_suppressed_is_not_released(engine: DuckDB, tmp_path: Path, form: str, kind: str) -> None:
     secrets = ("Bob Suppressed", "Rare Disease", NAME, "0123-person")
     rows = [secrets, *(("kept", "flu", "n", f"p{i}") for i in range(50))]
     source(engine, {"a": kind, "s": kind, "name": "VARCHAR", "p": "VARCHAR"}, rows)
@@ -372,16 +375,13 @@ def test_what_was_dropped_or_suppressed_is_not_in_the_release(
 
 
 @pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
-def test_no_position_tells_where_a_row_came_from_or_stood_before(engine: DuckDB, tmp_path: Path, form: str) -> None:
+def test_no_position_tells_where_a_row_came_from(engine: DuckDB, tmp_path: Path, form: str) -> None:
     source(engine, {"a": "INTEGER", "s": "VARCHAR", "i": "INTEGER"}, [(i // 100, "x", i) for i in range(2000)])
     spec = {**PLAIN, "columns": {**PLAIN["columns"], "i": "insensitive"}}
-    orders = []
     for _ in range(2):
         published(engine, spec, form, tmp_path)
-        orders.append([row[2] for row in read(engine, form, tmp_path)])
-
-    assert all(abs(correlation(order, range(2000))) < 0.1 for order in orders)
-    assert sum(one == other for one, other in zip(*orders, strict=True)) < 200
+        order = [row[2] for row in read(engine, form, tmp_path)]
+        assert abs(correlation(order, range(2000))) < 0.1
 
 
 CLUMSY: list[dict[str, Any]] = [

@@ -103,6 +103,16 @@ class DuckDB:
                 raise KeyboardInterrupt from None
             raise EngineError(step, type(error).__name__, str(error)) from None
 
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """For many small queries, which threads would only slow down; the number is set back at the end."""
+        ((threads,),) = self.run("read the settings", "SELECT current_setting('threads')")
+        self.run("set the threads", "SET threads = 1")
+        try:
+            yield
+        finally:
+            self.connection.execute(f"SET threads = {int(threads)}")
+
     # -- asking ------------------------------------------------------------------------------------------------
 
     def sql(self, what: Query | Expression | Text) -> str:
@@ -124,6 +134,11 @@ class DuckDB:
 
     def columns(self, origin: Origin) -> tuple[Column, ...]:
         """The columns of a source, in its order. Raises `SpecError` where it is not there, else `EngineError`."""
+        ((collation,),) = self.run("read the settings", "SELECT current_setting('default_collation')")
+        if collation:
+            raise SpecError(
+                "texts must compare exactly; set default_collation = ''", where="engine", found=str(collation)
+            )
         self._found(origin)
         self._named_by_a_header(origin)
         found = self.run(f"read the columns of {origin}", f"DESCRIBE SELECT * FROM {self.origin(origin)}")
@@ -206,17 +221,6 @@ class DuckDB:
         ((current,),) = self.run("read the catalog", "SELECT current_database()")
         return sorted(found, key=lambda row: (row[0] != current, row[1] != "main"))
 
-    def collated(self, origin: Origin) -> bool:
-        """Whether texts of a source may compare as equal though they differ: a collation is in use in this database."""
-        if origin.file is not None:
-            return False
-        sql = (
-            "SELECT count(*) > 0 OR current_setting('default_collation') <> '' FROM duckdb_tables()"
-            " WHERE sql ILIKE '%collate%'"
-        )
-        ((found,),) = self.run("read the catalog", sql)
-        return bool(found)
-
     def reads(self, origin: Origin, name: str) -> bool:
         """Whether a source reads the relation of this name in the schema where releases are, through views too."""
         if origin.file is not None:
@@ -228,7 +232,7 @@ class DuckDB:
             tables += [found.replace('"', "").lower() for found in self.connection.get_table_names(origin.query)]
         else:
             tables.append(".".join(self._path(origin.relation or "")).lower())
-        return any(f"main.{found}".endswith(own) and found.rsplit(".", 1)[-1] == name.lower() for found in tables)
+        return any(found == name.lower() or found.endswith(own) for found in tables)
 
     def register(self, frame: object) -> Origin:
         """Makes a pandas, polars or Arrow frame readable under a name of its own, without a copy where possible."""
@@ -312,14 +316,14 @@ class DuckDB:
         """A comment on a table or view as a whole."""
         self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {_quoted(text)}")
 
-    def labelled(self, name: str) -> str | None:
+    def labelled(self, name: str, catalog: str | None = None) -> str | None:
         """The comment on the table or view of this name where releases are."""
         sql = (
             "SELECT comment FROM (SELECT database_name, schema_name, table_name AS name, comment FROM duckdb_tables()"
             " UNION ALL SELECT database_name, schema_name, view_name, comment FROM duckdb_views())"
-            " WHERE database_name = current_database() AND schema_name = 'main' AND lower(name) = ?"
+            " WHERE database_name = coalesce(?, current_database()) AND schema_name = 'main' AND lower(name) = ?"
         )
-        found = self.run("read the catalog", sql, [name.lower()])
+        found = self.run("read the catalog", sql, [catalog, name.lower()])
         return found[0][0] if found else None
 
     def relations(self, catalog: str) -> set[str]:

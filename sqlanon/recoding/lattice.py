@@ -33,6 +33,7 @@ class Lattice:
     source: Source
     domains: tuple[Domain, ...]
     records: int
+    combinations: int
     check_sql: str
     judging_sql: str
     codes: tuple[tuple[str, ...], ...]
@@ -115,7 +116,8 @@ def build(engine: DuckDB, source: Source) -> Lattice:
     read = tuple(
         tuple(engine.sql(named(code, key)) for code in levels) for key, levels in zip(keys, codes, strict=True)
     )
-    return Lattice(engine, source, domains, int(records), *_questions(engine, source, keys, n), read)
+    ((combinations,),) = engine.run("count the combinations", fragment("select count(*) from $b", b=query.table(_BASE)))
+    return Lattice(engine, source, domains, int(records), int(combinations), *_questions(engine, source, keys, n), read)
 
 
 def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:

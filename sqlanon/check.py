@@ -24,6 +24,7 @@ from sqlanon.models import (
     Verdict,
     column_of,
     judgement,
+    needed,
     verdicts,
 )
 from sqlanon.plan import ORDERED, check_distance
@@ -80,8 +81,7 @@ def check(
     used = tuple(dict.fromkeys([*quasi_identifiers, *(name for name in map(column_of, wanted) if name)]))
     read = ", ".join(f"s.{engine.sql(query.identifier(name))}" for name in used)
     source = Query(()).then("source", query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s"), inline=True)
-    needed = [m for model in wanted for m in model.measures().values() if m.column or m.name == "class_size"]
-    chain = measured(Rows("source", tuple(quasi_identifiers)), needed, references)
+    chain = measured(Rows("source", tuple(quasi_identifiers)), needed(wanted), references)
     asking = source.join(steps).join(chain.query).then("judged", judgement(wanted, chain))
     (row,) = engine.run("measure the relation", asking)
     found = verdicts(wanted, row, judged=bool(models))

@@ -322,6 +322,11 @@ def parts(model: Model, measured: measures.Measured) -> dict[str, Expression]:
     return {name: measured.at(measure) for name, measure in model.measures().items()}
 
 
+def needed(models: Sequence[Model]) -> list[Measure]:
+    """The measures that the models ask a chain for; the number of records of a class is always there."""
+    return [m for model in models for m in model.measures().values() if m.column or m.name == "class_size"]
+
+
 def every_class(models: Sequence[Model], measured: measures.Measured) -> list[Expression]:
     """The conditions under which a class is kept: those of all models that speak of classes."""
     return [fragment(model.holds(), **parts(model, measured)) for model in models if model.scope == "class"]

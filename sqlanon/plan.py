@@ -18,7 +18,7 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
 from sqlanon.measures import Measured, Reference, measured
 from sqlanon.measures import Rows as Records
-from sqlanon.models import Model, column_of, every_class, every_table
+from sqlanon.models import Model, column_of, every_class, every_table, needed
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Column as Declared
 from sqlanon.spec import Spec
@@ -246,8 +246,7 @@ def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> 
     names = tuple(label for columns in keys.values() for label in columns)
     records = Records("recoded", names, entity=_entity(source))
     models = source.spec.privacy
-    wanted = [measure for model in models for measure in model.measures().values()]
-    judged = measured(records, [m for m in wanted if m.column or m.name == "class_size"], source.references("source"))
+    judged = measured(records, needed(models), source.references("source"))
     chain = base.join(judged.query)
     held = [named(query.literal(True), query.fresh("held", names))] if suppressed == "star" else []
     passing = query.select([fragment("*")], "measured", where=query.every(every_class(models, judged)))

@@ -252,15 +252,6 @@ def _closed(node: Expression) -> Expression:
     return exp.Paren(this=node.copy()) if isinstance(node, (exp.Or, exp.Case)) else node.copy()
 
 
-def total(terms: Iterable[Expression]) -> Expression:
-    """Their sum; 0 where there is none."""
-    found = list(terms)
-    tree = found[0].copy() if found else literal(0)
-    for term in found[1:]:
-        tree = exp.Add(this=tree, expression=term.copy())
-    return tree
-
-
 def same(names: Iterable[str], left: str, right: str) -> Expression:
     """The null-safe join of two relations on `names`: a missing value equals a missing value, on every engine."""
     return every(exp.NullSafeEQ(this=column(name, left), expression=column(name, right)) for name in names)
@@ -306,14 +297,6 @@ def interval(lower: Expression, upper: Expression) -> Expression:
         exp.PropertyEQ(this=identifier(name), expression=end) for name, end in (("lower", lower), ("upper", upper))
     ]
     return exp.Struct(expressions=fields)
-
-
-def union(trees: Sequence[Expression]) -> Expression:
-    """`UNION ALL` of them."""
-    result = trees[0]
-    for tree in trees[1:]:
-        result = exp.Union(this=result, expression=tree, distinct=False)
-    return result
 
 
 def position(value: Expression, order: Sequence[str]) -> Expression:

@@ -17,7 +17,7 @@ from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR
 from sqlanon.measures import Rows, measured
-from sqlanon.models import Verdict, every_class, every_table, judgement, verdicts
+from sqlanon.models import Verdict, every_class, every_table, judgement, needed, verdicts
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
 from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
@@ -262,9 +262,8 @@ def _base(engine: DuckDB, source: Source, domains: Sequence[Domain], n: str) -> 
 def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str]:
     """The fixed parts of the two questions about a node, over the steps `node` and `allowed` that differ."""
     models = source.spec.privacy
-    wanted = [m for model in models for m in model.measures().values() if m.column or m.name == "class_size"]
     references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
-    chain = measured(Rows("node", keys, entity=source.spec.entity, weight=n), wanted, references)
+    chain = measured(Rows("node", keys, entity=source.spec.entity, weight=n), needed(models), references)
     records = chain.columns["class_records"]
     closed = [model for model in models if model.monotone_with_suppression]
     held = [named(fragment("($all) is true", all=query.every(every_class(some, chain))), name)

@@ -7,26 +7,20 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich import markup
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 import sqlanon
-from sqlanon import life, profiling, register
+from sqlanon import life, profiling, register, showing
 from sqlanon.check import check as check_relation
 from sqlanon.engines import Origin
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.hierarchies import Csv
-from sqlanon.planning import Planned, Tell, make, origin_of, silent
+from sqlanon.planning import make, origin_of
 from sqlanon.release import release as publish
+from sqlanon.showing import err, out
 from sqlanon.spec import FILE_ENDINGS, load, parse_model, schema
 
 app = typer.Typer(
@@ -37,9 +31,6 @@ app = typer.Typer(
     epilog="Exit status: 0 done and all models hold, 1 a model does not hold (nothing published), 2 spec or usage,"
     " 3 the engine failed.",
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
-
 Db = Annotated[str | None, typer.Option("--db", metavar="URL", help="duckdb:///path.duckdb; default: in memory.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")]
 ShowErrors = Annotated[
@@ -49,105 +40,6 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A table or view of the database, or a file.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", min=0.001, help="Seconds for the search.")]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="What separates the values of a CSV source.")]
-
-
-def escape(text: str) -> str:
-    """A name from outside, so that neither rich nor the terminal takes any of it for an instruction."""
-    return markup.escape(_printable(text))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-# -- showing -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _telling(as_json: bool) -> Iterator[Tell]:
-    """A progress bar on a terminal; silence for machines."""
-    if as_json or not err.is_terminal:
-        yield silent
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def tell(what: str, done: float | None) -> None:
-            progress.update(task, description=what, total=None if done is None else 1.0, completed=done or 0.0)
-
-        yield tell
-
-
-def _print_json(found: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(found, ensure_ascii=False, allow_nan=False, default=str) + "\n")
-
-
-def _show(found: Any, as_json: bool, people: Callable[[Any], None]) -> None:
-    if as_json:
-        _print_json(found.to_dict())
-    else:
-        people(found)
-
-
-def _number(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
-    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
-
-
-def _table(title: str, *columns: str) -> Table:
-    made = Table(
-        title=Text(_printable(title), style="bold"), title_justify="left", header_style="dim", box=None, pad_edge=False
-    )
-    for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
-    return made
-
-
-def _models(verdicts: list[dict[str, Any]], title: str) -> Table:
-    judged = any(v["holds"] is not None for v in verdicts)
-    made = _table(title, "model", "measured", *(("bound", "classes off", "records off", "") if judged else ()))
-    for v in verdicts:
-        words = [f"{key} {value}" for key, value in v["parameters"].items()]
-        name = " ".join(
-            filter(
-                None, [v["model"], f"of {v['column']}" if v["column"] else "", f"({', '.join(words)})" if words else ""]
-            )
-        )
-        row: list[str | Text] = [escape(name), _number(v["value"])]
-        if judged:
-            verdict = Text("holds", style="green") if v["holds"] else Text("does not hold", style="bold red")
-            row += [_number(v["bound"]), _number(v["classes_violating"]), _number(v["rows_violating"]), verdict]
-        made.add_row(*row)
-    return made
-
-
-def _show_plan(planned: Planned) -> None:
-    found, source = planned.to_dict(), planned.plan.source
-    made = _table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
-    for name, level in found["levels"].items():
-        made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
-    out.print(made)
-    out.print()
-    out.print(_models(found["models"], "What was promised, and what the plan comes to"))
-    out.print()
-    out.print(_counts(found))
-    for note in found["notes"]:
-        out.print(f"[yellow]Note:[/] {escape(note)}")
-
-
-def _counts(found: dict[str, Any]) -> str:
-    share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
-    utility = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in found["utility"].items())
-    return (
-        f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
-        f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
-        f"Usefulness: {utility}.\n"
-        f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
-    )
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -162,47 +54,22 @@ def demo(
     """The main job on an example, in one command: patients, their spec, plan, release, check before and after."""
     from sqlanon import demo as example
 
-    with _telling(as_json) as tell:
+    with showing.telling(as_json) as tell:
         tell("making 20,000 patients", None)
         file = example.write(directory)
     spec, database = load(file), directory / "clinic.duckdb"
     with sqlanon.connect(f"duckdb:///{database}") as engine:
         keys, sensitive = spec.quasi_identifiers, spec.sensitive
         before = check_relation(engine, origin_of(spec), quasi_identifiers=keys, sensitive=sensitive)
-        with _telling(as_json) as tell:
+        with showing.telling(as_json) as tell:
             made = publish(spec, engine, tell=tell)
         after = check_relation(
             engine, Origin(relation=made.name), quasi_identifiers=made.planned.plan.keys, sensitive=sensitive
         )
     if as_json:
-        _print_json({"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()})
+        showing.print_json({"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()})
         return
-    out.print(
-        f"[bold]1. The table[/]  {directory / 'patients.csv'}: {before.rows:,} hospital stays. Names are in it, but"
-    )
-    out.print(
-        f"   leave them out and {before.classes:,} combinations of {', '.join(keys)} still tell most people apart."
-    )
-    out.print(f"[bold]2. The spec[/]   {file}: what each column is, and what must hold. Open it, it is short.\n")
-    out.print(
-        f"[bold]3. The plan[/]   the least loss that satisfies every model, of {made.planned.found.nodes:,} ways.\n"
-    )
-    _show_plan(made.planned)
-    out.print(f"\n[bold]4. The release[/]  table {made.name} in {database}, measured again on its own rows first.\n")
-    compared = _table("Before and after", "measure", "patients.csv", made.name)
-    for one, two in zip(before.to_dict()["models"], after.to_dict()["models"], strict=True):
-        words = [str(value) for value in one["parameters"].values()]
-        compared.add_row(" ".join([one["model"], *words]), _number(one["value"]), _number(two["value"]))
-    out.print(compared)
-    url = f"duckdb:///{database}"
-    out.print("\n[bold]Next[/]")
-    for line in (
-        f"sqlanon plan {file} --sql            # the SQL that a DBA can review",
-        f"sqlanon verify {made.name} --db {url}   # measure it again, any time",
-        "edit the spec (k: 10, or t: 0.25) and run: " + f"sqlanon release {file} --db {url}",
-        "sqlanon init YOUR.csv -o spec.yaml   # a spec for your own table",
-    ):
-        out.print(f"  {line}", markup=False)
+    showing.demo(directory, file, before, made, after)
 
 
 @app.command()
@@ -217,7 +84,7 @@ def init(
     """Profiles a source and proposes a spec that runs, saying why."""
     if output is not None and output.exists():
         raise SpecError("the file is there already, and was not touched", where="--output", found=str(output))
-    with sqlanon.connect(db, read_only=True) as engine, _telling(as_json) as tell:
+    with sqlanon.connect(db, read_only=True) as engine, showing.telling(as_json) as tell:
         origin = _origin(source, delimiter)
         # The spec names its source as seen from its own folder.
         named = os.path.relpath(source, output.parent) if output is not None and origin.file is not None else source
@@ -225,7 +92,7 @@ def init(
     if output is not None:
         output.write_text(text, encoding="utf-8")
     if as_json:
-        _print_json({"source": source, "spec": text, "written": str(output) if output else None})
+        showing.print_json({"source": source, "spec": text, "written": str(output) if output else None})
     elif output is None:
         sys.stdout.write(text)
     else:
@@ -252,13 +119,13 @@ def plan(
 ) -> None:
     """What would be published: levels, measures, usefulness, cost. Changes nothing."""
     with sqlanon.connect(db, read_only=True) as engine:
-        with _telling(as_json or sql) as tell:
+        with showing.telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
         if sql:
             text = planned.sql(engine)
             sys.stdout.write(json.dumps({"sql": text}) + "\n" if as_json else text + "\n")
         else:
-            _show(planned, as_json, _show_plan)
+            showing.show(planned, as_json, showing.plan)
 
 
 def _spec(file: Path, time_limit: float | None) -> sqlanon.Spec:
@@ -285,24 +152,11 @@ def release(
                 allowed=("--db duckdb:///path.duckdb", "publish: {as: file}"),
             )  # fmt: skip
         try:
-            with _telling(as_json) as tell:
+            with showing.telling(as_json) as tell:
                 made = publish(wanted, engine, tell=tell)
         except KeyboardInterrupt:
             raise SqlanonError("interrupted; nothing was published") from None
-        _show(made, as_json, _show_release)
-
-
-def _show_release(made: sqlanon.Release) -> None:
-    found = made.to_dict()
-    out.print(_models(found["models"], "Measured on the published rows"))
-    out.print()
-    out.print(_counts(found))
-    for note in found["notes"]:
-        out.print(f"[yellow]Note:[/] {escape(note)}")
-    out.print(
-        f"[bold green]Published[/] {escape(made.name)} version {made.entry.version} as {made.entry.kind}:"
-        f" {escape(made.location)}"
-    )
+        showing.show(made, as_json, showing.release)
 
 
 @app.command()
@@ -323,7 +177,7 @@ def check(
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
     with sqlanon.connect(db, read_only=True) as engine:
-        with _telling(as_json) as tell:
+        with showing.telling(as_json) as tell:
             tell("measuring", None)
             origin = _origin(source, delimiter)
             known = [column.name for column in engine.columns(origin)]
@@ -331,7 +185,7 @@ def check(
                 engine, origin, quasi_identifiers=_names(qi, known), sensitive=sensitive, models=models,
                 hierarchies=hierarchies,
             )  # fmt: skip
-        _show(found, as_json, _show_check)
+        showing.show(found, as_json, showing.check)
     if found.holds is False:
         raise typer.Exit(1)
 
@@ -340,12 +194,6 @@ def _names(words: list[str], known: list[str]) -> list[str]:
     """`a,b` as two names, unless a column is called just so."""
     found = [[word] if word in known else [part.strip() for part in word.split(",")] for word in words]
     return [name for names in found for name in names]
-
-
-def _show_check(found: sqlanon.Check) -> None:
-    out.print(
-        _models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes")
-    )
 
 
 @app.command()
@@ -358,18 +206,9 @@ def verify(
     """Measures a release again, on the rows that are there now."""
     with sqlanon.connect(db, read_only=True) as engine:
         found = life.verify(engine, name)
-        _show(found, as_json, _show_verified)
+        showing.show(found, as_json, showing.verified)
     if not found.holds:
         raise typer.Exit(1)
-
-
-def _show_verified(found: life.Verified) -> None:
-    entry = found.entry
-    out.print(_models(found.to_dict()["models"], f"{entry.name} version {entry.version}: {found.rows:,} records"))
-    for note in found.notes:
-        out.print(f"[yellow]Note:[/] {escape(note)}")
-    if entry.expired:
-        out.print("[yellow]Note:[/] this release has expired; withdraw it")
 
 
 @app.command()
@@ -378,22 +217,9 @@ def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowError
     with sqlanon.connect(db, read_only=True) as engine:
         found = register.entries(engine)
     if as_json:
-        _print_json({"releases": [entry.to_dict() for entry in found]})
+        showing.print_json({"releases": [entry.to_dict() for entry in found]})
         return
-    made = _table("Releases", "name", "version", "status", "as", "records", "released", "expires", "where")
-    for e in found:
-        expires = "–" if e.expires_at is None else f"{e.expires_at:%Y-%m-%d}{' (expired)' if e.expired else ''}"
-        made.add_row(
-            escape(e.name),
-            str(e.version),
-            e.status,
-            e.kind,
-            f"{e.rows_out:,}",
-            f"{e.released_at:%Y-%m-%d %H:%M}",
-            expires,
-            escape(e.location),
-        )
-    out.print(made if found else "There are no releases here.")
+    showing.releases(found)
 
 
 @app.command()
@@ -407,7 +233,7 @@ def withdraw(
     with sqlanon.connect(db, create=False) as engine:
         entry = life.withdraw(engine, name)
     if as_json:
-        _print_json({"release": entry.name, "version": entry.version, "status": "withdrawn"})
+        showing.print_json({"release": entry.name, "version": entry.version, "status": "withdrawn"})
     else:
         out.print(f"{entry.name} version {entry.version} is withdrawn.", markup=False)
 
@@ -465,7 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> int:
     err.print("[bold red]sqlanon:[/] ", end="")
-    told = "\n".join(_printable(line) for line in str(error).split("\n"))
+    told = "\n".join(showing.printable(line) for line in str(error).split("\n"))
     err.print(told, markup=False, soft_wrap=True)
     if isinstance(error, EngineError):
         if verbose:
@@ -474,7 +300,9 @@ def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> i
             err.print("The engine's own words may quote cells; see them with --show-engine-errors.", style="dim")
     if as_json:
         models = [verdict.to_dict() for verdict in error.models] if isinstance(error, ModelNotMet) else []
-        _print_json({"error": type(error).__name__, "message": str(error), "exit_status": status, "models": models})
+        showing.print_json(
+            {"error": type(error).__name__, "message": str(error), "exit_status": status, "models": models}
+        )
     return status
 
 

@@ -36,6 +36,7 @@ FLOORS = {
     "sqlanon.release": 7,
     "sqlanon.life": 7,
     "sqlanon.demo": 8,
+    "sqlanon.showing": 8,
     "sqlanon": 9,
     "sqlanon.cli": 9,
     "sqlanon.__main__": 9,
@@ -62,7 +63,7 @@ ONLY_IN = {
     "psycopg": {"sqlanon.engines.postgres"},
     "typer": {"sqlanon.cli"},
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
-    "rich": {"sqlanon.cli"},
+    "rich": {"sqlanon.showing"},
     # Frames come and go through the engine; nobody works on them.
     **{name: set[str]() for name in ("pandas", "polars", "pyarrow", "scipy")},
 }

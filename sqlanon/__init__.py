@@ -83,10 +83,10 @@ def plan(spec: AnySpec, engine: DuckDB) -> Planned:
 
     Raises `SpecError`, `ModelNotMet` where no transformation satisfies the models, `EngineError`.
     """
-    try:
-        return _make(_spec(spec), engine)
-    finally:
+    made = _make(_spec(spec), engine)
+    if made.plan.source.drawn_from:
         engine.drop_temporary(SAMPLE)
+    return made
 
 
 def release(spec: AnySpec, engine: DuckDB) -> Release:

@@ -16,13 +16,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlanon import query, register
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
+from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
@@ -86,7 +87,9 @@ def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Te
         planned = drop_instead(planned)
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     finally:
-        engine.drop_temporary(SAMPLE)
+        if planned.plan.source.drawn_from:
+            with suppress(EngineError):  # what went wrong before is what must be told
+                engine.drop_temporary(SAMPLE)
     return Release(planned, measured, entry, time.monotonic() - started)
 
 

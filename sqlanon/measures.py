@@ -89,7 +89,7 @@ def distinct(of: str) -> Measure:
 
 def entropy(of: str) -> Measure:
     """Shannon entropy of the class's sensitive values, in nats (Machanavajjhala et al. 2007, definition 4.1)."""
-    sql = "ln(sum($class_count)) - sum($class_count * ln($class_count)) / sum($class_count)"
+    sql = "greatest(ln(sum($class_count)) - sum($class_count * ln($class_count)) / sum($class_count), 0)"
     return Measure("entropy", sql, of)
 
 

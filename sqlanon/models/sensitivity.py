@@ -254,7 +254,7 @@ class ThetaSensitivity(Model):
     name: ClassVar[str] = "theta-sensitivity"
     monotone = False
     worst: ClassVar[Literal["min", "max"]] = "min"
-    free = frozenset({"mu"})
+    free = frozenset({"mu", "k"})
 
     def __post_init__(self) -> None:
         require(0 < self.mu <= 1, "mu is a share above 0 and at most 1")

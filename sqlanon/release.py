@@ -273,11 +273,9 @@ def _number(value: float | None) -> str:
 def _agree(planned: tuple[Verdict, ...], measured: tuple[Verdict, ...]) -> None:
     """Planner and verifier must come to the same numbers in their two ways; if not, one is wrong."""
     for theirs, ours in zip(planned, measured, strict=True):
-        if (
-            theirs.value is None
-            or ours.value is None
-            or not math.isclose(theirs.value, ours.value, rel_tol=1e-9, abs_tol=1e-9)
-        ):
+        numbers = [math.nan if v.value is None else v.value for v in (theirs, ours)]
+        missing = [math.isnan(number) for number in numbers]
+        if missing != [True, True] and not math.isclose(*numbers, rel_tol=1e-9, abs_tol=1e-9):
             raise ReleaseError(
                 f"planner and verifier disagree on {ours.model}: {_number(theirs.value)} and {_number(ours.value)}"
                 " (has the source changed meanwhile?); nothing was published"

@@ -243,7 +243,8 @@ class ThetaSensitivity(Model):
     against mu. k comes from the k-anonymity of the same list where it is not given. Decided in whole numbers. Source:
     Khan et al. 2020, definition 10 (at least θ). Leaves: V is no order of diversity ((3,1,1) has more than (2,2,1)), so
     the promise implies only what `implied` says, for classes of exactly k records: the worst confidence in a value and
-    the least number of different values; `details` gives what was measured. Raises `ValueError` for mu outside (0, 1], k below 1.
+    the least number of different values; `details` gives what was measured. Raises `ValueError` for mu outside (0, 1],
+    k below 1.
     """
 
     column: str

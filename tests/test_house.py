@@ -33,6 +33,12 @@ FLOORS = {
     "sqlanon.check": 6,
     "sqlanon.register": 6,
     "sqlanon.profiling": 6,
+    "sqlanon.attacks": 6,
+    "sqlanon.attacks.kinds": 4,  # what an attack is, as models are models
+    "sqlanon.attacks.labels": 4,
+    "sqlanon.attacks.relations": 4,
+    "sqlanon.attacks.catalogue": 5,
+    "sqlanon.attacks.matching": 5,
     "sqlanon.release": 7,
     "sqlanon.life": 7,
     "sqlanon.demo": 8,
@@ -50,6 +56,9 @@ SAME_FLOOR = {
     ("sqlanon.engines.duckdb", "sqlanon.engines"),  # the shapes that all engines share
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
     ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
+    ("sqlanon.attacks", "sqlanon.attacks.classes"),  # an attack is run in the room of its kind
+    ("sqlanon.attacks", "sqlanon.attacks.composition"),
+    ("sqlanon.attacks", "sqlanon.attacks.outside"),
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
     ("sqlanon.planning", "sqlanon.recoding.objectives"),

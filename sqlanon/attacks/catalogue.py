@@ -20,6 +20,7 @@ from sqlanon.attacks.kinds import (
     SensitiveAttack,
     Start,
     Undecidable,
+    at_least,
     below,
     require,
 )
@@ -121,8 +122,7 @@ class CategoricalSimilarity(SensitiveAttack):
         return "cast($top as double) / $records"
 
     def breached(self) -> str:
-        tau = exact(self.tau)
-        return f"$top * {tau.denominator} >= {tau.numerator} * $records"
+        return at_least("$top", exact(self.tau), "$records")
 
     def start(self, worst: float) -> Start:
         return Start("tau", "<=", worst)
@@ -267,8 +267,7 @@ class BackgroundKnowledge(SensitiveAttack):
     def breached(self) -> str:
         if self.c is None:
             return f"$distinct <= {self.b + 1}"
-        c = exact(self.c)
-        return f"$top * {c.denominator} >= {c.numerator} * ($top + $tail)"
+        return at_least("$top", exact(self.c), "($top + $tail)")
 
     def start(self, worst: float) -> Start:
         return Start("b", ">=", worst - 1) if self.c is None else Start("c", "<=", worst)
@@ -343,8 +342,7 @@ class ProbabilisticInference(SensitiveAttack):
         return "cast($top as double) / $records"
 
     def breached(self) -> str:
-        alpha = exact(self.alpha)
-        return f"$top * {alpha.denominator} > {alpha.numerator} * $records"
+        return f"not ({at_least('($records - $top)', 1 - exact(self.alpha), '$records')})"
 
     def start(self, worst: float) -> Start:
         return Start("alpha", "<", worst)
@@ -385,8 +383,7 @@ class ValuePrediction(SensitiveAttack):
         return "cast($near as double) / $records"
 
     def breached(self) -> str:
-        threshold = exact(self.threshold)
-        return f"$near * {threshold.denominator} >= {threshold.numerator} * $records"
+        return at_least("$near", exact(self.threshold), "$records")
 
     def start(self, worst: float) -> Start:
         return Start("threshold", "<=", worst)

@@ -64,6 +64,13 @@ def below(bound: Fraction) -> Decimal:
     return (rounded if Fraction(rounded) < bound else rounded - digits).normalize()
 
 
+def at_least(part: str, share: Fraction, whole: str) -> str:
+    """`part / whole ≥ share` in whole numbers, as house SQL; wide enough for any share that can be written."""
+    return (
+        f"cast({part} as decimal(38, 0)) * {share.denominator} >= cast({whole} as decimal(38, 0)) * {share.numerator}"
+    )
+
+
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 

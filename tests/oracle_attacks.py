@@ -236,15 +236,10 @@ def population_of(release: Rows, population: Rows, columns: Mapping[str, Column]
     }
 
 
-def presence(release: Rows, person: Row, population: Rows, columns: Mapping[str, Column]) -> Fraction:
+def presence(sizes: Mapping[Key, tuple[int, int]], person: Row, columns: Mapping[str, Column]) -> Fraction:
     """The highest N / F of the classes that can hold the person; 0 where none can."""
-    sizes = population_of(release, population, columns)
-    shares = [
-        Fraction(n, f)
-        for key, (n, f) in sizes.items()
-        if can_hold(dict(zip(columns, key, strict=True)), person, columns)
-    ]
-    return max(shares, default=Fraction(0))
+    there = (key for key in sizes if can_hold(dict(zip(columns, key, strict=True)), person, columns))
+    return max((Fraction(*sizes[key]) for key in there), default=Fraction(0))
 
 
 def together(cells: Sequence[Row], releases: Sequence[Mapping[str, Column]]) -> bool:

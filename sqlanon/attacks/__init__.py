@@ -321,7 +321,8 @@ def _compose(one: Composition, setting: _Setting, work: Workings) -> Reached:
     if setting.external is None:
         raise ValueError("targets need an external table")
     outer = Relation.of(setting.engine, setting.external.origin, "--external")
-    columns = outside.shared(setting.external, outer, cells, "--external-qi")
+    all_cells = {name: cell for one in sides for name, cell in one.cells.items()}
+    columns = outside.shared(setting.external, outer, all_cells, "--external-qi")
     people = side(work, outer, columns, labelled=False)
     return through_targets(one, work, people, sides, setting.rows)
 

@@ -12,10 +12,10 @@ from itertools import combinations
 from typing import ClassVar, Literal
 
 from sqlanon.attacks.kinds import NO_FACTS, Attack, Facts, Reached, Start, require, word
-from sqlanon.attacks.matching import Side, overlaps
+from sqlanon.attacks.matching import Side, overlaps, same_values
 from sqlanon.attacks.relations import Workings
 from sqlanon.hierarchies import Rows
-from sqlanon.query import Query, column, every, fragment, table
+from sqlanon.query import Part, Query, column, every, fragment, table
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ def through_cells(
     steps, notes = _combinations(work, sides, hierarchies)
     names = [f"c{i}" for i in range(len(sides))]
     joins = "join $v0 as v0 on v0.id = c.c0"
+    values: dict[str, Part] = {f"v{i}": table(one.fine) for i, one in enumerate(sides)}
     for i in range(1, len(sides)):
-        joins += f" join $v{i} as v{i} on v{i}.id = c.c{i} and v{i}.more is not distinct from v0.more"
-    values = {f"v{i}": table(one.fine) for i, one in enumerate(sides)}
+        joins += f" join $v{i} as v{i} on v{i}.id = c.c{i} and $same{i}"
+        values[f"same{i}"] = same_values(sides, "v0", f"v{i}")
     kept = fragment(
         f"select $names, count(*) as n from combinations as c {joins} group by $names",
         {**values, "names": [column(name, "c") for name in names]},
@@ -104,13 +105,14 @@ def through_targets(
     found = [overlaps(work, people, one, hierarchies, f"{people.where} and {one.where}") for one in sides]
     steps, first = Query(()), found[0].table
     for i, (one, met) in enumerate(zip(sides, found, strict=True)):
-        sql = "select distinct m.l as id, v.more as value from $found as m join $fine as v on v.id = m.r"
+        sql = "select distinct m.l as id, v.more as more from $found as m join $fine as v on v.id = m.r"
         allowed = fragment(sql, found=table(met.table), fine=table(one.fine))
         steps = steps.then(f"allowed {i}", allowed, "the sensitive values that a release allows each person")
     joins = "from $a0 as a0"
+    allowed_by: dict[str, Part] = {f"a{i}": table(f"allowed {i}") for i in range(len(sides))}
     for i in range(1, len(sides)):
-        joins += f" join $a{i} as a{i} on a{i}.id = a0.id and a{i}.value is not distinct from a0.value"
-    allowed_by = {f"a{i}": table(f"allowed {i}") for i in range(len(sides))}
+        joins += f" join $a{i} as a{i} on a{i}.id = a0.id and $same{i}"
+        allowed_by[f"same{i}"] = same_values(sides, "a0", f"a{i}")
     steps = steps.then("kept", fragment(f"select a0.id as id, count(*) as n {joins} group by a0.id", allowed_by))
     there = every(fragment(f"p.id in (select id from $a{i})", allowed_by) for i in range(len(sides)))
     sql = (

@@ -28,7 +28,7 @@ class Side:
     """A working table of distinct combinations: `id`, a column per quasi-identifier, and `n`, how many records.
 
     `cells`: the working table's column for each quasi-identifier; `families`: its type. `labelled`: whether texts are
-    labels of a release, and not values. `fine`: the same table before one more column (`more`) was put together.
+    labels of a release, and not values. `fine`: the same before one more column, of the type `more`, was put together.
     """
 
     table: str
@@ -37,6 +37,7 @@ class Side:
     families: Mapping[str, str]
     labelled: bool
     where: str
+    more: str | None = None
 
     def reads_labels(self, name: str) -> bool:
         return self.labelled and self.families[name] in _TEXTS
@@ -57,7 +58,16 @@ def side(work: Workings, relation: Relation, columns: Cells, *, labelled: bool, 
         for name, origin in columns.items()
     }
     made = work.table(relation.where, Query(()).then("combinations", whole))
-    return Side(made, fine, cells, families, labelled, relation.where)
+    kind = relation.columns[more].family if more else None
+    return Side(made, fine, cells, families, labelled, relation.where, kind)
+
+
+def same_values(sides: Sequence[Side], left: str, right: str) -> Expression:
+    """Whether the further columns of two sides hold one value; as text where their types do not compare."""
+    kinds = {one.more for one in sides}
+    plain = len(kinds) == 1 or kinds <= _NUMBERS
+    read = "$l is not distinct from $r" if plain else "cast($l as varchar) is not distinct from cast($r as varchar)"
+    return fragment(read, l=column("more", left), r=column("more", right))
 
 
 # -- what kind of values a column holds --------------------------------------------------------------------------------
@@ -180,7 +190,7 @@ def _union(steps: Query, parts: Sequence[tuple[str, str, str]]) -> Query:
     for i, (left, right, match) in enumerate(parts):
         sql = f"select l.v as l, r.v as r from $left as l join $right as r on {match}"
         steps = steps.then(f"part {i}", fragment(sql, left=table(left), right=table(right)))
-    together = " union ".join(f"select l, r from $p{i}" for i in range(len(parts)))
+    together = " union ".join(f"select distinct l, r from $p{i}" for i in range(len(parts)))
     return steps.then("pairs", fragment(together, {f"p{i}": table(f"part {i}") for i in range(len(parts))}))
 
 

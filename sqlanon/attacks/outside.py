@@ -248,7 +248,9 @@ def membership(attack: Membership, met: Meeting) -> Reached:
     sql = (
         "select max(share), min(share), cast(coalesce(sum(n) filter (where above + under > 0), 0) as bigint),"
         f" cast(sum(n) as bigint), count(*) filter (where outside = 1), count(*) filter (where outside * {absent} = 1),"
-        " (select count(*) from presence as p where $above or $under), (select count(*) from presence) from shares"
+        " (select count(*) from presence as p where $above or p.id in ("
+        "select m.r from $found as m join shares as s on s.id = m.l where s.under = 1)),"
+        " (select count(*) from presence) from shares"
     )
     parts = {**met.tables, "above": above, "under": under}
     steps = _present(met).then("shares", fragment(each, parts), "the highest share that a person's classes have")

@@ -152,7 +152,7 @@ def attack(
     others: Sequence[Known] = (),
     base: Path = Path(),
 ) -> Attacked:
-    """Runs attacks against a relation; without `attacks` (or with `every`) all of them, with their defaults.
+    """Runs attacks against a relation; without `attacks` all of them, with `every` all others too, with their defaults.
 
     `hierarchies`: of sensitive columns, for their categories, and of quasi-identifiers, for what labels hold.
     `external`: people with names; `population`: everybody; `others`: further releases of the same source. Classes count
@@ -209,8 +209,8 @@ class _Setting:
         if named and getattr(given, "column", None) is None and self.sensitive:
             spread = [replace(given, column=name) for name in self.sensitive]  # type: ignore[type-var]
         for one in spread:
-            whole = isinstance(one, SensitiveVariance) and one.k is None
-            yield replace(one, k=self.whole.smallest) if whole else one  # type: ignore[type-var]
+            own = isinstance(one, SensitiveVariance) and one.k is None and self.whole.smallest > 1
+            yield replace(one, k=self.whole.smallest) if own else one  # type: ignore[type-var]
 
     def lacks(self, one: Attack) -> str | None:
         """What the attack needs and there is not."""
@@ -227,6 +227,8 @@ class _Setting:
                 return _NEEDS[need].format(column=column)
         if isinstance(one, CategoricalSimilarity) and one.level >= len(self.rows[one.of][0]) - 1:
             return f"level {one.level} of the hierarchy of {one.of!r} holds everything"
+        if isinstance(one, SensitiveVariance) and one.k is None:
+            return "needs k: the smallest class has one record, and theta(1) is 0"
         if isinstance(one, ValuePrediction):
             family = self.relation.columns[one.of].family
             if family not in classes.NUMBERS:

@@ -141,8 +141,9 @@ class SensitiveVariance(SensitiveAttack):
     """The sensitive values of a class are too uneven: the variance of their frequency ranks V is below theta(k, mu).
 
     V = Σ f_i i² / N − (Σ f_i i / N)² for frequencies f_1 ≥ f_2 ≥ …; theta = mu (k² − 1) / 12; in whole numbers.
-    `k`: that of the table, the size of its smallest class, where it is not given. Source: Khan et al. 2020, definition
-    10, read as V < theta. V is no order of diversity: a more even class can have less of it.
+    `k`: that of the table, the size of its smallest class, where it is not given; at least 2, since theta(1) is 0.
+    Source: Khan et al. 2020, definition 10, read as V < theta. V is no order of diversity: a more even class can have
+    less of it.
     """
 
     column: str | None = None
@@ -156,7 +157,7 @@ class SensitiveVariance(SensitiveAttack):
     def __post_init__(self) -> None:
         require(0 < self.mu <= 1, "mu is a number above 0 and at most 1")
         require(exact(self.mu).denominator <= 10**6, "mu has at most six decimals")
-        require(self.k is None or self.k >= 1, "k must be at least 1")
+        require(self.k is None or self.k >= 2, "k must be at least 2")
 
     def measures(self) -> Mapping[str, Measure]:
         ranks, squares = "sum($class_count * $frequency_rank)", "sum($class_count * $frequency_rank * $frequency_rank)"
@@ -170,16 +171,16 @@ class SensitiveVariance(SensitiveAttack):
         return "cast($records * $second - $first * $first as double) / (cast($records as double) * $records)"
 
     def breached(self) -> str:
-        mu, k = exact(self.mu), self.k or 1
+        mu, k = exact(self.mu), self.k or 2
         theta = f"cast($records as decimal(38, 0)) * $records * {mu.numerator * (k * k - 1)}"
         return f"12 * {mu.denominator} * ($records * $second - $first * $first) < {theta}"
 
-    def start(self, worst: float) -> Start | None:
-        k = self.k or 1
-        return Start("mu", ">", 12 * worst / (k * k - 1)) if k > 1 else None
+    def start(self, worst: float) -> Start:
+        k = self.k or 2
+        return Start("mu", ">", 12 * worst / (k * k - 1))
 
     def countered_by(self, facts: Facts = NO_FACTS) -> str:
-        return f"theta-sensitivity({self.about}, k={self.k or 1}, mu={self.mu})"
+        return f"theta-sensitivity({self.about}, k={self.k}, mu={self.mu})"
 
 
 @dataclass(frozen=True)

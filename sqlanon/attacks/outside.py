@@ -169,7 +169,7 @@ def linkage(attack: Linkage, met: Meeting, *, truth: bool) -> Reached:
     ((classes,),) = met.ask("count the classes", linked.then("near", fragment(near, met.tables)))
     details = {
         "rate": float(expected / people),
-        "rate_is": "exact" if truth else "upper bound: nobody can tell here whose a record is",
+        "rate_is": "exact" if truth else "upper bound",
         "expected": float(expected),
         "unique": histogram.get(1, 0),
         "matched": people - histogram.get(0, 0),

@@ -15,10 +15,14 @@ bounds. *Entity*: who a record is about. *Register*: the table of releases.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlanon import life
+from sqlanon.attacks import Attack, Attacked, Known, parse_attack
+from sqlanon.attacks import attack as _attack
 from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.engines import Origin, connect
@@ -59,13 +63,14 @@ from sqlanon.release import release as _release
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
 
 __all__ = [
-    "AlphaKAnonymity", "AverageRisk", "BalancedPPlusSensitivity", "BetaLikeness", "Check", "Csv", "Date",
-    "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError", "EpsilonMAnonymity", "ExtendedPSensitivity",
-    "Hierarchy", "KAnonymity", "KEAnonymity", "KMAnonymity", "KMap", "LDiversity", "MUniqueness", "Mask", "Model",
-    "ModelNotMet", "NotPortable", "Order", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
-    "PersonalisedPrivacy", "Planned", "PopulationUniqueness", "Release", "ReleaseError", "SafePub",
-    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Verdict",
-    "Width", "anonymize", "check", "connect", "load", "plan", "release", "schema",
+    "AlphaKAnonymity", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity", "BetaLikeness", "Check",
+    "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError", "EpsilonMAnonymity",
+    "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity", "KMAnonymity", "KMap", "Known", "LDiversity",
+    "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable", "Order", "Origin", "PAlphaSensitivity",
+    "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned", "PopulationUniqueness", "Release",
+    "ReleaseError", "SafePub", "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness",
+    "ThetaSensitivity", "Tree", "Verdict", "Width", "anonymize", "attack", "check", "connect", "load", "plan",
+    "release", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -126,7 +131,60 @@ def check(
             used.close()
 
 
+def attack(
+    relation: object,
+    *,
+    quasi_identifiers: Sequence[str] = (),
+    sensitive: Sequence[str] = (),
+    attacks: Sequence[Attack | str] = (),
+    every: bool = False,
+    engine: DuckDB | None = None,
+    hierarchies: Mapping[str, Hierarchy] | None = None,
+    external: object | None = None,
+    population: object | None = None,
+    others: Sequence[object] = (),
+) -> Attacked:
+    """Runs the known attacks against a table, view, file or frame; without `attacks`, all that there is enough for.
+
+    The columns of a release of the register need not be named. An attack may be written as on the command line:
+    `"skewness(ratio=2)"`. `external` is a table of people, `population` one of everybody, `others` are releases of the
+    same source: by name, path or frame, or as `Known`, which says what their columns are called. What is reported is
+    information: nothing is judged. Raises `SpecError`, `EngineError`, `ReleaseError`.
+    """
+    wanted = [parse_attack(one) if isinstance(one, str) else one for one in attacks]
+    with ExitStack() as stack:
+        used = engine or stack.enter_context(connect())
+        known = _remembered(relation, used, stack)
+        found = _attack(
+            used, known.origin if known else _origin(relation, used),
+            quasi_identifiers=quasi_identifiers or (known.quasi_identifiers if known else ()),
+            sensitive=sensitive or (known.sensitive if known else ()), attacks=wanted, every=every,
+            hierarchies={**(known.hierarchies if known else {}), **(hierarchies or {})},
+            external=_known(external, used), population=_known(population, used),
+            others=[_other(one, used, stack) for one in others],
+        )  # fmt: skip
+        return replace(found, source=str(relation)) if known else found
+
+
+def _remembered(relation: object, engine: DuckDB, stack: ExitStack) -> life.Remembered | None:
+    """What the register (or a released file) says of a relation that is a release."""
+    return stack.enter_context(life.remembered(engine, str(relation))) if isinstance(relation, str | Path) else None
+
+
+def _known(relation: object | None, engine: DuckDB) -> Known | None:
+    return relation if isinstance(relation, Known) or relation is None else Known(_origin(relation, engine))
+
+
+def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
+    if isinstance(relation, Known):
+        return relation
+    known = _remembered(relation, engine, stack)
+    return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+
+
 def _origin(relation: object, engine: DuckDB) -> Origin:
+    if isinstance(relation, Origin):
+        return relation
     if isinstance(relation, Path) or (isinstance(relation, str) and relation.lower().endswith(FILE_ENDINGS)):
         return Origin(file=Path(relation))
     return Origin(relation=relation) if isinstance(relation, str) else engine.register(relation)

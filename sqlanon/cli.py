@@ -14,6 +14,7 @@ import typer
 
 import sqlanon
 from sqlanon import life, profiling, register, showing
+from sqlanon.attacks import Known, parse_attack
 from sqlanon.check import check as check_relation
 from sqlanon.engines import Origin
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
@@ -43,6 +44,9 @@ Population = Annotated[
     str | None, typer.Option("--population", help="The table or file that the records are from: for k-map, presence.")
 ]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="What separates the values of a CSV source.")]
+Hierarchies = Annotated[
+    list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A column's hierarchy (csv); repeatable.")
+]
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -192,6 +196,65 @@ def check(
         showing.show(found, as_json, showing.check)
     if found.holds is False:
         raise typer.Exit(1)
+
+
+@app.command()
+def attack(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A release, a table or view, or a file.")],
+    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b; a release knows its own.")] = [],  # noqa: B006
+    sensitive: Annotated[list[str], typer.Option("--sensitive", help="A sensitive column; repeatable.")] = [],  # noqa: B006
+    attacks: Annotated[list[str], typer.Option("--attack", help="e.g. 'skewness(ratio=2)'; repeatable.")] = [],  # noqa: B006
+    every: Annotated[bool, typer.Option("--all", help="All other attacks too, with their defaults.")] = False,
+    hierarchy: Hierarchies = [],  # noqa: B006
+    external: Annotated[str | None, typer.Option("--external", help="A table that names people, to link with.")] = None,
+    external_qi: Annotated[
+        list[str], typer.Option("--external-qi", metavar="NAME=COLUMN", help="Its column for a quasi-identifier.")
+    ] = [],  # noqa: B006
+    external_person: Annotated[
+        str | None, typer.Option("--external-person", metavar="COLUMN=COLUMN", help="Who is who, there and in SOURCE.")
+    ] = None,
+    population: Annotated[str | None, typer.Option("--population", help="A table that holds everybody.")] = None,
+    population_qi: Annotated[
+        list[str], typer.Option("--population-qi", metavar="NAME=COLUMN", help="Its column for a quasi-identifier.")
+    ] = [],  # noqa: B006
+    other: Annotated[list[str], typer.Option("--with", help="Another release of the same source; repeatable.")] = [],  # noqa: B006
+    fail_on_breach: Annotated[
+        bool, typer.Option("--fail-on-breach", help="Exit with 1 if anything is breached.")
+    ] = False,
+    db: Db = None,
+    delimiter: Delimiter = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Runs the known attacks against a relation or a release, and says what they learnt; a breach is information."""
+    wanted = [parse_attack(text) for text in attacks]
+    person = _equal(external_person) if external_person else None
+    with sqlanon.connect(db, read_only=True) as engine, showing.telling(as_json) as tell:
+        tell("attacking", None)
+        attacked = _origin(source, delimiter) if delimiter else source
+        found = sqlanon.attack(
+            attacked, quasi_identifiers=_split(qi, attacked, engine), sensitive=sensitive, attacks=wanted, every=every,
+            engine=engine, hierarchies={name: Csv(file) for name, file in map(_equal, hierarchy)}, others=other,
+            external=Known(_origin(external, None), dict(map(_equal, external_qi)), person) if external else None,
+            population=Known(_origin(population, None), dict(map(_equal, population_qi))) if population else None,
+        )  # fmt: skip
+    showing.show(found, as_json, showing.attacked)
+    if fail_on_breach and found.breached:
+        raise typer.Exit(1)
+
+
+def _equal(text: str) -> tuple[str, str]:
+    """`a=b` as two names; a name alone stands for both."""
+    left, equal, right = text.partition("=")
+    return left, right if equal else left
+
+
+def _split(words: list[str], source: str | Origin, engine: sqlanon.DuckDB) -> list[str]:
+    """`a,b` as two names, unless a column of the source is called just so."""
+    if not any("," in word for word in words):
+        return words
+    origin = source if isinstance(source, Origin) else _origin(source, None)
+    return _names(words, [column.name for column in engine.columns(origin)])
 
 
 def _names(words: list[str], known: list[str]) -> list[str]:

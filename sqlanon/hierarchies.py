@@ -364,6 +364,22 @@ class Order(Hierarchy):
         return run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}"
 
 
+@dataclass(frozen=True)
+class Tabled(Hierarchy):
+    """A hierarchy by its rows, as a release remembers it; none of the forms of a spec."""
+
+    table: Rows
+
+    name: ClassVar[str] = "tabled"
+
+    @property
+    def height(self) -> int:
+        return len(self.table[0]) - 1
+
+    def rows(self, base: Path) -> Rows:
+        return _checked(self.table, "the hierarchy of the release")
+
+
 def _checked(found: Sequence[tuple[str, ...]], where: str, lines: Sequence[int] = ()) -> Rows:
     """The rows, once complete, unique and nested. Problems are told by line: a value might be somebody's."""
     if not found:

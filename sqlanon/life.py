@@ -1,4 +1,4 @@
-"""The life of a release after it was published: measured again, withdrawn."""
+"""The life of a release after it was published: measured again, attacked, withdrawn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import query, register
+from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ReleaseError, SpecError
+from sqlanon.hierarchies import Hierarchy, Tabled
 from sqlanon.models import MODELS, Model, Verdict, column_of
 from sqlanon.register import Entry
 from sqlanon.verify import Published
@@ -155,6 +157,51 @@ def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
     for key in ("released_at", "expires_at", "withdrawn_at"):
         told[key] = datetime.fromisoformat(told[key]) if told[key] else None
     return Entry(**told, recheck="{}")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A release as a relation, with what its entry says of it: what an attack needs to know."""
+
+    origin: Origin
+    quasi_identifiers: tuple[str, ...]
+    sensitive: tuple[str, ...]
+    hierarchies: dict[str, Hierarchy]
+
+
+@contextmanager
+def remembered(engine: DuckDB, name: str) -> Iterator[Remembered | None]:
+    """The release of this name (or at this path) for as long as it is needed; None where it is no release.
+
+    Raises `ReleaseError` for the path of a file that is not there, `EngineError`.
+    """
+    if not _is_release(engine, name):
+        yield None
+        return
+    with _found(engine, name) as (entry, item):
+        promised = [promise["column"] for promise in json.loads(entry.promises)]
+        recheck = json.loads(entry.recheck)
+        trees = {column: tuple(map(tuple, rows)) for column, rows in recheck.get("trees", {}).items()}
+        yield Remembered(
+            Origin(query=f"SELECT * FROM {item}"),
+            tuple(json.loads(entry.quasi_identifiers)),
+            tuple(dict.fromkeys(column for column in promised if column)),
+            {column: Tabled(rows) for column, rows in trees.items()},
+        )
+
+
+def _is_release(engine: DuckDB, name: str) -> bool:
+    if register.current(engine, name) is not None:
+        return True
+    file = Path(name)
+    if not file.is_file():
+        return False
+    if file.suffix == ".parquet":
+        return engine.parquet_facts(file) is not None
+    if file.suffix != ".duckdb":
+        return False
+    with engine.attached(file) as catalog:
+        return any(e.status == "published" for e in register.entries(engine, catalog))
 
 
 def withdraw(engine: DuckDB, name: str) -> Entry:

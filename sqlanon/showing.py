@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from sqlanon.attacks import Attacked
 from sqlanon.check import Check
 from sqlanon.life import Verified
 from sqlanon.planning import Planned, Tell, silent
@@ -149,6 +150,39 @@ def release(made: Release) -> None:
 def check(found: Check) -> None:
     """What was measured."""
     out.print(models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes"))
+
+
+def attacked(found: Attacked) -> None:
+    """What the attacks learnt: how much each breaches, where that starts, and which model counters it."""
+    title = f"{found.source}: {found.rows:,} records in {found.classes:,} classes"
+    made = table(title, "attack", "records breached", "of", "classes breached", "breach starts at", "countered by")
+    outcomes = [outcome.to_dict() for outcome in found.outcomes]
+    for told in outcomes:
+        if not told["ran"]:
+            continue
+        starts = "; ".join(f"{s['parameter']} {s['relation']} {number(s['value'])}" for s in told["starts"])
+        style = "bold red" if told["breached"] else "green"
+        made.add_row(
+            escape(_called(told)), Text(number(told["records_breached"]), style=style), number(told["records"]),
+            number(told["classes_breached"]), starts or "–", escape(told["countered_by"] or "–"),
+        )  # fmt: skip
+    out.print(made)
+    for told in outcomes:
+        if "rate" in told["details"]:
+            found_rate = told["details"]
+            share = f"{found_rate['rate']:.2%} ({found_rate['rate_is']})"
+            out.print(f"Re-identification rate {share}; {found_rate['unique']:,} people have one candidate only.")
+        for note in told["notes"]:
+            out.print(f"[yellow]Note:[/] {escape(_called(told))}: {escape(note)}")
+    for told in outcomes:
+        if not told["ran"]:
+            out.print(f"[dim]Not run:[/] {escape(_called(told))}: {escape(told['reason'])}")
+
+
+def _called(told: dict[str, Any]) -> str:
+    """An attack as a line calls it."""
+    words = ", ".join(f"{key} {value}" for key, value in told["parameters"].items())
+    return " ".join(filter(None, [told["attack"], told["column"] and f"of {told['column']}", words and f"({words})"]))
 
 
 def verified(found: Verified) -> None:

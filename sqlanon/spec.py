@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
@@ -29,6 +29,8 @@ from sqlanon.reading import (
     path_text,
     together,
 )
+
+T = TypeVar("T")
 
 FILE_ENDINGS = tuple(
     e + z for e in (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson") for z in ("", ".gz", ".zst")
@@ -329,11 +331,17 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
 
 def parse_model(text: str) -> Model:
     """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets."""
+    return parse_call(text, MODELS, "model")
+
+
+def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
+    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
     call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
     if call is None:
-        raise SpecError("a model is written NAME(KEY=VALUE, …)", found=text, allowed=MODELS)
-    if call[1] not in MODELS:
-        raise SpecError("there is no such model", where=text, found=call[1], allowed=MODELS)
+        article = "an" if what[0] in "aeiou" else "a"
+        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
+    if call[1] not in kinds:
+        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
     quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
     try:
         body = Loader(
@@ -342,10 +350,10 @@ def parse_model(text: str) -> Model:
     except (yaml.YAMLError, RecursionError):
         body = None
     if body is None or any(value.tag == NULL for _, value in body.value):
-        keys = keys_of(MODELS[call[1]])
+        keys = keys_of(kinds[call[1]])
         problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
         raise SpecError(problem, where=text, found=call[2], allowed=keys)
-    return Reader(text, body, marked=False).finish(MODELS[call[1]])
+    return Reader(text, body, marked=False).finish(kinds[call[1]])
 
 
 def schema() -> dict[str, Any]:

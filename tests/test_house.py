@@ -34,6 +34,12 @@ FLOORS = {
     "sqlanon.check": 7,
     "sqlanon.register": 7,
     "sqlanon.profiling": 7,
+    "sqlanon.attacks": 7,
+    "sqlanon.attacks.kinds": 5,  # what an attack is, as models are models
+    "sqlanon.attacks.labels": 5,
+    "sqlanon.attacks.relations": 5,
+    "sqlanon.attacks.catalogue": 6,
+    "sqlanon.attacks.matching": 6,
     "sqlanon.release": 8,
     "sqlanon.life": 8,
     "sqlanon.demo": 9,

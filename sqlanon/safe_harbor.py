@@ -40,10 +40,12 @@ _OWN = {
 _LOOKS = {**{name: p for name, p in PATTERNS.items() if name not in ("postal codes", "UUIDs")}, **_OWN}
 _LOOKS_WHOLE = {
     "UUIDs": PATTERNS["UUIDs"],
+    "dates in eight digits": r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
     "months or quarters": r"\d{4}[-/. ]((0[1-9]|1[0-2])|Q[1-4])|\d{4}Q[1-4]|(0?[1-9]|1[0-2])[-/.]\d{4}",
 }
 _FILE = "sqlanon file"
 _TEXT_LENGTH = 40  # a value with a space and more letters than this is taken for free text
+_CALLED = named("names?|nom|nombre")
 _MANY = 50  # values; with fewer, a text column holds categories
 
 
@@ -75,7 +77,7 @@ RULES: tuple[Rule, ...] = (
                "|latitud|longitud|breitengrad|langengrad"), ("an address",)),
     Rule("C", "dates and ages over 89", "Of dates about the person only the year stays. Ages over 89, and years that"
          " tell such an age, become one category of 90 or older.",
-         looks=("dates", "dates, day or month first", "months or quarters")),
+         looks=("dates", "dates, day or month first", "months or quarters", "dates in eight digits")),
     Rule("D", "telephone numbers", "Telephone numbers are removed.",
          named("tel|mobile|handy|cell|movil|portable|phones?", "tele[fp]h?on|phone_|_phone|telefono"),
          looks=("phone numbers",)),
@@ -198,6 +200,13 @@ class _Seen:
         text = self.column.family == "text"
         return self.kind == "a postal code" or (text and 0 < self.present <= 1.25 * self.postal)
 
+    @property
+    def is_code(self) -> bool:
+        """Whether what is called an id or a code could be a person's: the codes of few categories are not."""
+        return not self.is_postal and (
+            self.kind != "an id" or self.distinct > _MANY or 2 * self.distinct > self.present
+        )
+
 
 def safe_harbor(engine: DuckDB, origin: Origin, *, today: date | None = None) -> SafeHarbor:
     """Checks a relation against the 18 items; one GROUP BY per column. `today` decides which years of birth tell an age
@@ -287,10 +296,10 @@ def _questions(found: Column, born: int) -> dict[str, str]:
             f"TRY_CAST(regexp_extract(word, '(^|[^0-9])([0-9]{{4}})([^0-9]|$)', 2) AS INTEGER) BETWEEN 1000 AND {born}"
         ),
     }
-    if found.family in ("text", "other"):
+    if found.family in ("text", "integer"):
+        asked |= {name: records(f"regexp_full_match(word, {_quoted(p)})") for name, p in _LOOKS_WHOLE.items()}
+    if found.family == "text" or (found.family == "other" and "TIME" not in found.type):
         asked |= {name: records(f"alike AND regexp_matches(word, {_quoted(_within(p))})") for name, p in _LOOKS.items()}
-        whole = {name: records(f"regexp_full_match(word, {_quoted(p)})") for name, p in _LOOKS_WHOLE.items()}
-        asked |= whole
     return asked
 
 
@@ -327,10 +336,11 @@ def _evidence(rule: Rule, seen: _Seen) -> Iterable[Evidence]:
     name = seen.column.name
     if not seen.present:
         return
-    if (rule.names and rule.names.search(seen.words)) or (seen.kind in rule.kinds and not seen.is_postal):
+    if (rule.names and rule.names.search(seen.words)) or (seen.kind in rule.kinds and seen.is_code):
         yield Evidence(name, "by its name", seen.present)
     for looks in rule.looks:
-        if seen.looks.get(looks):
+        # Eight digits are also a number: they are dates where nearly all of the values could be some.
+        if seen.looks.get(looks, 0) > (0.8 * seen.present if looks == "dates in eight digits" else 0):
             yield Evidence(name, f"values like {looks}", seen.looks[looks])
     if rule.letter == "B" and seen.is_postal:
         yield from _postal(seen)
@@ -373,5 +383,8 @@ def _hiding(rule: Rule, seen: _Seen) -> Iterable[Evidence]:
         yield Evidence(name, "free text, in which only patterns were looked for", seen.long or seen.present)
     elif "text" in rule.hidden and family == "other" and "TIME" not in seen.column.type:
         yield Evidence(name, "nested values, in which only patterns were looked for", seen.present)
-    elif "read" in rule.hidden and family == "text" and seen.kind is None and seen.distinct > _MANY:
-        yield Evidence(name, "many different texts under a name that does not tell what they are", seen.present)
+    elif "read" in rule.hidden and family == "text" and seen.kind is None:
+        if _CALLED.search(seen.words):
+            yield Evidence(name, "called a name, and nothing tells whose", seen.present)
+        elif seen.distinct > _MANY:
+            yield Evidence(name, "many different texts under a name that does not tell what they are", seen.present)

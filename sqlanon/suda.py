@@ -99,7 +99,7 @@ def suda_scores(
         raise SpecError(f"{columns} columns have more than {MOST_SETS:,} sets of up to {most}", where="suda")
     uniques, pairs = sizes.get(1, 0), sizes.get(2, 0)
     taken = FRACTION if fraction is None else fraction
-    with _Levels(found, sizes, most) as levels:
+    with Levels(found, most) as levels:
         sets, contributions = levels.summary()
         counted = levels.histogram()
     dis = file_dis(uniques, pairs, taken)
@@ -125,13 +125,18 @@ def dis_of(score: int, scores: Mapping[int, int], uniques: int, dis: float, colu
     return 1 / (1 + (uniques / dis - uniques) / spread)
 
 
-class _Levels:
-    """A working table per set of columns: the numbers of the combinations for which the set is a minimal unique."""
+class Levels:
+    """A working table per set of up to `most` columns: the combinations (by `id`) for which it is a minimal unique.
 
-    def __init__(self, found: Combinations, sizes: Mapping[int, int], most: int) -> None:
+    Drop them with `close`. Raises `EngineError`.
+    """
+
+    def __init__(self, found: Combinations, most: int) -> None:
         self.found, self.engine, self.columns = found, found.engine, len(found.keys)
         self.counts: dict[tuple[int, ...], int] = {}
-        self.combinations = sum(sizes.values())
+        ((self.combinations,),) = self.engine.run(
+            "count the combinations", fragment("select count(*) from $c", c=query.table(CODED))
+        )
         try:
             for width in range(1, most + 1):
                 for places in combinations(range(self.columns), width):
@@ -140,7 +145,7 @@ class _Levels:
             self.close()
             raise
 
-    def __enter__(self) -> _Levels:
+    def __enter__(self) -> Levels:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -66,7 +66,8 @@ class _Sample:
 
 def _sample(sizes: Sizes, population: int) -> _Sample:
     """Raises `ValueError` for sizes below 1, counts below 0, and a population smaller than the sample."""
-    kept = {int(size): int(count) for size, count in sizes.items() if count != 0}
+    # In order, so that equal histograms give equal numbers to the last bit.
+    kept = {int(size): int(count) for size, count in sorted(sizes.items()) if count != 0}
     if any(size < 1 for size in kept):
         raise ValueError("a class has at least one record")
     if any(count < 0 for count in kept.values()):
@@ -130,20 +131,30 @@ def pitman(sizes: Sizes, population: int) -> float:
 
 
 def _pitman(sample: _Sample) -> float:
-    from scipy import optimize, special
+    from scipy import special
 
-    if sample.classes < 2 or sample.classes == sample.records:
+    found = pitman_parameters(sample.sizes)
+    if found is None:
         return NONE
+    theta, alpha = found
+    return float(special.poch(theta + alpha, 1 - alpha) * sample.population**alpha)
+
+
+def pitman_parameters(sizes: Sizes) -> tuple[float, float] | None:
+    """Pitman's θ and α of greatest likelihood for a sample, or None where there is no maximum with 0 < α < 1."""
+    from scipy import optimize
+
+    sample = _sample(sizes, sum(size * count for size, count in sizes.items()))
+    if sample.classes < 2 or sample.classes == sample.records:
+        return None
     low, high = 1e-9, 1 - 1e-9
     if not _alpha_score(sample, low) > 0 > _alpha_score(sample, high):
-        return NONE
+        return None
     alpha, told = optimize.brentq(
         lambda a: _alpha_score(sample, a), low, high, xtol=1e-15, rtol=1e-14, full_output=True, disp=False
     )
     theta = _theta(sample, alpha)
-    if not told.converged or not math.isfinite(theta):
-        return NONE
-    return float(special.poch(theta + alpha, 1 - alpha) * sample.population**alpha)
+    return (theta, float(alpha)) if told.converged and math.isfinite(theta) else None
 
 
 def _alpha_score(sample: _Sample, alpha: float) -> float:
@@ -321,7 +332,7 @@ def expected_records_below(sizes: Sizes, fraction: float, limit: int) -> float:
 
     _require_fraction(fraction)
     size, count = (np.array(list(part), dtype=np.float64) for part in (sizes, sizes.values()))
-    return float(np.sum(size * count * stats.nbinom.cdf(limit - 1 - size, size, fraction)))
+    return math.fsum((size * count * stats.nbinom.cdf(limit - 1 - size, size, fraction)).tolist())
 
 
 def _require_fraction(fraction: float) -> None:

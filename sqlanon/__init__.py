@@ -60,6 +60,10 @@ from sqlanon.planning import SAMPLE, Planned
 from sqlanon.planning import make as _make
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
+from sqlanon.risk import Risk
+from sqlanon.risk import risk as _risk
+from sqlanon.safe_harbor import SafeHarbor
+from sqlanon.safe_harbor import safe_harbor as _safe_harbor
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
 
 __all__ = [
@@ -68,9 +72,9 @@ __all__ = [
     "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity", "KMAnonymity", "KMap", "Known", "LDiversity",
     "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable", "Order", "Origin", "PAlphaSensitivity",
     "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned", "PopulationUniqueness", "Release",
-    "ReleaseError", "SafePub", "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness",
-    "ThetaSensitivity", "Tree", "Verdict", "Width", "anonymize", "attack", "check", "connect", "load", "plan",
-    "release", "schema",
+    "ReleaseError", "Risk", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError", "SqlanonError",
+    "TCloseness", "ThetaSensitivity", "Tree", "Verdict", "Width", "anonymize", "attack", "check", "connect", "load",
+    "plan", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -180,6 +184,46 @@ def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
         return relation
     known = _remembered(relation, engine, stack)
     return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+
+
+def risk(
+    relation: object,
+    *,
+    quasi_identifiers: Sequence[str],
+    entity: str | None = None,
+    population: object = None,
+    population_size: int | None = None,
+    threshold: float = 0.2,
+    subsets: int | None = 3,
+    suda: bool = False,
+    suda_size: int | None = None,
+    engine: DuckDB | None = None,
+) -> Risk:
+    """How likely it is that somebody finds a person in a table or view, a file or a frame, and which columns cost most.
+
+    `population` is a table, file or frame of everybody, `population_size` how many they are; without either, only the
+    prosecutor's risk is told. The other arguments are those of `sqlanon.risk.risk`. Raises `SpecError`, `EngineError`.
+    """
+    used = engine or connect()
+    try:
+        everybody = None if population is None else _origin(population, used)
+        return _risk(
+            used, _origin(relation, used), quasi_identifiers=quasi_identifiers, entity=entity, population=everybody,
+            population_size=population_size, threshold=threshold, subsets=subsets, suda=suda, suda_size=suda_size,
+        )  # fmt: skip
+    finally:
+        if engine is None:
+            used.close()
+
+
+def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor:
+    """HIPAA Safe Harbor's 18 identifiers on a table or view, a file or a frame. Raises `SpecError`, `EngineError`."""
+    used = engine or connect()
+    try:
+        return _safe_harbor(used, _origin(relation, used))
+    finally:
+        if engine is None:
+            used.close()
 
 
 def _origin(relation: object, engine: DuckDB) -> Origin:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import sqlanon
-from sqlanon import life, profiling, register, showing
+from sqlanon import life, presets, profiling, register, showing
 from sqlanon.attacks import Known, parse_attack
 from sqlanon.check import check as check_relation
 from sqlanon.engines import Origin
@@ -21,6 +21,8 @@ from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.hierarchies import Csv
 from sqlanon.planning import make, origin_of
 from sqlanon.release import release as publish
+from sqlanon.risk import risk as measure_risk
+from sqlanon.safe_harbor import safe_harbor as check_identifiers
 from sqlanon.showing import err, out
 from sqlanon.spec import FILE_ENDINGS, load, parse_model, schema
 
@@ -261,6 +263,78 @@ def _names(words: list[str], known: list[str]) -> list[str]:
     """`a,b` as two names, unless a column is called just so."""
     found = [[word] if word in known else [part.strip() for part in word.split(",")] for word in words]
     return [name for names in found for name in names]
+
+
+@app.command()
+def risk(
+    source: Source,
+    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")] = [],  # noqa: B006
+    entity: Annotated[str | None, typer.Option("--entity", help="Who a record is about: persons are counted.")] = None,
+    population: Annotated[
+        str | None, typer.Option("--population", metavar="RELATION", help="A table or file of the whole population.")
+    ] = None,
+    population_size: Annotated[
+        int | None, typer.Option("--population-size", min=1, help="How many the population has, without a table of it.")
+    ] = None,
+    threshold: Annotated[float, typer.Option("--threshold", help="Above this risk a record is at risk.")] = 0.2,
+    subsets: Annotated[int, typer.Option("--subsets", help="Subsets of up to so many columns; 0 for none.")] = 3,
+    suda: Annotated[bool, typer.Option("--suda", help="Score special uniques (SUDA2).")] = False,
+    suda_size: Annotated[
+        int | None, typer.Option("--suda-size", min=1, help="Columns of a unique set, at most.")
+    ] = None,
+    safe_harbor: Annotated[bool, typer.Option("--safe-harbor", help="HIPAA Safe Harbor's 18 identifiers.")] = False,
+    db: Db = None,
+    delimiter: Delimiter = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Who could be found in a relation, how likely, and which columns make it so; judges nothing."""
+    if not qi and not safe_harbor:
+        raise SpecError("nothing to measure", where="usage", allowed=("--qi", "--safe-harbor"))
+    with sqlanon.connect(db, read_only=True) as engine:
+        with showing.telling(as_json) as tell:
+            tell("measuring", None)
+            origin = _origin(source, delimiter)
+            known = [column.name for column in engine.columns(origin)]
+            found = identifiers = None
+            if qi:
+                everybody = _origin(population, _separated(population, delimiter)) if population else None
+                found = measure_risk(
+                    engine, origin, quasi_identifiers=_names(qi, known), entity=entity, population=everybody,
+                    population_size=population_size, threshold=threshold, subsets=subsets, suda=suda,
+                    suda_size=suda_size,
+                )  # fmt: skip
+            if safe_harbor:
+                identifiers = check_identifiers(engine, origin)
+        if as_json:
+            listed = {"safe_harbor": identifiers.to_dict()} if identifiers else {}
+            showing.print_json({**(found.to_dict() if found else {"source": str(origin)}), **listed})
+            return
+        showing.risk(found, identifiers)
+
+
+def _separated(source: str, delimiter: str | None) -> str | None:
+    """The delimiter is for text files; a population may be a table."""
+    return delimiter if source.lower().endswith((".csv", ".tsv", ".txt")) else None
+
+
+@app.command("presets")
+def show_presets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A preset; without it, all of them.")] = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """What laws, guidance and papers ask for, as models; with a name, what it expands to and its source."""
+    if name is not None:
+        chosen = presets.preset(name)
+        if as_json:
+            showing.print_json(chosen.to_dict())
+        else:
+            showing.preset(chosen)
+    elif as_json:
+        showing.print_json({"presets": [one.to_dict() for one in presets.PRESETS.values()]})
+    else:
+        showing.presets(list(presets.PRESETS.values()))
 
 
 @app.command()

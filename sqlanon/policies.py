@@ -2,10 +2,10 @@
 
 A policy turns what a person said (a preference, how sensitive each field is) into one threshold per record and field.
 The words and the matrix are those of Neumann, Grace, Burns & Surridge (Journal of Internet Services and Applications
-10:1, 2019), after Westin's three kinds of people. Of the six thresholds the text prints three: pragmatist 0.9, pragmatist
-with a sensitive field 0.7, fundamentalist 0.7. The others (unconcerned 0.95 and 0.9, fundamentalist with a sensitive
-field 0.5) are this house's, set so that each row and column falls; a file may give all six, and the system's clamp has
-the last word. Where a record says nothing, `missing` decides: by default the paper's default, pragmatist and normal.
+10:1, 2019), after Westin's three kinds of people. Of the six thresholds the text prints three: pragmatist 0.9, with a
+sensitive field 0.7, fundamentalist 0.7. The others (unconcerned 0.95 and 0.9, fundamentalist with a sensitive field
+0.5) are this house's, set so that each row and column falls; a file may give all six, and the system's clamp has the
+last word. Where a record says nothing, `missing` decides: by default the paper's default, pragmatist and normal.
 
 *Leaves*: a threshold speaks of one guess at one field; what several fields tell together is not in it.
 """
@@ -169,7 +169,7 @@ class Policy:
         return tuple(dict.fromkeys(name for name in named if name))
 
     def problems(self, columns: Mapping[str, object]) -> Iterator[Problem]:
-        """What the policy names that the table lacks: the fields, and the columns unless a table of policies has them."""
+        """What the policy names and the table lacks: fields, and columns unless a table of policies has them."""
         for name, said in self.sensitivity.items():
             if name not in columns:
                 yield ("sensitivity", name), "there is no such column to be sensitive", name, columns

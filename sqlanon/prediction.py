@@ -10,16 +10,16 @@ models, 3.1, 3.2). The count is not monotone: more fields can lower it, so every
 | --- | --- | --- |
 | `cells` | combination of all fields × value × threshold that occurs | `field i`, `value`, `threshold`, `records`, \
 `removed` (what `removal` has blanked) |
-| `near` | the same for a subset of the fields | and `near` (m) and `size` (\\|S\\|), in records |
+| `near`, `judged` | the same for a subset of the fields | and `near` (m), `size` (\\|S\\|), `violates`, `tenth` |
 | `sets` | set | `size`, `violations`, `highest` (the largest m) |
 
 `cells` is made once, in one pass over the records; each subset rolls it up and runs one window over the result. Nothing
 is compared as a binary float: numbers lie on a decimal line, times on one of whole microseconds, thresholds are
 fractions.
 
-As a privacy model `value-prediction(column, margin, threshold)`: its measures per class are `violations` and `highest` of
-`sets`, over `distributions of COLUMN` with `class_count` for `records` (functions `near` and `sets`, given those names);
-it holds where violations = 0. It is not monotone, with or without suppression: the union of two classes without
+As a privacy model `value-prediction(column, margin, threshold)`: its measures per class are `violations` and `highest`
+of `sets`, over `distributions of COLUMN` with `class_count` for `records` (functions `near`, `judged` and `sets`, given
+those names); it holds where violations = 0. It is not monotone, with or without suppression: the union of two classes without
 violations may have some, and the reverse.
 
 *Leaves*: who the record is about; values that are rare in S; what the missing values would have been.
@@ -172,11 +172,15 @@ def line(found: Column, wanted: Margin | None) -> Line:
     where = f"margin of {found.name}"
     ordered = found.family in _NUMERIC or found.family in _TIMES
     if wanted is None and ordered:
-        raise SpecError(f"say how near counts as known: {found.name!r} is {found.type}; 0 is only the value", where=where)
+        raise SpecError(
+            f"say how near counts as known: {found.name!r} is {found.type}; 0 is only the value", where=where
+        )
     if wanted is None or wanted.size == 0:
         return Line("$x")
     if not ordered:
-        raise SpecError(f"a margin needs numbers, dates or times, and this is {found.type}", where=where, allowed=("0",))
+        raise SpecError(
+            f"a margin needs numbers, dates or times, and this is {found.type}", where=where, allowed=("0",)
+        )
     if (found.family in _TIMES) is not (wanted.unit is not None):
         what = "needs a unit" if found.family in _TIMES else "has no unit"
         raise SpecError(f"a margin on {found.type} {what}", where=where, found=str(wanted), allowed=_UNITS)
@@ -208,7 +212,7 @@ def _number(found: Column, wanted: Margin, where: str) -> Line:
 def _digits(found: Column) -> tuple[int, int]:
     """All digits and decimals of a numeric type."""
     if found.family == "decimal":
-        digits, scale = (re.findall(r"\d+", found.type) + ["0"])[:2]
+        digits, scale = [*re.findall(r"\d+", found.type), "0"][:2]
         return int(digits), int(scale)
     return (37, _SCALE) if found.family == "float" else (38 if "HUGE" in found.type else 20, 0)
 
@@ -242,26 +246,33 @@ def violates(threshold: Threshold) -> Expression:
     )  # fmt: skip
 
 
-def sets(relation: str, keys: Sequence[Expression], threshold: Threshold) -> Expression:
+_TENTH = f"least(floor(cast({BINS} * near as double) / size), {BINS - 1})"
+_TENTHS = ", ".join(
+    f"coalesce(sum(records) filter (where tenth = {i}), 0) as tenth_{i}" for i in range(BINS)
+)  # one text, so that it is parsed once
+_TOTALS = ", ".join(f"cast(coalesce(sum(tenth_{i}), 0) as bigint)" for i in range(BINS))
+
+
+def judged(relation: str, threshold: Threshold) -> Expression:
+    """`judged`: `near`, and of each row whether its records are violations and which tenth their share is in."""
+    sql = f"select *, $violates as violates, {_TENTH} as tenth from $relation"
+    return fragment(sql, violates=violates(threshold), relation=table(relation))
+
+
+def sets(relation: str, keys: Sequence[Expression]) -> Expression:
     """`sets`: per set its size, its violations, its largest share, and how many records have which share, in tenths."""
-    tenth = f"least(floor(cast({BINS} * near as double) / size), {BINS - 1})"
-    bins = [
-        fragment(f"coalesce(sum(records) filter (where {tenth} = {i}), 0) as $name", name=query.identifier(f"tenth {i}"))
-        for i in range(BINS)
-    ]
     return fragment(
-        "select $keys, size, coalesce(sum(records) filter (where $violates), 0) as violations, max(near) as highest,"
-        " $bins from $relation group by $keys, size",
-        keys=list(keys), violates=violates(threshold), bins=bins, relation=table(relation),
+        "select $keys, size, coalesce(sum(records) filter (where violates), 0) as violations, max(near) as highest,"
+        f" {_TENTHS} from $relation group by $keys, size",
+        keys=list(keys), relation=table(relation),
     )  # fmt: skip
 
 
 def _totals(relation: str) -> Expression:
-    bins = [fragment("cast(coalesce(sum($b), 0) as bigint)", b=column(f"tenth {i}")) for i in range(BINS)]
     return fragment(
         "select cast(coalesce(sum(size), 0) as bigint), count(*), cast(coalesce(sum(violations), 0) as bigint),"
-        " count(*) filter (where violations > 0), max(cast(highest as double) / size), $bins from $relation",
-        bins=bins, relation=table(relation),
+        f" count(*) filter (where violations > 0), max(cast(highest as double) / size), {_TOTALS} from $relation",
+        relation=table(relation),
     )  # fmt: skip
 
 
@@ -357,8 +368,8 @@ class Cells:
 
     def risk(self, fields: Sequence[str]) -> Risk:
         """The risk of an observer who has these fields. Raises `EngineError`."""
-        keys = self.keys(fields)
-        steps = self.near(fields).then("sets", sets("near", keys, self.target.threshold))
+        steps = self.near(fields).then("judged", judged("near", self.target.threshold))
+        steps = steps.then("sets", sets("judged", self.keys(fields)))
         ((records, count, violations, violating, highest, *tenths),) = self.engine.run(
             "measure what can be predicted", steps.then("totals", _totals("sets"))
         )
@@ -491,7 +502,11 @@ def _facts(engine: DuckDB, target: Target) -> tuple[int, int]:
                         found=target.column)  # fmt: skip
     if without:
         policy = target.threshold.policy
-        what = "a word or number that the policy does not know" if policy else "a threshold that is missing or outside 0 to 1"
+        what = (
+            "a word or number that the policy does not know"
+            if policy
+            else "a threshold that is missing or outside 0 to 1"
+        )
         raise SpecError(f"{without} records have {what}", where="policy" if policy else "threshold",
                         allowed=(*policies.WORDS, *policies.LEVELS) if policy else ())  # fmt: skip
     return int(rows), int(missing)

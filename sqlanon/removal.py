@@ -2,9 +2,9 @@
 
 Only the sensitive cell is blanked, never the record. Each set (see `prediction`) is planned on its histogram by a pure
 function of `udfs/removal.py`, which sees ranks and counts and no value; the engine applies the plan by a join. With
-several subsets of the fields, they are gone through until none of them has a violation: what is blanked for one observer
-makes the sets of another smaller, and so may make new violations there. It ends, because each turn blanks at least one
-value. Source: Neumann, Grace, Burns & Surridge 2019, Algorithm 2 (reference: models, 3.3).
+several subsets of the fields, they are gone through until none of them has a violation: what is blanked for one
+observer makes the sets of another smaller, and so may make new violations there. It ends, because each turn blanks at
+least one value. Source: Neumann, Grace, Burns & Surridge 2019, Algorithm 2 (reference: models, 3.3).
 
 *Leaves*: that a value is missing tells that it was easy to predict; who knows the method can guess that it was near
 others of its set. Which of several like records is blanked follows from their other columns.
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sqlanon import query
-from sqlanon.prediction import CELLS, DEFAULT_THRESHOLD, Asking, Cells, Records, Risk, violates
+from sqlanon.prediction import CELLS, DEFAULT_THRESHOLD, Cells, Risk, judged
 from sqlanon.query import Expression, Query, column, fragment, named, table
 from sqlanon.udfs import removal
 from sqlanon.udfs.removal import SMALL, Ints, Set
@@ -58,7 +58,12 @@ class Removal:
 
 
 def remove(
-    cells: Cells, subsets: Sequence[Sequence[str]], method: Method, *, seed: int = 0, default: Fraction = DEFAULT_THRESHOLD
+    cells: Cells,
+    subsets: Sequence[Sequence[str]],
+    method: Method,
+    *,
+    seed: int = 0,
+    default: Fraction = DEFAULT_THRESHOLD,
 ) -> Removal:
     """Blanks values in the counted cells until no observer of any of these subsets of the fields has a violation.
 
@@ -106,9 +111,7 @@ def _remove(cells: Cells, fields: Sequence[str], plan: Plan) -> int:
         ))  # fmt: skip
         taken, beyond = _planned(_thresholds(cells), found, cells.target.threshold.above, plan)
         chosen = np.flatnonzero(taken)
-        engine.numbers(
-            "write the plan", _PLANNED, {"cell": (chosen + 1).tolist(), "taken": taken[chosen].tolist()}
-        )
+        engine.numbers("write the plan", _PLANNED, {"cell": (chosen + 1).tolist(), "taken": taken[chosen].tolist()})
         engine.temporary("blank the values", CELLS, _applied(cells, fields))
         return beyond
     finally:
@@ -123,9 +126,6 @@ def _numbered(cells: Cells, fields: Sequence[str]) -> Query:
     order = ", ".join(f"${name}" for name in by)
     of = ", ".join(f"$k{i}" for i in range(len(keys)))
     upto, window = "over (partition by $keys order by value range between", "over (partition by $keys)"
-    judged = fragment(
-        "select *, $violates as violates from near", violates=violates(cells.target.threshold),
-    )  # fmt: skip
     marked = fragment(
         f"select *, sum(case when violates then 1 else 0 end) {window} as violating,"
         f" count(*) {upto} unbounded preceding and {upper}) - 1 as last,"
@@ -138,7 +138,8 @@ def _numbered(cells: Cells, fields: Sequence[str]) -> Query:
         f" {'dense_rank() over (order by threshold)' if own else '1'} as kind from marked where violating > 0",
         by,
     )  # fmt: skip
-    return cells.near(fields).then("judged", judged).then("marked", marked).then("numbered", numbered)
+    steps = cells.near(fields).then("judged", judged("near", cells.target.threshold))
+    return steps.then("marked", marked).then("numbered", numbered)
 
 
 def _thresholds(cells: Cells) -> list[tuple[int, int]]:
@@ -151,9 +152,7 @@ def _thresholds(cells: Cells) -> list[tuple[int, int]]:
     return [(share.numerator, share.denominator) for share in (Fraction(text) for _, text in rows)]
 
 
-def _planned(
-    thresholds: Sequence[tuple[int, int]], found: dict[str, Any], above: bool, plan: Plan
-) -> tuple[Ints, int]:
+def _planned(thresholds: Sequence[tuple[int, int]], found: dict[str, Any], above: bool, plan: Plan) -> tuple[Ints, int]:
     """How many records of each cell to blank; and how many sets were too large for an exact search."""
     first, last, records = (found[name].astype(np.int64) for name in ("first", "last", "records"))
     starts = np.flatnonzero(np.diff(found["set"], prepend=-1))
@@ -173,11 +172,13 @@ def _planned(
 def _applied(cells: Cells, fields: Sequence[str]) -> Query:
     """`cells` after the plan: what is taken from a cell of the subset is taken from its parts, one after the other."""
     shared = [*(node.name for node in cells.keys(fields)), "value", *(node.name for node in cells.thresholds)]
-    others = [node for node in cells.keys([name for name in cells.fields if name not in fields])] or [column("value")]
+    others = cells.keys([name for name in cells.fields if name not in fields]) or [column("value")]
     by = {f"o{i}": node for i, node in enumerate(others)}
     order = ", ".join(f"${name}" for name in by)
     keys = [column(name) for name in shared]
-    plan = fragment("select s.*, p.taken from $s as s join $p as p on s.cell = p.cell", s=table(_SETS), p=table(_PLANNED))
+    plan = fragment(
+        "select s.*, p.taken from $s as s join $p as p on s.cell = p.cell", s=table(_SETS), p=table(_PLANNED)
+    )
     kept = [column(name, CELLS) for name in (*(f"field {i}" for i in range(len(cells.fields))), "value", "infinite")]
     kept += [column(name, CELLS) for name in ("records", "removed", *(node.name for node in cells.thresholds))]
     joined = query.joined(

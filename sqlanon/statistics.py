@@ -29,7 +29,7 @@ STATISTICS = (
     "n", "min", "max", "sum", "sumsq", "mean", "geometric_mean", "quadratic_mean", "variance", "population_variance",
     "std", "skewness", "kurtosis",
 )  # fmt: skip
-PERCENTILES = (Fraction(25), Fraction(50), Fraction(75))
+PERCENTILES = tuple(map(Fraction, (5, 25, 50, 75, 95)))
 Number = float | None
 
 
@@ -38,15 +38,8 @@ def percentile_name(percent: Fraction) -> str:
     return "median" if percent == 50 else f"p{float(percent):g}"
 
 
-def percentile_of(name: str) -> Fraction | None:
-    """The percent of a percentile's name, or None where it is none."""
-    if name == "median":
-        return Fraction(50)
-    try:
-        found = Fraction(name.removeprefix("p"))
-    except (ValueError, ZeroDivisionError):
-        return None
-    return found if name.startswith("p") and 0 < found <= 100 else None
+# What `describe` tells of a field without being asked for other percentiles.
+NAMES = (*STATISTICS, *map(percentile_name, PERCENTILES))
 
 
 # -- one relation ------------------------------------------------------------------------------------------------------
@@ -68,8 +61,10 @@ def describe(
 
 
 def _powers(records: Records, fields: Sequence[str]) -> Query:
-    """One row: per field n, least, greatest, sum, sum of squares, mean, the central powers, and the sum of logarithms."""
-    values = {f"v{i}": fragment("cast($x as double)", x=column(name, records.relation)) for i, name in enumerate(fields)}
+    """One row: per field n, least, greatest, sum, sum of squares, mean, the central powers, the sum of logarithms."""
+    values = {
+        f"v{i}": fragment("cast($x as double)", x=column(name, records.relation)) for i, name in enumerate(fields)
+    }
     steps = records.query.then("numbers", query.select([named(v, n) for n, v in values.items()], records.relation))
     means = [fragment(f"sum({v}) / nullif(count({v}), 0) as m{v}") for v in values]
     steps = steps.then("means", query.select(means, "numbers"))
@@ -86,7 +81,7 @@ def _from_powers(
     n: int, least: Number, greatest: Number, total: Number, squares: Number, near: Number, first: Number,
     second: Number, third: Number, fourth: Number, logs: Number,
 ) -> dict[str, Number]:  # fmt: skip
-    """The statistics of n values from sums of powers of their distance from `near`, which is their mean but for rounding."""
+    """The statistics of n values from sums of powers of their distance from `near`, their mean but for rounding."""
     if not n or near is None or first is None or second is None or third is None or fourth is None:
         return dict.fromkeys(STATISTICS) | {"n": 0.0, "sum": 0.0, "sumsq": 0.0}
     off = first / n
@@ -108,7 +103,8 @@ def _from_powers(
 def _skewness(n: int, two: float, three: float, flat: bool) -> Number:
     if n < 3 or flat or not two:
         return 0.0 if n >= 3 else None
-    return n / ((n - 1) * (n - 2)) * three / (two / (n - 1)) ** 1.5
+    deviation = math.sqrt(two / (n - 1))
+    return n / ((n - 1) * (n - 2)) * three / deviation**3
 
 
 def _kurtosis(n: int, two: float, four: float, flat: bool) -> Number:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin
@@ -64,6 +64,8 @@ class Sensitivity:
     word: Annotated[Level | None, "low, medium or high: 0, 0.5 or 1."] = None
     number: Annotated[Decimal | None, "From 0 to 1.", _SHARE] = None
     column: Annotated[str | None, "The column that holds each record's word or number.", _NAMED] = None
+
+    short_keys: ClassVar[tuple[str, ...]] = ("word", "number")
 
     def __post_init__(self) -> None:
         keep_limits(self)

@@ -1,8 +1,8 @@
 """Explores which fields make a sensitive value predictable: violations for every subset of them, and each one's cost.
 
 The paper tries what happens when a field is removed (Neumann, Grace, Burns & Surridge 2019, section 6); here all
-subsets are measured, because their counts follow no order (reference: models, 3.4), and each field is charged with what
-it adds: with all other fields, alone, and on average over all orders in which fields may become known (Shapley's
+subsets are measured, because their counts follow no order (reference: models, 3.4), and each field is charged with
+what it adds: with all other fields, alone, and on average over all orders in which fields may become known (Shapley's
 value, whose sum is the difference between all fields and none).
 """
 
@@ -19,6 +19,7 @@ from sqlanon import removal, statistics
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
+from sqlanon.margins import NUMERIC
 from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, records_of
 from sqlanon.query import column, fragment, table
 from sqlanon.removal import Method, Removal
@@ -208,7 +209,7 @@ def _restore(counted: Cells) -> None:
 
 
 def _numeric(records: Records, name: str) -> bool:
-    return records.columns[name].family in statistics.NUMERIC
+    return records.columns[name].family in NUMERIC
 
 
 def _costs(fields: Sequence[str], violations: Mapping[frozenset[str], int]) -> tuple[Cost, ...]:

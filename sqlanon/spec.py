@@ -238,7 +238,9 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield place, f"must be the name of a column of role {role}, and this is {known[name].role}", name, there
 
     if isinstance(policy := parts.get("policy"), Policy):
-        yield from ((("policy", *place), *rest) for place, *rest in policy.problems(columns))
+        yield from (
+            (("policy", *place), told, word, allowed) for place, told, word, allowed in policy.problems(columns)
+        )
     if isinstance(entity := parts.get("entity"), str):
         yield from named(("entity",), entity, "identifier")
     models = privacy if isinstance(privacy, tuple) else ()

@@ -1,12 +1,13 @@
 """What a change does to the statistics of a table: every number of a field before, after, and how far it moved.
 
-The statistics are those of Commons Math 3.6.1's DescriptiveStatistics, which the paper reports (Neumann, Grace, Burns &
-Surridge 2019; reference: models, 3.5): variance, skewness and kurtosis are the sample's, and a percentile stands at
-position p(n + 1)/100. They are worked out from sums of powers of the distance from the mean, which every engine adds up
-alike and which lose nothing to a large mean; a percentile is read from the sorted values themselves. Missing values do
-not count. Where a statistic has no meaning it is None: everything but n, sum and sumsq of no values, the geometric mean
-unless all values are positive, skewness below 3 values, kurtosis below 4. As there, the variance of one value is 0,
-and so are skewness and kurtosis where all values are equal (there: where the variance is below 1e-19).
+The statistics are those of Commons Math 3.6.1's DescriptiveStatistics, which the paper reports (Neumann, Grace, Burns
+& Surridge 2019; reference: models, 3.5): variance, skewness and kurtosis are the sample's, and a percentile stands at
+position p(n + 1)/100. They are worked out from sums of powers of the distance from the mean, which every engine adds
+up alike and which lose nothing to a large mean; a percentile is read from the sorted values themselves. Missing
+values do not count. Where a statistic has no meaning it is None: everything but n, sum and sumsq of no values, the
+geometric mean unless all values are positive, skewness below 3 values, kurtosis below 4. As there, the variance of
+one value is 0, and so are skewness and kurtosis where all values are equal (there: where the variance is below
+1e-19).
 
 *Leaves*: what a model trained on the rows would lose; fields that are not numbers on both sides.
 """
@@ -21,10 +22,10 @@ from typing import Any
 
 from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
+from sqlanon.margins import NUMERIC
 from sqlanon.prediction import Records
 from sqlanon.query import Query, column, fragment, named, table
 
-NUMERIC = ("integer", "decimal", "float")
 STATISTICS = (
     "n", "min", "max", "sum", "sumsq", "mean", "geometric_mean", "quadratic_mean", "variance", "population_variance",
     "std", "skewness", "kurtosis",

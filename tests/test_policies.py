@@ -20,8 +20,9 @@ import sqlanon
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.exploring import explore
+from sqlanon.margins import margin
 from sqlanon.policies import Clamp, Matrix, Missing, Pair, Policy, Preference, Sensitivity, Table
-from sqlanon.prediction import Target, Threshold, margin
+from sqlanon.prediction import Target, Threshold
 
 WORDS = ["unconcerned", "pragmatist", "fundamentalist"]
 LEVELS: dict[Any, Fraction] = {"low": Fraction(0), "medium": Fraction(1, 2), "high": Fraction(1)}
@@ -95,7 +96,9 @@ def test_a_word_that_nobody_knows_is_never_taken_for_a_mild_one(engine: DuckDB, 
     kinds = {"f": "INT", "v": "INT", "p": "VARCHAR"}
     origin = load(engine, [{"f": 1, "v": 1, "p": word}, {"f": 1, "v": 1, "p": "pragmatist"}], kinds)
     for policy in (Policy(preference=Preference(column="p")), Policy(sensitivity={"v": Sensitivity(column="p")})):
-        with pytest.raises(SpecError, match=r"[12] records have a word or number that the policy does not know") as caught:
+        with pytest.raises(
+            SpecError, match=r"[12] records have a word or number that the policy does not know"
+        ) as caught:
             explore(engine, origin, Target("v", margin(1), Threshold(policy=policy)), ["f"])
         assert not word or word not in str(caught.value).split("allowed")[0]
 
@@ -109,7 +112,9 @@ def test_a_sensitivity_beyond_0_to_1_is_refused(engine: DuckDB, number: str) -> 
 
 
 def test_a_person_with_two_policies_is_refused(engine: DuckDB) -> None:
-    load(engine, [{"id": 1, "p": "pragmatist"}, {"id": 1, "p": "unconcerned"}], {"id": "INT", "p": "VARCHAR"}, "policies")
+    load(
+        engine, [{"id": 1, "p": "pragmatist"}, {"id": 1, "p": "unconcerned"}], {"id": "INT", "p": "VARCHAR"}, "policies"
+    )
     origin = load(engine, [{"id": 1, "f": 1, "v": 1}], {"id": "INT", "f": "INT", "v": "INT"})
     policy = Policy(preference=Preference(column="p"), table=Table("id", table="policies"))
     target = Target("v", margin(1), Threshold(policy=policy))
@@ -167,7 +172,10 @@ actors: doctor"""
     ("policy", "told"),
     [
         ("preference: pragmatic", r":10:15: policy.preference: not a word for this; found 'pragmatic'; .*pragmatist"),
-        ("preference: {column: kid}", r":10:24: policy.preference.column: there is no such column; found 'kid'.*'kind'"),
+        (
+            "preference: {column: kid}",
+            r":10:24: policy.preference.column: there is no such column; found 'kid'.*'kind'",
+        ),
         ("sensitivity: {wieght: high}", r":10:25: policy.sensitivity.wieght: there is no such column to be sensitive"),
         ("sensitivity: {weight: 1.5}", r":10:25: policy.sensitivity.weight.*: number must be at most 1"),
         ("sensitivity: {weight: hihg}", r"found 'hihg'.*did you mean 'high'"),

@@ -19,8 +19,9 @@ from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.exploring import Explored, explore
+from sqlanon.margins import margin, share
 from sqlanon.policies import Policy, Preference
-from sqlanon.prediction import Target, Threshold, cells, margin, records_of, share
+from sqlanon.prediction import Target, Threshold, cells, records_of
 
 Row = dict[str, Any]
 QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,7 +65,8 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "BIGINT": ([-3, 0, 2, 4, 9, 2**62], [0, 1, 2, Decimal("2.5"), 100]),
     "DECIMAL(9, 2)": ([Decimal("0.10"), Decimal("0.35"), Decimal("0.60"), Decimal("-7")], [0, Decimal("0.25"), 1]),
     "DOUBLE": ([0.1, 0.2, 0.3, 0.7, 70.1, 75.1, 1e12, 1e-12], [0, Decimal("0.1"), Decimal("0.5"), 5]),
-    "DATE": ([date(2020, 2, 28), date(2020, 2, 29), date(2020, 3, 1), date(2021, 1, 1)], ["0d", "1d", "2d", "12h", "1w"]),
+    "DATE": ([date(2020, 2, 28), date(2020, 2, 29), date(2020, 3, 1), date(2021, 1, 1)],
+             ["0d", "1d", "2d", "12h", "1w"]),
     "TIMESTAMP": ([START, START + timedelta(seconds=1), START + timedelta(hours=1), START + timedelta(days=1)],
                   ["0s", "1s", "0.5s", "60min", "1d"]),
     "VARCHAR": (["a", "A", "b", ""], [None, 0]),

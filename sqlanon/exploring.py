@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 from math import factorial
+from pathlib import Path
 from typing import Any
 
 from sqlanon import removal, statistics
@@ -122,27 +123,19 @@ def told(utility: Utility, function: str, statistic: str, field: str) -> Number:
 def explore(
     engine: DuckDB, origin: Origin, target: Target, fields: Sequence[str], *, all_subsets: bool = False,
     remove: Method | None = None, seed: int = 0, original: Origin | None = None, rules: Sequence[str] = (),
+    base: Path = Path(),
 ) -> Explored:  # fmt: skip
     """Measures a table, view, file or frame, for one observer of all fields or for every subset of them.
 
     Changes nothing: what `remove` would blank is worked out and reported, also to the rules. Statistics are compared
-    with those of the `original`, else of the table itself before removal. Raises `SpecError`, `EngineError`.
+    with those of the `original`, else of the table itself before removal. `base` is the folder of a policy's file.
+    Raises `SpecError`, `EngineError`.
     """
-    records = records_of(engine, origin)
+    records = records_of(engine, origin, base)
     before = records_of(engine, original) if original else None
     asked = [n for n in (target.column, *fields) if n in records.columns]
     known = Known((target.column,), tuple(asked), (), statistics.NAMES)
     parsed = [parse(text, known, "--rule") for text in rules]
-    made = measure(engine, records, str(origin), target, fields, all_subsets=all_subsets, remove=remove, seed=seed,
-                   before=before)  # fmt: skip
-    return replace(made, rules=tuple(rule.judge(made) for rule in parsed))
-
-
-def measure(
-    engine: DuckDB, records: Records, name: str, target: Target, fields: Sequence[str], *, all_subsets: bool = False,
-    remove: Method | None = None, seed: int = 0, before: Records | None = None,
-) -> Explored:  # fmt: skip
-    """`explore` for records that are read by steps."""
     if all_subsets and len(fields) > MOST_FIELDS:
         raise SpecError(
             f"the subsets of more than {MOST_FIELDS} fields are too many", where="fields", found=str(len(fields))
@@ -153,9 +146,10 @@ def measure(
         found, utility = _whole(counted, wanted, remove, seed, before)
         costs = _costs(fields, {frozenset(row.risk.fields): row.risk.violations for row in rows}) if all_subsets else ()
         rows.sort(key=lambda row: (-row.risk.violations, len(row.risk.fields), wanted.index(row.risk.fields)))
-        return Explored(
-            name, target, counted.rows, counted.missing, tuple(fields), tuple(rows), costs, found, utility
+        made = Explored(
+            str(origin), target, counted.rows, counted.missing, tuple(fields), tuple(rows), costs, found, utility
         )  # fmt: skip
+    return replace(made, rules=tuple(rule.judge(made) for rule in parsed))
 
 
 def subsets(fields: Sequence[str]) -> list[tuple[str, ...]]:

@@ -24,7 +24,7 @@ from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, Text, column, fragment
-from sqlanon.reading import Problem, keep_limits
+from sqlanon.reading import Problem, Reader, compose, keep_limits
 
 Word = Literal["unconcerned", "pragmatist", "fundamentalist"]
 Level = Literal["low", "medium", "high"]
@@ -205,6 +205,15 @@ class Policy:
 
 
 _KINDS = ("normal", "sensitive")
+
+
+def load(file: Path) -> Policy:
+    """The `policy` of a YAML file: of a spec, of a flow model, or alone. Raises `SpecError` with places."""
+    root = compose(file, ("policy",))
+    node = next((value for key, value in root.value if key.value == "policy"), None)
+    if node is None:
+        raise SpecError("the file has no policy", where=str(file), allowed=("policy",))
+    return Reader(str(file), node).finish(Policy)
 
 
 # The step that holds the policies of a table of their own.

@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from sqlanon import policies, query
 from sqlanon.engines import Column, Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
-from sqlanon.margins import NUMERIC, Line, Margin, digits_of, line
+from sqlanon.margins import NUMERIC, Line, Margin, digits_of, line, share
 from sqlanon.policies import Policy
 from sqlanon.query import Expression, Query, Text, column, fragment, named, table
 
@@ -68,6 +69,18 @@ class Threshold:
     def to_dict(self) -> dict[str, Any]:
         said = self.column or (self.policy.to_dict() if self.policy else str(self.constant))
         return {"threshold": said, "comparison": ">" if self.above else ">="}
+
+
+def threshold(
+    constant: Fraction | Decimal | float | str | None = None, column: str | None = None, policy: Policy | None = None,
+    *, above: bool = False,
+) -> Threshold:  # fmt: skip
+    """One of a share, a column and a policy; none is the paper's default, 0.9. Raises `SpecError`."""
+    if [constant, column, policy].count(None) < 2:
+        raise SpecError("a threshold is one share, a column or a policy", where="threshold")
+    if column is None and policy is None:
+        return Threshold(DEFAULT_THRESHOLD if constant is None else share(constant), above=above)
+    return Threshold(column=column, policy=policy, above=above)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sqlanon import query
+from sqlanon.errors import SpecError
 from sqlanon.prediction import CELLS, DEFAULT_THRESHOLD, Cells, Risk, judged
 from sqlanon.query import Expression, Query, column, fragment, named, table
 from sqlanon.udfs import removal
@@ -28,6 +29,15 @@ from sqlanon.udfs.removal import SMALL, Ints, Set
 
 Method = Literal["iteration", "greedy", "minimum"]
 METHODS: tuple[Method, ...] = ("iteration", "greedy", "minimum")
+
+
+def method(word: str | None) -> Method | None:
+    """The way that a word names. Raises `SpecError`."""
+    found = next((known for known in METHODS if known == word), None)
+    if found is None and word is not None:
+        raise SpecError("there is no such way to remove", where="--remove", found=word, allowed=METHODS)
+    return found
+
 
 _SETS, _PLANNED = "sqlanon sets", "sqlanon planned"
 

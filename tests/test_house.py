@@ -26,6 +26,9 @@ FLOORS = {
     "sqlanon.engines": 3,
     "sqlanon.reading": 4,
     "sqlanon.spec": 4,
+    "sqlanon.policies": 4,
+    "sqlanon.margins": 4,
+    "sqlanon.rules": 4,
     "sqlanon.plan": 5,
     "sqlanon.verify": 5,
     "sqlanon.recoding": 6,
@@ -33,6 +36,12 @@ FLOORS = {
     "sqlanon.check": 6,
     "sqlanon.register": 6,
     "sqlanon.profiling": 6,
+    "sqlanon.prediction": 6,
+    "sqlanon.removal": 6,
+    "sqlanon.statistics": 6,
+    "sqlanon.exploring": 6,
+    "sqlanon.flow": 6,
+    "sqlanon.pictures": 7,
     "sqlanon.release": 7,
     "sqlanon.life": 7,
     "sqlanon.demo": 8,
@@ -49,6 +58,25 @@ SAME_FLOOR = {
     ("sqlanon.engines", "sqlanon.engines.duckdb"),  # `connect` picks the engine, only when it is called
     ("sqlanon.engines.duckdb", "sqlanon.engines"),  # the shapes that all engines share
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
+    ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
+    ("sqlanon.policies", "sqlanon.reading"),
+    ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
+    ("sqlanon.statistics", "sqlanon.prediction"),  # the records that both read
+    ("sqlanon.exploring", "sqlanon.prediction"),  # exploring puts the three together
+    ("sqlanon.exploring", "sqlanon.removal"),
+    ("sqlanon.exploring", "sqlanon.statistics"),
+    ("sqlanon.flow.model", "sqlanon.statistics"),  # what a rule may ask
+    ("sqlanon.flow.model", "sqlanon.flow.operando"),  # another form of the same file, only when one is read
+    ("sqlanon.flow.operando", "sqlanon.flow.model"),
+    ("sqlanon.flow.states", "sqlanon.flow.model"),
+    ("sqlanon.flow.risks", "sqlanon.flow.model"),  # states are scored on rows that are planned and predicted
+    ("sqlanon.flow.risks", "sqlanon.flow.states"),
+    ("sqlanon.flow.risks", "sqlanon.planning"),
+    ("sqlanon.flow.risks", "sqlanon.prediction"),
+    ("sqlanon.flow.risks", "sqlanon.exploring"),
+    ("sqlanon.flow.risks", "sqlanon.statistics"),
+    ("sqlanon.flow.drawing", "sqlanon.flow.risks"),
+    ("sqlanon.flow.drawing", "sqlanon.flow.states"),
     ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
@@ -64,6 +92,8 @@ ONLY_IN = {
     "typer": {"sqlanon.cli"},
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {"sqlanon.showing"},
+    "matplotlib": {"sqlanon.pictures"},
+    "networkx": {"sqlanon.pictures"},
     # Frames come and go through the engine; nobody works on them.
     **{name: set[str]() for name in ("pandas", "polars", "pyarrow", "scipy")},
 }
@@ -197,7 +227,7 @@ def test_the_names_of_the_contract_are_public() -> None:
 
 
 def test_importing_sqlanon_is_light() -> None:
-    heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg")
+    heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg", "matplotlib", "networkx")
     code = f"import sys, sqlanon; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.strip() == "[]"

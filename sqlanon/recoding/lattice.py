@@ -19,13 +19,23 @@ from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR
-from sqlanon.measures import Rows, measured
-from sqlanon.models import Verdict, every_class, every_table, judgement, needed, verdicts
+from sqlanon.measuring import Rows, measured
+from sqlanon.models import (
+    Verdict,
+    estimated_verdict,
+    every_class,
+    every_table,
+    histogram_of_sizes,
+    judgement,
+    needed,
+    verdicts,
+)
 from sqlanon.plan import Source
-from sqlanon.query import Query, Step, column, fragment, fresh, named
+from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
 from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
 
 _RAW, _BASE = "sqlanon base frequencies", "sqlanon base"
+_PEOPLE_RAW, _PEOPLE = "sqlanon population frequencies", "sqlanon population"
 
 
 # The largest class number: sums of its digits stay in a bigint.
@@ -62,6 +72,7 @@ class Lattice:
     digits: tuple[tuple[str | None, ...], ...]
     check_sql: str
     judging_sql: str
+    sizes_sql: str
 
     def check(self, node: Node, detail: int) -> Counts:
         """Counts one node: records and classes that the models keep or suppress.
@@ -80,7 +91,7 @@ class Lattice:
         certain = int(records[~sure].sum()) + (int(np.count_nonzero(sure & gone)) if one_each else 0)
         told = Counts(
             suppressed, len(kept), len(records), int(kept @ kept), int(sizes @ sizes),
-            all(bool(column.all()) for column in tables), certain=certain,
+            all(bool(column.all()) for column in tables) and self._estimates_hold(node), certain=certain,
         )  # fmt: skip
         if suppressed > detail:
             return told
@@ -100,22 +111,38 @@ class Lattice:
     def verdicts(self, node: Node) -> tuple[Verdict, ...]:
         """What every model comes to on the classes that the node keeps."""
         (row,) = self.engine.run("judge a transformation", f"WITH {self._node(node)} {self.judging_sql}")
-        return verdicts(self.source.spec.privacy, row)
+        models = self.source.spec.privacy
+        return verdicts(models, row, self._sizes(node) if any(m.estimated for m in models) else None)
+
+    def _estimates_hold(self, node: Node) -> bool:
+        """Whether the models that statistics decide hold on the classes that the node keeps."""
+        models = [model for model in self.source.spec.privacy if model.estimated]
+        return not models or all(estimated_verdict(m, self._sizes(node), 0).holds for m in models)
+
+    def _sizes(self, node: Node) -> dict[int, int]:
+        """How many kept classes have each size."""
+        found = self.engine.run("read the class sizes", f"WITH {self._node(node)} {self.sizes_sql}")
+        return {int(size): int(classes) for size, classes in found}
 
     def _node(self, node: Node) -> str:
-        """The step that gives the base table the node's class numbers under the names that the fixed part reads."""
+        """The steps that give the base tables the node's class numbers under the names that the fixed part reads."""
         digits: list[list[str]] = [[] for _ in self.numbers]
         for place, levels, level in zip(self.places, self.digits, node, strict=True):
             digit = levels[level]
             if digit is not None:
                 digits[place.number].append(digit)
-        sums = (f"{' + '.join(own) or '0'} AS {name}" for own, name in zip(digits, self.numbers, strict=True))
-        return f'node AS NOT MATERIALIZED (SELECT {self.carried}, {", ".join(sums)} FROM "{_BASE}")'
+        sums = ", ".join(f"{' + '.join(own) or '0'} AS {name}" for own, name in zip(digits, self.numbers, strict=True))
+        made = f'node AS NOT MATERIALIZED (SELECT {self.carried}, {sums} FROM "{_BASE}")'
+        if self.source.population is None:
+            return made
+        return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
 
     def close(self) -> None:
         """Drops the working tables."""
         shares = [_shares(name) for name in self.source.sensitive]
-        self.engine.drop_temporary(_RAW, _BASE, *shares, *(_domain(i) for i in range(len(self.domains))))
+        self.engine.drop_temporary(
+            _RAW, _BASE, _PEOPLE_RAW, _PEOPLE, *shares, *(_domain(i) for i in range(len(self.domains)))
+        )
 
 
 def _domain(i: int) -> str:
@@ -128,29 +155,32 @@ def _shares(name: str) -> str:
 
 def build(engine: DuckDB, source: Source) -> Lattice:
     """Reads the source once and encodes it. Raises `SpecError` where it has no rows or a value no hierarchy knows."""
-    spec, names = source.spec, source.quasi_identifiers
-    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *([spec.entity] if spec.entity else [])]))
+    names = source.quasi_identifiers
+    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *source.beside]))
     n = fresh("n", grouped)
-    raw = source.step().then(
-        "base",
-        fragment(
-            "select $g, count(*) as $n from source group by $g", g=[column(x) for x in grouped], n=query.identifier(n)
-        ),
-    )
-    engine.temporary("read the source", _RAW, raw)
+    frequencies = "select $g, count(*) as $n from $rows group by $g"
+    for name, steps, columns in (("source", source.step(), grouped), ("people", source.people(), names)):
+        if steps.steps:
+            counted = fragment(
+                frequencies, g=[column(x) for x in columns], n=query.identifier(n), rows=query.table(name)
+            )
+            raw = _RAW if name == "source" else _PEOPLE_RAW
+            engine.temporary(f"read the {name}", raw, steps.then("base", counted))
     counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $raw", n=column(n), raw=query.table(_RAW))
     ((records,),) = engine.run("count the records", counted)
     if records == 0:
         raise SpecError("the source has no rows; nothing can be released", where="source")
+    _large_enough(engine, source, n, int(records))
     domains = tuple(_encode(engine, source, i, name, n) for i, name in enumerate(names))
     _known_sensitive(engine, source)
     for name in source.sensitive:
         shares = fragment("select $s, cast(sum($n) as bigint) as $m from $raw group by $s",
                           s=column(name), n=column(n), m=query.identifier(n), raw=query.table(_RAW))  # fmt: skip
         engine.temporary("count the sensitive values", _shares(name), shares)
-    carried = tuple(dict.fromkeys([*source.sensitive, *([spec.entity] if spec.entity else []), n]))
+    carried = tuple(dict.fromkeys([*source.sensitive, *source.beside, n]))
     places = _places(domains)
-    digits = _base(engine, domains, places, carried)
+    digits = _base(engine, source, domains, places, carried, n)
+    engine.drop_temporary(_RAW, _PEOPLE_RAW)
     numbers = tuple(fresh(f"class {i}", grouped) for i in range(1 + max(place.number for place in places)))
     ((combinations,),) = engine.run("count the combinations", fragment("select count(*) from $b", b=query.table(_BASE)))
     return Lattice(
@@ -176,15 +206,32 @@ def _places(domains: Sequence[Domain]) -> tuple[_Place, ...]:
     return tuple(found)
 
 
+def _large_enough(engine: DuckDB, source: Source, n: str, records: int) -> None:
+    """Refuses a population table that has fewer records than the source, which cannot be a sample of it."""
+    if source.population is None:
+        return
+    counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $p", n=column(n), p=query.table(_PEOPLE_RAW))
+    ((people,),) = engine.run("count the population", counted)
+    if people < records:
+        raise SpecError(
+            f"the population table has {people} records, fewer than the source's {records}", where="population"
+        )
+
+
+def _seen(source: Source, name: str, n: str) -> Expression:
+    """Each value of a quasi-identifier with its records in the source; a value of the population alone has none."""
+    parts = {"x": column(name), "n": column(n), "raw": query.table(_RAW), "people": query.table(_PEOPLE_RAW)}
+    if source.population is None:
+        return fragment("select $x as value, cast(sum($n) as bigint) as records from $raw group by $x", parts)
+    both = "select $x as value, $n as records from $raw union all select $x, 0 from $people"
+    return fragment(f"select value, cast(sum(records) as bigint) as records from ({both}) as b group by value", parts)
+
+
 def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:
     """One table per quasi-identifier: its values, the number of each value's label per level, and the marginals."""
     height, declared = source.height(name), source.spec.columns[name]
-    counted = fragment(
-        "select $x as value, cast(sum($n) as bigint) as records from $raw group by $x",
-        x=column(name), n=column(n), raw=query.table(_RAW),
-    )  # fmt: skip
     labels = [f"label {level}" for level in range(1, height)]
-    steps = _labelled(Query((Step("seen", counted),)), source, name, labels)
+    steps = _labelled(Query((Step("seen", _seen(source, name, n)),)), source, name, labels)
     ranked = [
         named(
             fragment("cast(dense_rank() over (order by $x nulls first) - 1 as integer)", x=column(x)), f"code {level}"
@@ -194,7 +241,10 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
     stars = [named(fragment(f"coalesce($x = '{STAR}', false)", x=column(x)), f"star {x}") for x in labels]
     told = [column("unknown"), *(column(f"leaves {x}") for x in labels if name in source.rows), *stars, *ranked]
     kept = [column("value"), column("records"), fragment("value is null as missing"), *told]
-    engine.temporary(f"encode {name}", _domain(i), steps.then("encoded", query.select(kept, "labelled")))
+    # Nobody of the population matches what is never published.
+    known = fragment("not unknown or records > 0") if source.population is not None else None
+    encoded = query.select(kept, "labelled", where=known)
+    engine.temporary(f"encode {name}", _domain(i), steps.then("encoded", encoded))
     marginals, leaves = _marginals(engine, source, i, name, height)
     lowest, highest = declared.min or 0, height if declared.max is None else declared.max
     forced = source.spec.recoding.levels
@@ -216,11 +266,11 @@ def _labelled(steps: Query, source: Source, name: str, labels: Sequence[str]) ->
             query.select([*columns, unknown], "seen"), "hierarchy", fragment("cast(value as varchar) = leaf"), "left"
         )
         return steps.join(Query((lines, Step("hierarchy", hierarchy)))).then("labelled", joined)
-    hierarchy_, declared = source.hierarchy(name), source.spec.columns[name]
+    own, declared = source.hierarchy(name), source.spec.columns[name]
     # Published as bounds, values without an interval have no bounds, like missing ones, and share their class.
     shown = "$x" if declared.represent == "label" else "nullif($x, '*')"
     made = [
-        named(fragment(shown, x=hierarchy_.label(column("value"), level, source.family(name))), label)
+        named(fragment(shown, x=own.label(column("value"), level, source.family(name))), label)
         for level, label in enumerate(labels, start=1)
     ]
     known = [column("value"), column("records"), named(query.literal(False), "unknown")]
@@ -238,18 +288,18 @@ def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -
     records = told["records"].astype(np.float64)
     if told["unknown"].any():
         raise _unknown(engine, name, int(told["unknown"].sum()), int(records[told["unknown"]].sum()))
-    leaves = len(tabled) + int(told["missing"].any()) if tabled is not None else len(records)
+    leaves = len(tabled) + int(told["missing"].any()) if tabled is not None else int(np.count_nonzero(records))
     everything = Marginal(np.array([records.sum()]), np.array([float(leaves)]))
     marginals, root = [everything], np.ones(len(records), dtype=bool)
     for level in reversed(range(height)):
         code = told[f"code {level}"]
-        covered = np.bincount(code).astype(np.float64)
+        covered = np.bincount(code, records > 0).astype(np.float64)
         if level and tabled is not None:
             covered[code] = told[f"leaves label {level}"]
         # What is `*` here and at every level above stands for everything; a value that is just called so does not.
         root &= told[f"star label {level}"] if level else False
         covered[code[root]] = leaves
-        marginals.append(Marginal(np.bincount(code, records), covered))
+        marginals.append(Marginal(np.bincount(code, records).astype(np.float64), covered))
     return tuple(reversed(marginals)), leaves
 
 
@@ -281,56 +331,63 @@ def _known_sensitive(engine: DuckDB, source: Source) -> None:
 
 
 def _base(
-    engine: DuckDB, domains: Sequence[Domain], places: Sequence[_Place], carried: tuple[str, ...]
+    engine: DuckDB,
+    source: Source,
+    domains: Sequence[Domain],
+    places: Sequence[_Place],
+    carried: tuple[str, ...],
+    n: str,
 ) -> tuple[tuple[str | None, ...], ...]:
-    """The base table: the digits of every level that the search may use; the column of each level's digit."""
-    selected = [column(name, "r") for name in carried]
-    tree = fragment("select $nothing from $raw as r", nothing=[], raw=query.table(_RAW))
-    whole = all(place.value * place.labels < 2**31 for place in places)
+    """The base tables: the digits of every level that the search may use; the column of each level's digit."""
+    kind = "integer" if all(place.value * place.labels < 2**31 for place in places) else "bigint"
+    made: list[Expression] = []
     digits: list[tuple[str | None, ...]] = []
     for i, (domain, place) in enumerate(zip(domains, places, strict=True)):
-        on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
-        tree = query.joined(tree, _domain(i), on)
         own: list[str | None] = []
         for level in range(domain.height + 1):
             if level == domain.height or not domain.lowest <= level <= domain.highest:
                 own.append(None)
                 continue
-            label = fresh(f"digit {i} at {level}", carried)
-            digit = f"cast(cast($code as bigint) * $value as {'integer' if whole else 'bigint'})"
-            made = fragment(digit, code=column(f"code {level}", _domain(i)), value=place.value)
-            selected.append(named(made, label))
+            label, digit = fresh(f"digit {i} at {level}", carried), f"cast(cast($code as bigint) * $value as {kind})"
+            made.append(named(fragment(digit, code=column(f"code {level}", _domain(i)), value=place.value), label))
             own.append(engine.sql(column(label)))
         digits.append(tuple(own))
-    engine.temporary("encode the source", _BASE, query.selecting(tree, selected))
-    engine.drop_temporary(_RAW)
+    for what, base, raw, names in (("source", _BASE, _RAW, carried), ("population", _PEOPLE, _PEOPLE_RAW, (n,))):
+        if what == "source" or source.population is not None:
+            kept = [column(name, "r") for name in names]
+            tree = fragment("select $n from $raw as r", n=kept, raw=query.table(raw))
+            for i, domain in enumerate(domains):
+                on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
+                tree = query.joined(tree, _domain(i), on)
+            engine.temporary(f"encode the {what}", base, query.selecting(tree, [*kept, *made]))
     return tuple(digits)
 
 
-def _questions(engine: DuckDB, source: Source, numbers: tuple[str, ...], n: str) -> tuple[str, str]:
-    """The fixed parts of the two questions about a node, over the step `node` that differs.
+def _questions(engine: DuckDB, source: Source, numbers: tuple[str, ...], n: str) -> tuple[str, str, str]:
+    """The fixed parts of the questions about a node, over the steps `node` and `people` that differ.
 
     The first is answered per class: its numbers, its records, whether it is held, whether its failure is for good, and
     where there are models about the whole table, whether they hold on what is kept.
     """
     models = source.spec.privacy
     references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
-    chain = measured(Rows("node", numbers, entity=source.spec.entity, weight=n), needed(models), references)
+    people = "people" if source.population is not None else None
+    chain = measured(Rows("node", numbers, source.spec.entity, n, people, n), needed(models), references)
     steps = source.trees().join(chain.query)
     closed = [model for model in models if model.monotone_with_suppression]
     told = [*map(column, numbers), named(chain.columns["class_records"], "class's records")]
     told += [named(fragment("($all) is true", all=query.every(every_class(some, chain))), name)
              for name, some in (("held", models), ("sure", closed))]  # fmt: skip
+    kept = fragment("select * from measured where $held", held=query.every(every_class(models, chain)))
+    steps = steps.then("kept", kept)
     whole = every_table(models, chain, "kept")
     if whole:
-        kept = query.select([fragment("*")], "measured", where=query.every(every_class(models, chain)))
-        steps = steps.then("kept", kept)
         told.append(named(query.every(whole), "whole"))
     checking = steps.then("answer", query.select(told, "measured"))
-    judged = fragment("select * from measured where $held", held=query.every(every_class(models, chain)))
-    judging = steps.then("judged", judged).then("answer", judgement(models, chain, "judged"))
-    check, judge = (
-        f"SELECT * FROM ({query.render(chain, engine.dialect, pretty=False)}) AS answer"
-        for chain in (checking, judging)
+    judging = steps.then("answer", judgement(models, chain, "kept"))
+    sizing = steps.then("answer", histogram_of_sizes(chain, "kept"))
+    check, judge, sizes = (
+        f"SELECT * FROM ({query.render(question, engine.dialect, pretty=False)}) AS answer"
+        for question in (checking, judging, sizing)
     )
-    return check, judge
+    return check, judge, sizes

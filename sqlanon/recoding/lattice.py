@@ -100,7 +100,7 @@ class Lattice:
 
     def _labels(self, node: Node, numbers: Sequence[Any], records: Any, rows: Any) -> list[Floats]:
         """Records per label and column, from the suppressed classes in `rows`."""
-        weights, own = records[rows], [number[rows] for number in numbers]
+        weights, own = records[rows], [number[rows].astype(np.int64) for number in numbers]
         return [
             np.bincount(
                 own[place.number] // place.value % place.labels, weights, len(d.marginals[level].records)

@@ -2,10 +2,12 @@
 
     python benchmarks/run.py full-domain [--rows 1000000,10000000] [--runs 3]
     python benchmarks/run.py view-guard [--rows 10000000]
+    python benchmarks/run.py risk [--rows 1000000]
 
 `full-domain`: the optimum over Adult's 9 quasi-identifiers (12,960 transformations), k = 5, 2 % suppressed, the CSV
 read included; the baseline is one GROUP BY of the same columns on the same file in a process of its own. `view-guard`:
-reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. Needs the
+reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. `risk`:
+the risks of eight quasi-identifiers, with 92 subsets and SUDA2, from the CSV, beside one GROUP BY of them. Needs the
 shared folder (SQLANON_SHARED).
 """
 
@@ -156,6 +158,32 @@ def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> No
     console.print(table)
 
 
+def risk(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("rows", "", "wall s", "CPU s", "peak MB", title="Risks of 8 quasi-identifiers beside one GROUP BY")
+    keys = ",".join(COLUMNS[:8])
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        asked = [sys.executable, "-m", "sqlanon", "risk", str(file), "--delimiter", ";", "--qi", keys, "--json"]
+        sized = ["--population-size", str(20 * count)]
+        for what, command in (
+            ("one GROUP BY", [sys.executable, "-c", GROUP_BY, str(file), keys]),
+            ("attackers and columns", [*asked, "--subsets", "0"]),
+            ("and the population", [*asked, "--subsets", "0", *sized]),
+            ("and 92 subsets", [*asked, *sized]),
+            ("and SUDA2, sets up to 3", [*asked, *sized, "--suda"]),
+            ("and SUDA2, sets up to 7", [*asked, *sized, "--suda", "--suda-size", "7"]),
+        ):
+            taken = [run(command) for _ in range(runs)]
+            figures = [
+                f"{median(taken, 'wall'):.2f}",
+                f"{median(taken, 'cpu'):.2f}",
+                f"{median(taken, 'megabytes'):.0f}",
+            ]
+            table.add_row(f"{count:,}", what, *figures)
+    console.print(table)
+
+
 def _publish(database: Path, keys: tuple[str, ...], name: str, read: str) -> tuple[str, str]:
     """A view at the levels of the optimum; without its guard, the GROUP BY that it needs, and a read of its rows."""
     import sqlanon
@@ -203,13 +231,13 @@ def _in_turns(connection: Any, asked: dict[str, str], runs: int) -> dict[str, tu
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("full-domain", "view-guard"))
+    parser.add_argument("what", choices=("full-domain", "view-guard", "risk"))
     parser.add_argument("--rows", default="1000000,10000000", help="sizes, separated by commas")
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
     rows = [int(count) for count in given.rows.split(",") if count]
     with tempfile.TemporaryDirectory() as folder:
-        job = full_domain if given.what == "full-domain" else view_guard
+        job = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk}[given.what]
         job(rows, given.runs, Path(folder), Console(width=120))
 
 

@@ -108,9 +108,11 @@ def _zayatz(sample: _Sample) -> float:
     weight, at, ratio = 0.0, 1, 1.0
     # h(K) / h(1), where h(K) = P(one record of a class of K is drawn), is K · Π_{i<K} (N − n − i + 1) / (N − i).
     for size, count in sorted(sample.sizes.items()):
-        steps = np.arange(at, min(size, whole - n + 2), dtype=np.float64)
-        ratio *= float(np.prod((whole - n - steps + 1) / (whole - steps)))
-        at = size
+        while at < size and ratio:
+            upto = min(size, at + 100_000)
+            steps = np.arange(at, upto, dtype=np.float64)
+            ratio *= float(np.prod(np.maximum(whole - n - steps + 1, 0) / (whole - steps)))
+            at = upto
         weight += count * size * ratio
         if ratio == 0:
             break
@@ -131,13 +133,23 @@ def pitman(sizes: Sizes, population: int) -> float:
 
 
 def _pitman(sample: _Sample) -> float:
-    from scipy import special
-
     found = pitman_parameters(sample.sizes)
     if found is None:
         return NONE
     theta, alpha = found
-    return float(special.poch(theta + alpha, 1 - alpha) * sample.population**alpha)
+    return _rising(theta + alpha, 1 - alpha) * float(sample.population) ** alpha
+
+
+def _rising(start: float, step: float) -> float:
+    """Γ(start + step) / Γ(start) for 0 ≤ step ≤ 1."""
+    from scipy import special
+
+    if start < 1e5:
+        return float(special.poch(start, step))
+    # Two logarithms of Γ would lose what they have in common.
+    first = step * (step - 1) / (2 * start)
+    second = step * (step - 1) * (step - 2) * (3 * step - 1) / (24 * start**2)
+    return start**step * (1 + first + second)
 
 
 def pitman_parameters(sizes: Sizes) -> tuple[float, float] | None:
@@ -313,14 +325,24 @@ def expected_risk(size: int, fraction: float) -> float:
     probability π. E = π / f · ₂F₁(1, 1; f + 1; 1 − π); for f = 1, −π ln π / (1 − π). Raises `ValueError` for a fraction
     outside (0, 1] or a size below 1.
     """
-    from scipy import special
-
     _require_fraction(fraction)
     if size < 1:
         raise ValueError("a class has at least one record")
-    if size == 1:
-        return 1.0 if fraction == 1 else -fraction * math.log(fraction) / (1 - fraction)
-    return float(fraction / size * special.hyp2f1(1, 1, size + 1, 1 - fraction))
+    rest = 1 - fraction
+    if size < 30 and rest > 0.5:
+        # E(f + 1) = a / f − a · E(f) with a = π / (1 − π) < 1, so that no error grows; the series below would be slow.
+        odds = fraction / rest
+        found = -odds * math.log(fraction)
+        for smaller in range(1, size):
+            found = odds / smaller - odds * found
+        return found
+    # The series of ₂F₁ itself, since scipy's has no value for f of 100 and more and π of 0.05 and less.
+    term, total, place = 1.0, 0.0, 0
+    while total + term != total:
+        total += term
+        place += 1
+        term *= place * rest / (size + place)
+    return fraction / size * total
 
 
 def expected_records_below(sizes: Sizes, fraction: float, limit: int) -> float:

@@ -100,6 +100,7 @@ VOCABULARY: frozenset[type] = frozenset(
         "Least",
         "Length",
         "Left",
+        "Right",
         "Repeat",
         "DPipe",
         "Extract",

@@ -32,24 +32,45 @@ from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
 from sqlanon.models import (
     AlphaKAnonymity,
     AverageRisk,
+    BalancedPPlusSensitivity,
     BetaLikeness,
+    DeltaDisclosure,
+    DeltaPresence,
+    EpsilonMAnonymity,
+    ExtendedPSensitivity,
     KAnonymity,
+    KEAnonymity,
+    KMAnonymity,
+    KMap,
     LDiversity,
     Model,
+    MUniqueness,
+    PAlphaSensitivity,
+    PersonalisedPrivacy,
+    PopulationUniqueness,
+    PPlusSensitivity,
+    PSensitivity,
+    SafePub,
+    SampleUniqueness,
     TCloseness,
+    ThetaSensitivity,
     Verdict,
 )
-from sqlanon.planning import Planned
+from sqlanon.planning import SAMPLE, Planned
 from sqlanon.planning import make as _make
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
 
 __all__ = [
-    "AlphaKAnonymity", "Attack", "Attacked", "AverageRisk", "BetaLikeness", "Check", "Csv", "Date", "DuckDB",
-    "EngineError", "Hierarchy", "KAnonymity", "Known", "LDiversity", "Mask", "Model", "ModelNotMet", "NotPortable",
-    "Order", "Origin", "Planned", "Release", "ReleaseError", "Spec", "SpecError", "SqlanonError", "TCloseness", "Tree",
-    "Verdict", "Width", "anonymize", "attack", "check", "connect", "load", "plan", "release", "schema",
+    "AlphaKAnonymity", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity", "BetaLikeness", "Check",
+    "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError", "EpsilonMAnonymity",
+    "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity", "KMAnonymity", "KMap", "Known", "LDiversity",
+    "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable", "Order", "Origin", "PAlphaSensitivity",
+    "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned", "PopulationUniqueness", "Release",
+    "ReleaseError", "SafePub", "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness",
+    "ThetaSensitivity", "Tree", "Verdict", "Width", "anonymize", "attack", "check", "connect", "load", "plan",
+    "release", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -67,7 +88,10 @@ def plan(spec: AnySpec, engine: DuckDB) -> Planned:
 
     Raises `SpecError`, `ModelNotMet` where no transformation satisfies the models, `EngineError`.
     """
-    return _make(_spec(spec), engine)
+    made = _make(_spec(spec), engine)
+    if made.plan.source.drawn_from:
+        engine.drop_temporary(SAMPLE)
+    return made
 
 
 def release(spec: AnySpec, engine: DuckDB) -> Release:
@@ -86,8 +110,11 @@ def check(
     models: Sequence[Model | str] = (),
     engine: DuckDB | None = None,
     hierarchies: Mapping[str, Hierarchy] | None = None,
+    population: object | None = None,
 ) -> Check:
     """Measures a table or view (by name), a file (by path) or a pandas, polars or Arrow frame.
+
+    `population` is the table that the records are from, in one of the same forms, for k-map and δ-presence.
 
     Without `models`, every measure that the columns allow is reported and nothing is judged. A model may be written as
     on the command line: `"l-diversity(column=disease, l=3)"`. Raises `SpecError`, `EngineError`.
@@ -97,7 +124,7 @@ def check(
     try:
         return _check(
             used, _origin(relation, used), quasi_identifiers=quasi_identifiers, sensitive=sensitive, models=wanted,
-            hierarchies=hierarchies,
+            hierarchies=hierarchies, population=None if population is None else _origin(population, used),
         )  # fmt: skip
     finally:
         if engine is None:

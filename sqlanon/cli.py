@@ -40,6 +40,9 @@ ShowErrors = Annotated[
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A table or view of the database, or a file.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", min=0.001, help="Seconds for the search.")]
+Population = Annotated[
+    str | None, typer.Option("--population", help="The table or file that the records are from: for k-map, presence.")
+]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="What separates the values of a CSV source.")]
 Hierarchies = Annotated[
     list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A column's hierarchy (csv); repeatable.")
@@ -172,6 +175,7 @@ def check(
     hierarchy: Annotated[
         list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A sensitive column's hierarchy (csv).")
     ] = [],  # noqa: B006
+    population: Population = None,
     db: Db = None,
     delimiter: Delimiter = None,
     as_json: Json = False,
@@ -187,7 +191,7 @@ def check(
             known = [column.name for column in engine.columns(origin)]
             found = check_relation(
                 engine, origin, quasi_identifiers=_names(qi, known), sensitive=sensitive, models=models,
-                hierarchies=hierarchies,
+                hierarchies=hierarchies, population=_origin(population, None) if population else None,
             )  # fmt: skip
         showing.show(found, as_json, showing.check)
     if found.holds is False:

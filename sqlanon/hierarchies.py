@@ -36,6 +36,7 @@ class Hierarchy:
     name: ClassVar[str]
     families: ClassVar[tuple[str, ...]] = ("integer", "decimal", "float", "text", "boolean", "date", "timestamp")
     has_bounds: ClassVar[bool] = False
+    categories: ClassVar[bool] = False  # whether its inner nodes are categories of values
 
     @property
     def height(self) -> int | None:
@@ -264,6 +265,7 @@ class Csv(Hierarchy):
     path: str
 
     name: ClassVar[str] = "csv"
+    categories: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _require(bool(self.path), "csv needs the path of a file")
@@ -296,6 +298,7 @@ class Tree(Hierarchy):
     tree: Any
 
     name: ClassVar[str] = "tree"
+    categories: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _require(isinstance(self.tree, Mapping) and len(self.tree) > 0, "tree is a mapping of categories")

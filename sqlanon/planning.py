@@ -17,17 +17,21 @@ from typing import Any
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
-from sqlanon.models import KAnonymity, Verdict, exact
+from sqlanon.models import KAnonymity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
-from sqlanon.query import identifier
+from sqlanon.query import Text, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
 from sqlanon.recoding.objectives import Separable, objective
+from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 
 # What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
 Tell = Callable[[str, float | None], None]
 
+
+# The working table that the records of a differentially private release are drawn into.
+SAMPLE = "sqlanon sample"
 
 # Below so many combinations in the base table, a transformation is counted faster by one thread.
 _SMALL = 50_000
@@ -72,7 +76,13 @@ class Planned:
         ]
         made = self.plan.query if kind == "view" else engine.shuffled(self.plan.query, self.plan.published)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
-        return "\n".join(" ".join(line.splitlines()) for line in head) + f"\n{statement}{engine.sql(made)};"
+        drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
+        draw = ""
+        if drawn:
+            drawing = sample(self.plan.source.drawn_from, drawn).sql
+            draw = f"CREATE TEMP TABLE {engine.sql(identifier(SAMPLE))} AS\n{drawing};\n"
+        told = "\n".join(" ".join(line.splitlines()) for line in head)
+        return f"{told}\n{draw}{statement}{engine.sql(made)};"
 
     def to_dict(self) -> dict[str, Any]:
         publish = self.plan.source.spec.publish
@@ -101,13 +111,33 @@ class Planned:
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
-    return resolve(spec, origin, engine.origin(origin), engine.columns(origin))
+    columns, item = engine.columns(origin), engine.origin(origin)
+    if spec.population is not None:
+        people = _origin(spec, spec.population)
+        return resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
+    source = resolve(spec, origin, item, columns)
+    drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
+    return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
+
+
+def _draw(engine: DuckDB, item: str, model: SafePub) -> str:
+    """Draws each record with the mechanism's probability into a working table, once for plan and release."""
+    engine.temporary("draw the sample", SAMPLE, sample(item, model))
+    return engine.sql(table(SAMPLE))
+
+
+def sample(item: str, model: SafePub) -> Text:
+    """The query that draws the sample."""
+    return Text(f"SELECT * FROM {item} AS s WHERE random() < {model.sampling!r}")
 
 
 def origin_of(spec: Spec) -> Origin:
     """Where the spec says that the rows are, seen from the folder of its file."""
+    return _origin(spec, spec.source)
+
+
+def _origin(spec: Spec, source: Where) -> Origin:
     text = tuple(name for name, column in spec.columns.items() if column.type == "text")
-    source = spec.source
     file = Path(spec.resolve(source.file)) if source.file else None
     return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
 

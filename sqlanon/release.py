@@ -16,17 +16,18 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlanon import query, register
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
+from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, silent
+from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, silent
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -85,6 +86,10 @@ def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Te
     except _Starred:
         planned = drop_instead(planned)
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
+    finally:
+        if planned.plan.source.drawn_from:
+            with suppress(EngineError):  # what went wrong before is what must be told
+                engine.drop_temporary(SAMPLE)
     return Release(planned, measured, entry, time.monotonic() - started)
 
 
@@ -158,10 +163,10 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return self.spec.entity is not None or self.publish.as_ == "view"
+        return bool(self.plan.source.carried) or self.publish.as_ == "view"
 
     def stage(self) -> None:
-        """A working copy of the released rows with the entity."""
+        """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
             self.engine.temporary("stage the release", _STAGED, self.plan.staged)
@@ -204,7 +209,9 @@ class _Job:
         arranged = {n: columns[n].hierarchy for n in source.sensitive}
         orders = {n: hierarchy.values for n, hierarchy in arranged.items() if isinstance(hierarchy, Order)}
         trees = {n: rows for n, rows in source.rows.items() if n in source.sensitive}
-        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees)
+        people = self.plan.population
+        population = f"({self.engine.sql(people)})" if people else None
+        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees, population)
 
     def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
         """The line for the register: facts, with the number of suppressed records made coarse."""
@@ -231,7 +238,10 @@ class _Job:
         if self.publish.as_ == "file":
             return "{}"
         needed = self._published("")
-        told: dict[str, Any] = {"reference": needed.reference, "orders": needed.orders, "trees": needed.trees}
+        told: dict[str, Any] = {
+            "reference": needed.reference, "orders": needed.orders, "trees": needed.trees,
+            "population": needed.population,
+        }  # fmt: skip
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
@@ -263,11 +273,9 @@ def _number(value: float | None) -> str:
 def _agree(planned: tuple[Verdict, ...], measured: tuple[Verdict, ...]) -> None:
     """Planner and verifier must come to the same numbers in their two ways; if not, one is wrong."""
     for theirs, ours in zip(planned, measured, strict=True):
-        if (
-            theirs.value is None
-            or ours.value is None
-            or not math.isclose(theirs.value, ours.value, rel_tol=1e-9, abs_tol=1e-9)
-        ):
+        numbers = [math.nan if v.value is None else v.value for v in (theirs, ours)]
+        missing = [math.isnan(number) for number in numbers]
+        if missing != [True, True] and not math.isclose(*numbers, rel_tol=1e-9, abs_tol=1e-9):
             raise ReleaseError(
                 f"planner and verifier disagree on {ours.model}: {_number(theirs.value)} and {_number(ours.value)}"
                 " (has the source changed meanwhile?); nothing was published"

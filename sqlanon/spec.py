@@ -13,7 +13,7 @@ import yaml
 
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, Model, column_of
+from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
 from sqlanon.reading import (
     NULL,
     Loader,
@@ -171,6 +171,10 @@ class Spec:
 
     source: Annotated[Source, "Where the records are: a table, a file or a query."]
     entity: Annotated[str | None, "The identifier of whom a record is about; k then counts persons."] = None
+    population: Annotated[
+        Source | None,
+        "The population that the records are from, with the same quasi-identifiers: for k-map and δ-presence.",
+    ] = None
     columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
     privacy: Annotated[tuple[Model, ...], "The models that must hold on what is published."]
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
@@ -180,6 +184,7 @@ class Spec:
     def __post_init__(self) -> None:
         if wrong := list(self.contradictions(vars(self))):
             raise together([SpecError(p, where=path_text(w), found=f, allowed=a) for w, p, f, a in wrong])
+        object.__setattr__(self, "privacy", complete(self.privacy))
 
     @staticmethod
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -247,10 +252,10 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
         if about is None:
             continue
         yield from named(("privacy", i, "column"), about, "sensitive")
-        hierarchical = getattr(model, "distance", None) == "hierarchical"
-        if hierarchical and about in known and not isinstance(known[about].hierarchy, Csv | Tree):
-            problem = f"needs a hierarchy of kind tree or csv at column {about!r}"
-            yield ("privacy", i, "distance"), problem, "hierarchical", ()
+        if model.requires == "hierarchy" and about in known and not isinstance(known[about].hierarchy, Csv | Tree):
+            key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
+            yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
+    yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
     if not isinstance(recoding, Recoding) or recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -264,6 +269,51 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _ingredients(
+    parts: Mapping[str, Any], models: tuple[Model, ...], columns: Mapping[str, Column]
+) -> Iterator[Problem]:
+    """What models need beside their columns: a population, guards, a k, a form of release."""
+    publish, view = parts.get("publish"), "a view cannot re-check this model when it is read; publish a table or a file"
+    for i, model in enumerate(models):
+        if "population" in model.reads and parts.get("population") is None:
+            yield ("privacy", i), f"{model.name} needs `population:`, the table that the records are from", None, ()
+        guard = guard_of(model)
+        if guard is not None and guard not in (parts.get("columns") or {}):
+            yield ("privacy", i, "guard"), "columns has no such column", guard, columns
+        elif guard is not None and guard in columns and columns[guard].role in ("quasi-identifier", "sensitive"):
+            yield ("privacy", i, "guard"), f"a guarding node cannot be a {columns[guard].role}", guard, ()
+        if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
+            yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
+        if isinstance(model, SafePub):
+            yield from _safepub(parts, i, models, columns)
+    try:
+        complete(models)
+    except ValueError as error:
+        yield ("privacy",), str(error), None, ()
+
+
+def _safepub(
+    parts: Mapping[str, Any], i: int, models: tuple[Model, ...], columns: Mapping[str, Column]
+) -> Iterator[Problem]:
+    """What would break the proof of (ε,δ)-differential privacy: whatever is decided by looking at the data."""
+    recoding = parts.get("recoding") or Recoding()
+    if isinstance(recoding, Recoding) and recoding.levels is None:
+        yield (
+            ("privacy", i),
+            "safepub needs recoding.levels: levels that are fixed without looking at the data",
+            None,
+            (),
+        )
+    if isinstance(recoding, Recoding) and (recoding.suppression != 1 or recoding.suppressed != "drop"):
+        yield ("privacy", i), "safepub needs recoding: {suppression: 1, suppressed: drop}", None, ()
+    if parts.get("entity") is not None:
+        yield ("privacy", i), "safepub protects single records, so no entity can be named", None, ()
+    if other := next((m for m in models if not isinstance(m, SafePub | KAnonymity)), None):
+        yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
+    if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
+        yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:

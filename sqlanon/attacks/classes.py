@@ -17,8 +17,8 @@ from sqlanon.attacks.catalogue import CategoricalSimilarity, Identity, ValuePred
 from sqlanon.attacks.kinds import NO_FACTS, ClassAttack, Facts, Reached, SensitiveAttack
 from sqlanon.attacks.relations import Relation
 from sqlanon.hierarchies import Rows
-from sqlanon.measures import Reference, measured
-from sqlanon.measures import Rows as Records
+from sqlanon.measuring import Reference, measured
+from sqlanon.measuring import Rows as Records
 from sqlanon.models import judgement, needed
 from sqlanon.query import Expression, Query, column, fragment, named, table
 

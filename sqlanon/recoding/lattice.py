@@ -16,13 +16,23 @@ from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR
-from sqlanon.measures import Rows, measured
-from sqlanon.models import Verdict, every_class, every_table, judgement, needed, verdicts
+from sqlanon.measuring import Rows, measured
+from sqlanon.models import (
+    Verdict,
+    estimated_verdict,
+    every_class,
+    every_table,
+    histogram_of_sizes,
+    judgement,
+    needed,
+    verdicts,
+)
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
 from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
 
 _RAW, _BASE = "sqlanon base frequencies", "sqlanon base"
+_PEOPLE_RAW, _PEOPLE = "sqlanon population frequencies", "sqlanon population"
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Lattice:
     combinations: int
     check_sql: str
     judging_sql: str
+    sizes_sql: str
     codes: tuple[tuple[str, ...], ...]
 
     def check(self, node: Node, detail: int) -> Counts:
@@ -50,7 +61,8 @@ class Lattice:
         )
         *codes, records, sure = found[7:]
         present = ~np.ma.getmaskarray(records)
-        told = Counts(suppressed, kept, classes, kept_squares, squares, bool(holds), certain=certain)
+        holds = bool(holds) and self._estimates_hold(node)
+        told = Counts(suppressed, kept, classes, kept_squares, squares, holds, certain=certain)
         if suppressed > detail:
             return told
         unsure = present & ~np.ma.filled(sure, True).astype(bool)
@@ -68,17 +80,33 @@ class Lattice:
     def verdicts(self, node: Node) -> tuple[Verdict, ...]:
         """What every model comes to on the classes that the node keeps."""
         (row,) = self.engine.run("judge a transformation", f"WITH {self._node(node)} {self.judging_sql}")
-        return verdicts(self.source.spec.privacy, row)
+        models = self.source.spec.privacy
+        return verdicts(models, row, self._sizes(node) if any(m.estimated for m in models) else None)
+
+    def _estimates_hold(self, node: Node) -> bool:
+        """Whether the models that statistics decide hold on the classes that the node keeps."""
+        models = [model for model in self.source.spec.privacy if model.estimated]
+        return not models or all(estimated_verdict(m, self._sizes(node), 0).holds for m in models)
+
+    def _sizes(self, node: Node) -> dict[int, int]:
+        """How many kept classes have each size."""
+        found = self.engine.run("read the class sizes", f"WITH {self._node(node)} {self.sizes_sql}")
+        return {int(size): int(classes) for size, classes in found}
 
     def _node(self, node: Node) -> str:
-        """The step that gives the base table the node's labels under the names that the fixed part reads."""
+        """The steps that give the base tables the node's labels under the names that the fixed part reads."""
         labels = ", ".join(self.codes[i][level] for i, level in enumerate(node))
-        return f'node AS NOT MATERIALIZED (SELECT *, {labels} FROM "{_BASE}")'
+        made = f'node AS NOT MATERIALIZED (SELECT *, {labels} FROM "{_BASE}")'
+        if self.source.population is None:
+            return made
+        return f'{made}, people AS NOT MATERIALIZED (SELECT *, {labels} FROM "{_PEOPLE}")'
 
     def close(self) -> None:
         """Drops the working tables."""
         shares = [_shares(name) for name in self.source.sensitive]
-        self.engine.drop_temporary(_RAW, _BASE, *shares, *(_domain(i) for i in range(len(self.domains))))
+        self.engine.drop_temporary(
+            _RAW, _BASE, _PEOPLE_RAW, _PEOPLE, *shares, *(_domain(i) for i in range(len(self.domains)))
+        )
 
 
 def _domain(i: int) -> str:
@@ -91,20 +119,22 @@ def _shares(name: str) -> str:
 
 def build(engine: DuckDB, source: Source) -> Lattice:
     """Reads the source once and encodes it. Raises `SpecError` where it has no rows or a value no hierarchy knows."""
-    spec, names = source.spec, source.quasi_identifiers
-    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *([spec.entity] if spec.entity else [])]))
+    names = source.quasi_identifiers
+    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *source.beside]))
     n = fresh("n", grouped)
-    raw = source.step().then(
-        "base",
-        fragment(
-            "select $g, count(*) as $n from source group by $g", g=[column(x) for x in grouped], n=query.identifier(n)
-        ),
-    )
-    engine.temporary("read the source", _RAW, raw)
+    frequencies = "select $g, count(*) as $n from $rows group by $g"
+    for name, steps, columns in (("source", source.step(), grouped), ("people", source.people(), names)):
+        if steps.steps:
+            counted = fragment(
+                frequencies, g=[column(x) for x in columns], n=query.identifier(n), rows=query.table(name)
+            )
+            raw = _RAW if name == "source" else _PEOPLE_RAW
+            engine.temporary(f"read the {name}", raw, steps.then("base", counted))
     counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $raw", n=column(n), raw=query.table(_RAW))
     ((records,),) = engine.run("count the records", counted)
     if records == 0:
         raise SpecError("the source has no rows; nothing can be released", where="source")
+    _large_enough(engine, source, n, int(records))
     domains = tuple(_encode(engine, source, i, name, n) for i, name in enumerate(names))
     _known_sensitive(engine, source)
     for name in source.sensitive:
@@ -113,6 +143,7 @@ def build(engine: DuckDB, source: Source) -> Lattice:
         engine.temporary("count the sensitive values", _shares(name), shares)
     keys = tuple(fresh(f"label {i}", grouped) for i in range(len(domains)))
     codes = _base(engine, source, domains, n)
+    engine.drop_temporary(_RAW, _PEOPLE_RAW)
     read = tuple(
         tuple(engine.sql(named(code, key)) for code in levels) for key, levels in zip(keys, codes, strict=True)
     )
@@ -120,14 +151,31 @@ def build(engine: DuckDB, source: Source) -> Lattice:
     return Lattice(engine, source, domains, int(records), int(combinations), *_questions(engine, source, keys, n), read)
 
 
+def _large_enough(engine: DuckDB, source: Source, n: str, records: int) -> None:
+    """Refuses a population table that has fewer records than the source, which cannot be a sample of it."""
+    if source.population is None:
+        return
+    counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $p", n=column(n), p=query.table(_PEOPLE_RAW))
+    ((people,),) = engine.run("count the population", counted)
+    if people < records:
+        raise SpecError(
+            f"the population table has {people} records, fewer than the source's {records}", where="population"
+        )
+
+
+def _seen(source: Source, name: str, n: str) -> Expression:
+    """Each value of a quasi-identifier with its records in the source; a value of the population alone has none."""
+    parts = {"x": column(name), "n": column(n), "raw": query.table(_RAW), "people": query.table(_PEOPLE_RAW)}
+    if source.population is None:
+        return fragment("select $x as value, cast(sum($n) as bigint) as records from $raw group by $x", parts)
+    both = "select $x as value, $n as records from $raw union all select $x, 0 from $people"
+    return fragment(f"select value, cast(sum(records) as bigint) as records from ({both}) as b group by value", parts)
+
+
 def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:
     """One table per quasi-identifier: its values, the number of each value's label per level, and the marginals."""
     height, family, declared = source.height(name), source.family(name), source.spec.columns[name]
-    counted = fragment(
-        "select $x as value, cast(sum($n) as bigint) as records from $raw group by $x",
-        x=column(name), n=column(n), raw=query.table(_RAW),
-    )  # fmt: skip
-    steps = Query((Step("seen", counted),))
+    steps = Query((Step("seen", _seen(source, name, n)),))
     leaf = fragment("cast(value as varchar)")
     labels: list[Expression] = []
     if name in source.rows:
@@ -148,7 +196,7 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
                 "unknown",
                 fragment(
                     "select count(*), coalesce(cast(sum(records) as bigint), 0) from labelled"
-                    " where leaf is null and value is not null"
+                    " where leaf is null and value is not null and records > 0"
                 ),
             )
         )
@@ -176,7 +224,12 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
     ranks = [named(fragment("cast(dense_rank() over (order by $x nulls first) - 1 as integer)", x=x), f"code {level}")
              for level, x in enumerate([column("value"), *labels])]  # fmt: skip
     kept = [column("value"), column("records"), *labels, *ranks]
-    steps = steps.then("encoded", query.select(kept, "labelled"))
+    encoded = query.select(kept, "labelled")
+    if (
+        name in source.rows and source.population is not None
+    ):  # nobody of the population matches what is never published
+        encoded = query.filtered(encoded, [fragment("leaf is not null or value is null")])
+    steps = steps.then("encoded", encoded)
     engine.temporary(f"encode {name}", _domain(i), steps)
     marginals, leaves = _marginals(engine, source, i, name, height)
     lowest, highest = declared.min or 0, height if declared.max is None else declared.max
@@ -196,7 +249,8 @@ def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -
         label = fragment("cast($x as varchar)", x=column(f"label {level}" if level else "value"))
         rows = engine.run(
             f"count the labels of {name}",
-            fragment("select $c, min($l), cast(sum(records) as bigint), count(*) from $t group by $c order by $c",
+            fragment("select $c, min($l), cast(sum(records) as bigint), count(*) filter (where records > 0)"
+                     " from $t group by $c order by $c",
                      c=column(f"code {level}"), l=label, t=table),
         )  # fmt: skip
         records = np.array([float(r) for _, _, r, _ in rows])
@@ -208,7 +262,7 @@ def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -
                 lines[row[level]] = lines.get(row[level], 0) + 1
             covered = [float(lines.get(text, 1)) for _, text, _, _ in rows]
         if level == 0:
-            leaves = (len(tabled) + len(missing)) if tabled is not None else len(rows)
+            leaves = (len(tabled) + len(missing)) if tabled is not None else sum(seen > 0 for *_, seen in rows)
         covered = [float(leaves) if text == STAR else c for c, (_, text, _, _) in zip(covered, rows, strict=True)]
         found.append(Marginal(records, np.array(covered)))
     everything = Marginal(np.array([found[0].records.sum()]), np.array([float(leaves)]))
@@ -237,33 +291,37 @@ def _known_sensitive(engine: DuckDB, source: Source) -> None:
 
 def _base(engine: DuckDB, source: Source, domains: Sequence[Domain], n: str) -> tuple[tuple[Expression, ...], ...]:
     """The base table: label numbers of every level that the search may use; how each level's number is read from it."""
-    spec = source.spec
-    carried = tuple(dict.fromkeys([*source.sensitive, *([spec.entity] if spec.entity else []), n]))
-    selected = [column(name, "r") for name in carried]
-    tree = fragment("select $nothing from $raw as r", nothing=[], raw=query.table(_RAW))
+    carried = tuple(dict.fromkeys([*source.sensitive, *source.beside, n]))
+    labels: list[Expression] = []
     codes: list[tuple[Expression, ...]] = []
     for i, domain in enumerate(domains):
-        on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
-        tree = query.joined(tree, _domain(i), on)
         read: list[Expression] = []
         for level in range(domain.height + 1):
             if level == domain.height or not domain.lowest <= level <= domain.highest:
                 read.append(query.literal(0))
                 continue
             label = fresh(f"label {i} at {level}", carried)
-            selected.append(named(column(f"code {level}", _domain(i)), label))
+            labels.append(named(column(f"code {level}", _domain(i)), label))
             read.append(column(label))
         codes.append(tuple(read))
-    engine.temporary("encode the source", _BASE, query.selecting(tree, selected))
-    engine.drop_temporary(_RAW)
+    for what, base, raw, names in (("source", _BASE, _RAW, carried), ("population", _PEOPLE, _PEOPLE_RAW, (n,))):
+        if what == "source" or source.population is not None:
+            tree = fragment("select $n from $raw as r", n=[column(name, "r") for name in names], raw=query.table(raw))
+            for i, domain in enumerate(domains):
+                on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
+                tree = query.joined(tree, _domain(i), on)
+            made = query.selecting(tree, [*(column(name, "r") for name in names), *labels])
+            engine.temporary(f"encode the {what}", base, made)
     return tuple(codes)
 
 
-def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str]:
-    """The fixed parts of the two questions about a node, over the steps `node` and `allowed` that differ."""
+def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str, str]:
+    """The fixed parts of the questions about a node, over the steps `node`, `people` and `allowed` that differ."""
     models = source.spec.privacy
     references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
-    chain = measured(Rows("node", keys, entity=source.spec.entity, weight=n), needed(models), references)
+    people = "people" if source.population is not None else None
+    rows = Rows("node", keys, source.spec.entity, n, people, n)
+    chain = measured(rows, needed(models), references)
     records = chain.columns["class_records"]
     closed = [model for model in models if model.monotone_with_suppression]
     held = [named(fragment("($all) is true", all=query.every(every_class(some, chain))), name)
@@ -291,8 +349,9 @@ def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) ->
     )  # fmt: skip
     checking = steps.then("totals", totals).then("failing", failing).then("answer", answer)
     judging = steps.then("answer", judgement(models, chain, "kept"))
-    check, judge = (
-        f"SELECT * FROM ({query.render(chain, engine.dialect, pretty=False)}) AS answer"
-        for chain in (checking, judging)
+    sizing = steps.then("answer", histogram_of_sizes(chain, "kept"))
+    check, judge, sizes = (
+        f"SELECT * FROM ({query.render(question, engine.dialect, pretty=False)}) AS answer"
+        for question in (checking, judging, sizing)
     )
-    return check, judge
+    return check, judge, sizes

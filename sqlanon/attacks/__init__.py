@@ -169,10 +169,12 @@ def attack(
     whole = classes.sizes(relation, keys)
     if not whole.records:
         raise SpecError("the relation holds no record", where="source")
-    rows = {name: found for name, h in (hierarchies or {}).items() if (found := h.rows(base)) is not None}
+    given = hierarchies or {}
+    rows = {name: found for name, h in given.items() if (found := h.rows(base)) is not None}
+    categories = frozenset(name for name in rows if given[name].categories)
     learnt = tuple(dict.fromkeys(sensitive))
-    setting = _Setting(engine, relation, keys, learnt, rows, whole, external, population, tuple(others))
-    asked = list(dict.fromkeys(one for given in attacks for one in setting.spread(given)))
+    setting = _Setting(engine, relation, keys, learnt, rows, categories, whole, external, population, tuple(others))
+    asked = list(dict.fromkeys(one for named in attacks for one in setting.spread(named)))
     names = {one.name for one in attacks}
     more = [one for one in setting.defaults() if one.name not in names] if every or not attacks else []
     outcomes = _run(setting, [(one, True) for one in asked] + [(one, False) for one in more])
@@ -190,6 +192,7 @@ class _Setting:
     keys: tuple[str, ...]
     sensitive: tuple[str, ...]
     rows: Mapping[str, Rows]
+    categories: frozenset[str]
     whole: classes.Sizes
     external: Known | None
     population: Known | None
@@ -217,7 +220,7 @@ class _Setting:
         column = getattr(one, "column", None)
         there = {
             "sensitive": column is not None,
-            "hierarchy": column in self.rows,
+            "hierarchy": column in self.categories,
             "external": self.external is not None,
             "population": self.population is not None,
             "others": bool(self.others),

@@ -91,7 +91,7 @@ class Membership(Attack):
         return Start("dmax", "<", reached.worst), Start("dmin", ">", reached.least)
 
     def countered_by(self, facts: Facts = NO_FACTS) -> str:
-        return f"delta-presence(dmin={self.dmin}, dmax={self.dmax})"
+        return f"delta-presence(minimum={self.dmin}, maximum={self.dmax})"
 
 
 # -- meeting the other table -------------------------------------------------------------------------------------------

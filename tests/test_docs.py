@@ -113,6 +113,12 @@ def test_the_readme_names_every_model_and_hierarchy() -> None:
     assert [name for name in (*MODELS, *HIERARCHIES) if f"`{name}`" not in readme()] == []
 
 
+def test_the_readme_names_every_attack() -> None:
+    from sqlanon.attacks import ATTACKS
+
+    assert [name for name in ATTACKS if f"`{name}`" not in readme()] == []
+
+
 def test_every_relative_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", readme())
     assert [link for link in links if not (README.parent / link).exists()] == []
@@ -152,7 +158,18 @@ def test_the_help_lists_every_command_and_the_exit_statuses(capfd: pytest.Captur
     assert main(["--help"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert set(COMMANDS) == {"demo", "init", "plan", "release", "check", "verify", "releases", "withdraw", "schema"}
+    assert set(COMMANDS) == {
+        "demo",
+        "init",
+        "plan",
+        "release",
+        "check",
+        "attack",
+        "verify",
+        "releases",
+        "withdraw",
+        "schema",
+    }
     assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", out)] == []
     assert "1 a model does not hold" in " ".join(out.split())
     main([])

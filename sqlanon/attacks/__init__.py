@@ -3,8 +3,10 @@
     >>> with sqlanon.connect("duckdb:///clinic.duckdb") as engine:
     ...     found = sqlanon.attack("patients_release", engine=engine)
 
-Attacks on classes share the class × value histogram of their sensitive column: one scan of the relation for its classes
-and one per sensitive column, whatever is asked.
+Attacks on classes share the class × value histogram of their sensitive column: two scans of the quasi-identifiers and
+one per sensitive column, whatever is asked (a million records, five quasi-identifiers, two sensitive columns: 1.0 CPU
+second, where a GROUP BY of the same columns and one sensitive column takes 0.23; benchmarks/attacks.py). An attack with
+a table from outside scans it and the relation once.
 """
 
 from __future__ import annotations

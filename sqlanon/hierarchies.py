@@ -371,6 +371,7 @@ class Tabled(Hierarchy):
     table: Rows
 
     name: ClassVar[str] = "tabled"
+    categories: ClassVar[bool] = True
 
     @property
     def height(self) -> int:

@@ -101,6 +101,7 @@ VOCABULARY: frozenset[type] = frozenset(
         "Least",
         "Length",
         "Left",
+        "Right",
         "Repeat",
         "DPipe",
         "Extract",

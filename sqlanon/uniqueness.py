@@ -137,7 +137,8 @@ def _pitman(sample: _Sample) -> float:
     if found is None:
         return NONE
     theta, alpha = found
-    return _rising(theta + alpha, 1 - alpha) * float(sample.population) ** alpha
+    uniques: float = _rising(theta + alpha, 1 - alpha) * float(sample.population) ** alpha
+    return uniques
 
 
 def _rising(start: float, step: float) -> float:
@@ -149,7 +150,8 @@ def _rising(start: float, step: float) -> float:
     # Two logarithms of Γ would lose what they have in common.
     first = step * (step - 1) / (2 * start)
     second = step * (step - 1) * (step - 2) * (3 * step - 1) / (24 * start**2)
-    return start**step * (1 + first + second)
+    risen: float = start**step * (1 + first + second)
+    return risen
 
 
 def pitman_parameters(sizes: Sizes) -> tuple[float, float] | None:

@@ -97,6 +97,12 @@ def test_the_specs_of_the_readme_load_and_are_about_the_demo(tmp_path: Path) -> 
     assert specs, "README.md shows no whole spec"
 
 
+EVERY_COMMAND = {
+    "demo", "init", "plan", "release", "check", "risk", "presets", "attack", "predict", "flow", "verify", "releases",
+    "withdraw", "schema",
+}  # fmt: skip
+
+
 def test_the_readme_names_every_command_and_only_options_that_exist() -> None:
     text = readme()
     for command in COMMANDS:
@@ -118,6 +124,12 @@ def test_the_readme_names_every_preset_and_estimator() -> None:
     from sqlanon.uniqueness import ESTIMATORS
 
     assert [name for name in (*PRESETS, *ESTIMATORS) if f"`{name}`" not in readme()] == []
+
+
+def test_the_readme_names_every_attack() -> None:
+    from sqlanon.attacks import ATTACKS
+
+    assert [name for name in ATTACKS if f"`{name}`" not in readme()] == []
 
 
 def test_every_relative_link_of_the_readme_leads_somewhere() -> None:
@@ -159,8 +171,7 @@ def test_the_help_lists_every_command_and_the_exit_statuses(capfd: pytest.Captur
     assert main(["--help"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert set(COMMANDS) == {"demo", "init", "plan", "release", "check", "risk", "presets", "verify", "releases",
-                             "withdraw", "schema"}  # fmt: skip
+    assert set(COMMANDS) == EVERY_COMMAND
     assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", out)] == []
     assert "1 a model does not hold" in " ".join(out.split())
     main([])

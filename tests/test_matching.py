@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,15 +12,16 @@ from typing import Any
 
 import oracle_attacks as oracle
 import pytest
+import test_vectors as vectors
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Rows
-from test_attacks import load
+from test_attacks import HOSTILE, load
 
 from sqlanon import query
 from sqlanon.attacks import Known, Outcome, attack
 from sqlanon.attacks.composition import Composition
-from sqlanon.attacks.kinds import Attack
+from sqlanon.attacks.kinds import Attack, Start
 from sqlanon.attacks.matching import attribute, pairs, side
 from sqlanon.attacks.outside import Journalist, Linkage, Membership
 from sqlanon.attacks.relations import Relation, workings
@@ -400,3 +402,90 @@ def is_right_to_refuse(case: Case, error: str) -> bool:
     names = [set(of) for of in case.columns]
     apart = any(not one & other for i, one in enumerate(names) for other in names[i + 1 :])
     return apart if "no quasi-identifier is known" in error else "no value of 'text" in error
+
+
+# -- the worked vectors ------------------------------------------------------------------------------------------------
+
+
+def test_composition_discloses_the_victims_of_the_vector(engine: DuckDB) -> None:
+    """The vector's two groupings as two quasi-identifiers, each of which one release generalises away."""
+    found = vectors.vector("attack-composition")
+    groups = [dict(re.findall(r"'(\w+)': (\[[^\]]*\])", half)) for half in found["note"].split("release 2:")]
+    for name, columns, group in (("first", ("a", "b"), groups[0]), ("second", ("b", "a"), groups[1])):
+        cells = [(key, "*", value) for key, told in group.items() for value in re.findall(r"\w+", told)]
+        load(engine, name, [dict(zip((*columns, "s"), row, strict=True)) for row in cells])
+    load(engine, "victims", [dict(zip(("who", "a", "b"), row, strict=True)) for row in found["rows"]])
+    least = found["params"]["min_candidates"]
+    cells, targets = attack(
+        engine, Origin(relation="first"), quasi_identifiers=["a", "b"], sensitive=["s"],
+        attacks=[Composition("s", least), Composition("s", least, "targets")],
+        others=[Known(Origin(relation="second"))], external=Known(Origin(relation="victims")),
+    ).outcomes  # fmt: skip
+    assert cells.reached is not None and targets.reached is not None
+    assert targets.reached.records == len(found["expected"]["disclosed"]) == 2
+    assert targets.reached.worst == min(map(len, found["expected"]["candidate_sets"].values()))
+    assert cells.reached.details == {"combinations": 4, "combinations_breached": 3}  # E2 with F1 leaves Flu, too
+
+
+def test_the_population_of_the_vector_is_a_k_map(engine: DuckDB) -> None:
+    found = vectors.vector("k-map")
+    load(engine, "sample", [{"q": row[0]} for row in found["rows"]])
+    people = [{"q": name} for name, count in re.findall(r"(\w) x(\d)", found["note"]) for _ in range(int(count))]
+    load(engine, "people", people)
+    k = found["expected"]["k_map"]
+    enough, more = attack(
+        engine, Origin(relation="sample"), quasi_identifiers=["q"], attacks=[Journalist(k), Journalist(k + 1)],
+        population=Known(Origin(relation="people")),
+    ).outcomes  # fmt: skip
+    assert (enough.breached, more.breached) == (False, True)
+    assert enough.reached is not None and enough.reached.worst == k
+
+
+def test_the_presence_of_the_vector_is_within_its_bounds_and_no_closer_ones(engine: DuckDB) -> None:
+    found = vectors.vector("delta-presence")
+    load(engine, "people", [{"q": q} for q, _ in found["rows"]])
+    load(engine, "sample", [{"q": q} for q, there in found["rows"] if there])
+    least, most = found["expected"]["min"], found["expected"]["max"]
+    bounds = [(least, most), (0.1, most), (least, 0.49)]
+    outcomes = attack(
+        engine, Origin(relation="sample"), quasi_identifiers=["q"], attacks=[Membership(*pair) for pair in bounds],
+        population=Known(Origin(relation="people")),
+    ).outcomes  # fmt: skip
+    assert [outcome.breached for outcome in outcomes] == [False, True, True]
+    assert [outcome.to_dict()["records_breached"] for outcome in outcomes] == [0, 3, 4]
+    assert outcomes[0].starts == (Start("dmax", "<", most), Start("dmin", ">", least))
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "a0", "id", "l", "r", "more", "n", "p0", "v", "$c", 'a"b', "a\nb"])
+def test_columns_of_any_name_are_matched(engine: DuckDB, name: str) -> None:
+    rows = [{name: "[0, 10)", "s": "u"}, {name: "[0, 10)", "s": "v"}, {name: "[10, 20)", "s": "w"}]
+    load(engine, "first", rows)
+    load(engine, "people", [{name: 5, "who": 1}, {name: 12, "who": 2}, {name: None, "who": 3}])
+    linkage, composition = attack(
+        engine, Origin(relation="first"), quasi_identifiers=[name], sensitive=["s"],
+        attacks=[Linkage(), Composition("s", through="targets")], external=Known(Origin(relation="people")),
+        others=[Known(Origin(relation="first"))],
+    ).outcomes  # fmt: skip
+    assert linkage.to_dict()["details"]["rate"] == pytest.approx((1 / 2 + 1) / 3)
+    assert composition.to_dict()["records_breached"] == 1
+
+
+def test_values_of_other_types_are_composed_as_they_read(engine: DuckDB) -> None:
+    load(engine, "first", [{"q": 1, "s": 5}, {"q": 1, "s": 6}])
+    load(engine, "second", [{"q": 1, "s": "5"}, {"q": 1, "s": "x"}])
+    (outcome,) = attack(
+        engine, Origin(relation="first"), quasi_identifiers=["q"], sensitive=["s"], attacks=[Composition("s")],
+        others=[Known(Origin(relation="second"))],
+    ).outcomes  # fmt: skip
+    assert outcome.reached is not None and outcome.reached.worst == 1
+
+
+def test_nobody_matched_is_told(engine: DuckDB) -> None:
+    load(engine, "first", [{"q": 1}])
+    load(engine, "people", [{"q": 2}])
+    (outcome,) = attack(
+        engine, Origin(relation="first"), quasi_identifiers=["q"], attacks=[Linkage()],
+        external=Known(Origin(relation="people")),
+    ).outcomes  # fmt: skip
+    assert outcome.to_dict()["notes"] == ["no record can be anybody's of the external table"]
+    assert outcome.starts == ()

@@ -3,8 +3,10 @@
     >>> with sqlanon.connect("duckdb:///clinic.duckdb") as engine:
     ...     found = sqlanon.attack("patients_release", engine=engine)
 
-Attacks on classes share the class × value histogram of their sensitive column: one scan of the relation for its classes
-and one per sensitive column, whatever is asked.
+Attacks on classes share the class × value histogram of their sensitive column: two scans of the quasi-identifiers and
+one per sensitive column, whatever is asked (a million records, five quasi-identifiers, two sensitive columns: 1.0 CPU
+second, where a GROUP BY of the same columns and one sensitive column takes 0.23; benchmarks/attacks.py). An attack with
+a table from outside scans it and the relation once.
 """
 
 from __future__ import annotations
@@ -169,10 +171,12 @@ def attack(
     whole = classes.sizes(relation, keys)
     if not whole.records:
         raise SpecError("the relation holds no record", where="source")
-    rows = {name: found for name, h in (hierarchies or {}).items() if (found := h.rows(base)) is not None}
+    given = hierarchies or {}
+    rows = {name: found for name, h in given.items() if (found := h.rows(base)) is not None}
+    categories = frozenset(name for name in rows if given[name].categories)
     learnt = tuple(dict.fromkeys(sensitive))
-    setting = _Setting(engine, relation, keys, learnt, rows, whole, external, population, tuple(others))
-    asked = list(dict.fromkeys(one for given in attacks for one in setting.spread(given)))
+    setting = _Setting(engine, relation, keys, learnt, rows, categories, whole, external, population, tuple(others))
+    asked = list(dict.fromkeys(one for named in attacks for one in setting.spread(named)))
     names = {one.name for one in attacks}
     more = [one for one in setting.defaults() if one.name not in names] if every or not attacks else []
     outcomes = _run(setting, [(one, True) for one in asked] + [(one, False) for one in more])
@@ -190,6 +194,7 @@ class _Setting:
     keys: tuple[str, ...]
     sensitive: tuple[str, ...]
     rows: Mapping[str, Rows]
+    categories: frozenset[str]
     whole: classes.Sizes
     external: Known | None
     population: Known | None
@@ -217,7 +222,7 @@ class _Setting:
         column = getattr(one, "column", None)
         there = {
             "sensitive": column is not None,
-            "hierarchy": column in self.rows,
+            "hierarchy": column in self.categories,
             "external": self.external is not None,
             "population": self.population is not None,
             "others": bool(self.others),

@@ -90,25 +90,30 @@ class Attribute:
 
 def attribute(work: Workings, name: str, left: Side, right: Side, rows: Rows | None) -> Attribute:
     """How a column's cells are compared. Raises `Unfit` where a label cannot be read, or types do not compare."""
-    lefts, rights = _labels(work, left, name), _labels(work, right, name)
-    found = {*lefts, *rights} - set(labels.STARS)
     typed = {side.families[name] for side in (left, right) if not side.reads_labels(name)}
-    if rows:
-        return Attribute(name, "leaf", lefts, rights, rows=rows)
     if typed & _NUMBERS and typed & _DAYS:
         raise Unfit(f"the types of {name!r} cannot be compared: {', '.join(sorted(typed))}", where=left.where)
-    if not left.reads_labels(name) and not right.reads_labels(name):
+    if not rows and not left.reads_labels(name) and not right.reads_labels(name):
         return Attribute(name, _typed(typed))
+    # Beside texts that are values only what looks generalised is not what it says.
+    plain = not rows and bool(typed & _TEXTS)
+    lefts, rights = _labels(work, left, name, plain), _labels(work, right, name, plain)
+    if rows:
+        return Attribute(name, "leaf", lefts, rights, rows=rows)
+    found = {*lefts, *rights} - set(labels.STARS)
     nature = _labelled(name, found, typed, left.where)
     return Attribute(name, nature, lefts, rights, kind=_kind(found, typed) if nature == "number" else "date")
 
 
-def _labels(work: Workings, side: Side, name: str) -> tuple[str, ...]:
-    """The distinct labels of a column of a release."""
+def _labels(work: Workings, side: Side, name: str, plain: bool) -> tuple[str, ...]:
+    """The distinct labels of a column of a release; with `plain` only those that look like intervals or masks."""
     if not side.reads_labels(name):
         return ()
-    sql = "select distinct $c as v from $t where $c is not null order by 1"
-    asking = fragment(sql, c=column(side.cells[name]), t=table(side.table))
+    own = column(side.cells[name])
+    shown = fragment("left($c, 1) in ('[', '{') or right($c, 1) = '*'" if plain else "$c is not null", c=own)
+    asking = fragment(
+        "select distinct $c as v from $t where $shown order by 1", c=own, t=table(side.table), shown=shown
+    )
     return tuple(v for (v,) in work.engine.run("read the labels", asking))
 
 
@@ -315,35 +320,42 @@ def overlaps(work: Workings, left: Side, right: Side, hierarchies: Mapping[str, 
 
 def _counted(work: Workings, made: str, of: Attribute, left: Side, right: Side) -> tuple[float, list[str]]:
     """The share of all pairs that match; a note where labels hold nothing of the other side, `Unfit` where none do."""
-    sides = {
-        "lt": table(left.table), "rt": table(right.table),
-        "lc": column(left.cells[of.name]), "rc": column(right.cells[of.name]),
-    }  # fmt: skip
-    counts = "select count(*), (select count(distinct $lc) from $lt), (select count(distinct $rc) from $rt)"
-    plain = "$c is not null and cast($c as varchar) not in ($stars)"
-    real = query.every(fragment(plain, c=column(c), stars=labels.STARS) for c in ("l", "r"))
-    held = "count(distinct l) filter (where $real), count(distinct r) filter (where $real)"
-    asked = fragment(f"{counts}, {held} from $m", {**sides, "m": table(made), "real": real})
-    ((matched, lefts, rights, held_left, held_right),) = work.engine.run("count the pairs", asked)
-    real_left, real_right = _real(of.left, lefts), _real(of.right, rights)
-    if not (real_left and real_right):
-        return matched / max(lefts * rights, 1), []
-    notes = []
-    for there, one, known, held in (
-        (of.left, left, real_left, held_left),
-        (of.right, right, real_right, held_right),
-    ):
-        if not held and of.nature == "text":
-            told = f"no value of {of.name!r} is in both; where it holds labels, its hierarchy tells what they hold"
-            raise Unfit(told, where=one.where, allowed=(f"--hierarchy {of.name}=FILE",))
-        if there and held < known:
-            notes.append(f"{known - held} of the {known} labels of {of.name!r} hold no value of the other relation")
-    return matched / max(lefts * rights, 1), notes
+    parts: dict[str, query.Part] = {"m": table(made), "lt": table(left.table), "rt": table(right.table)}
+    cells = {"left": (column(left.cells[of.name]), left), "right": (column(right.cells[of.name]), right)}
+    for word, (cell, side) in cells.items():
+        real = [fragment("$c is not null", c=cell)]
+        if side.reads_labels(of.name):
+            real.append(fragment("$c not in ($stars)", c=cell, stars=labels.STARS))
+        parts |= {word: cell, f"{word}_real": query.every(real)}
+    both = [(column("l"), left), (column("r"), right)]
+    real = [fragment("$c is not null", c=c) for c, _ in both]
+    real += [fragment("$c not in ($stars)", c=c, stars=labels.STARS) for c, one in both if one.reads_labels(of.name)]
+    sql = (
+        "select count(*), (select count(distinct $left) from $lt), (select count(distinct $right) from $rt),"
+        " (select count(distinct $left) from $lt where $left_real),"
+        " (select count(distinct $right) from $rt where $right_real),"
+        " count(distinct l) filter (where $real), count(distinct r) filter (where $real) from $m"
+    )
+    asked = fragment(sql, {**parts, "real": query.every(real)})
+    ((matched, lefts, rights, *numbers),) = work.engine.run("count the pairs", asked)
+    return matched / max(lefts * rights, 1), _unsure(of, left, right, *map(int, numbers))
 
 
-def _real(there: Sequence[str], cells: int) -> int:
-    """How many cells are there that are neither missing nor `*`."""
-    return len([label for label in there if label not in labels.STARS]) if there else cells
+def _unsure(
+    of: Attribute, left: Side, right: Side, lefts: int, rights: int, held_left: int, held_right: int
+) -> list[str]:
+    """What is told of labels that hold nothing; cells are counted without the missing ones and those with `*`."""
+    if not (lefts and rights):
+        return []
+    if not held_left and of.nature == "text":
+        told = f"no value of {of.name!r} is in both; where it holds labels, its hierarchy tells what they hold"
+        raise Unfit(told, where=right.where, allowed=(f"--hierarchy {of.name}=FILE",))
+    sides = ((left, lefts, held_left), (right, rights, held_right))
+    return [
+        f"{known - held} of the {known} labels of {of.name!r} hold no value of the other relation"
+        for one, known, held in sides
+        if one.reads_labels(of.name) and held < known
+    ]
 
 
 def _combined(left: Side, right: Side, exact: Sequence[str], fuzzy: Sequence[tuple[str, Attribute]]) -> Query:

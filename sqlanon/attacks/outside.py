@@ -91,7 +91,7 @@ class Membership(Attack):
         return Start("dmax", "<", reached.worst), Start("dmin", ">", reached.least)
 
     def countered_by(self, facts: Facts = NO_FACTS) -> str:
-        return f"delta-presence(dmin={self.dmin}, dmax={self.dmax})"
+        return f"delta-presence(minimum={self.dmin}, maximum={self.dmax})"
 
 
 # -- meeting the other table -------------------------------------------------------------------------------------------
@@ -175,10 +175,11 @@ def linkage(attack: Linkage, met: Meeting, *, truth: bool) -> Reached:
         "matched": people - histogram.get(0, 0),
         "columns": list(met.people.cells),
     }
+    nobody = () if people > histogram.get(0, 0) else ("no record can be anybody's of the external table",)
     return Reached(
         min((c for c in histogram if c), default=None), int(classes),
         sum(n for c, n in histogram.items() if 0 < c < attack.k), people, _classes(met),
-        details=details, notes=met.found.notes,
+        details=details, notes=(*met.found.notes, *nobody),
     )  # fmt: skip
 
 

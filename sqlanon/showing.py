@@ -409,7 +409,8 @@ def predicted(found: Explored) -> None:
     if len(found.subsets) > _MOST_ROWS:
         out.print(f"… and {len(found.subsets) - _MOST_ROWS:,} more; see them with --json")
     if found.costs:
-        costs = table("\nWhat each field costs, in violations", "field", "alone", "beside all others", "on average")
+        out.print()
+        costs = table("What each field costs, in violations", "field", "alone", "beside all others", "on average")
         for cost in found.costs:
             costs.add_row(escape(cost.field), number(cost.alone), number(cost.last), number(float(cost.average)))
         out.print(costs)

@@ -180,7 +180,7 @@ def noise_lower_bound(counts: Sequence[int], theta: Theta) -> int | None:
 
 
 def full_diversity_noise(counts: Sequence[int], k: int) -> int:
-    """The noise with which every class of k or more can have all its values different: max(0, k·f_max − n), attained."""
+    """The noise with which all classes of k or more can have different values only: max(0, k·f_max − n), attained."""
     return max(0, k * max(counts, default=0) - sum(counts))
 
 

@@ -47,7 +47,7 @@ class Partition:
 
     def then(self, what: str, body: Expression, comment: str = "") -> Partition:
         """The partition after one more step, in which all its columns are still there."""
-        name = f"{what} of {self.value}"
+        name = query.fresh(f"{what} of {self.value}", {step.name for step in self.chain.steps} | {self.relation})
         return replace(self, chain=self.chain.then(name, body, comment), relation=name)
 
 
@@ -239,13 +239,15 @@ def with_noise(partition: Partition, keys: Sequence[str], *, drawn: Sequence[str
     """
     there, group = query.table(partition.relation), column(partition.group, "p")
     labels = [named(column(key, "p"), f"key {place}") for place, key in enumerate(keys)]
-    parts = {"g": group, "labels": labels, "there": there}
-    of_classes = fragment("select distinct cast($g as bigint) as class, $labels from $there as p", parts)
+    of_classes = fragment(
+        "select distinct cast($g as bigint) as class, $labels from $there as p", g=group, labels=labels, there=there
+    )
     labelled = f"labels for noise of {partition.value}"
     chain = partition.chain.then(labelled, of_classes, "the quasi-identifiers of each class")
     made = fragment(
         "select $nothing from $noise as t join $values as v on v.number = t.value"
-        " join $labels as l on l.class = t.class", nothing=[], noise=_table(partition, "noise"), values=_table(partition, "values"), labels=query.table(labelled),
+        " join $labels as l on l.class = t.class",
+        nothing=[], noise=_table(partition, "noise"), values=_table(partition, "values"), labels=query.table(labelled),
     )  # fmt: skip
     cells: dict[str, Expression] = {name: query.literal(None) for name in partition.columns}
     cells |= {key: column(f"key {place}", "l") for place, key in enumerate(keys)}

@@ -16,16 +16,17 @@ NUMBERS = ("integer", "decimal", "float")
 
 @dataclass(frozen=True)
 class Records:
-    """The step or table `relation` after `chain`: its columns with their families, and the one that numbers the
-    records.
+    """The step or table `relation` after `chain`: its columns with their families, and the one that numbers the rows.
 
     `number`: whole numbers from 1, a different one per record, the same for the same table whatever the engine does.
+    `size`: how many records there are, where that is known.
     """
 
     chain: Query
     relation: str
     columns: Mapping[str, str]
     number: str
+    size: int | None = None
 
     def then(self, step: str, body: Expression, comment: str = "", **families: str) -> Records:
         """The records after one more step with the same columns; `families` are those that changed."""
@@ -50,17 +51,17 @@ class Records:
         return [fresh(name, (*self.columns, self.number)) for name in names]
 
 
-def numbered(chain: Query, relation: str, columns: Iterable[Column], number: str = "record_number") -> Records:
+def numbered(chain: Query, relation: str, columns: Iterable[Column], size: int | None = None) -> Records:
     """Numbers the records by all their columns; only equal records, which nobody can tell apart, are ranked at will."""
     there = {found.name: found.family for found in columns}
-    name = fresh(number, there)
+    name = fresh("record_number", there)
     order = ", ".join(f"$c{place} nulls first" for place in range(len(there)))
     body = fragment(
         f"select *, row_number() over (order by {order}) as $n from $there",
         {f"c{place}": column(label) for place, label in enumerate(there)} | {"n": query.identifier(name)},
         there=query.table(relation),
     )
-    records = Records(chain, relation, there, name)
+    records = Records(chain, relation, there, name, size)
     return records.then("numbered", body, "every record has a number of its own; equal records are ranked at will")
 
 

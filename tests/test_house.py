@@ -22,6 +22,7 @@ FLOORS = {
     "sqlanon.query": 1,
     "sqlanon.measures": 2,
     "sqlanon.hierarchies": 2,
+    "sqlanon.functions": 2,
     "sqlanon.models": 3,
     "sqlanon.engines": 3,
     "sqlanon.reading": 4,
@@ -55,6 +56,14 @@ SAME_FLOOR = {
     ("sqlanon.planning", "sqlanon.recoding.objectives"),
     ("sqlanon.recoding.full_domain", "sqlanon.recoding.objectives"),
     ("sqlanon.recoding.lattice", "sqlanon.recoding.objectives"),
+    # What transforms share: numbered records, and the steps that change some of their columns.
+    *(
+        (f"sqlanon.recoding.{room}", "sqlanon.recoding.transforms")
+        for room in ("perturbation", "microaggregation", "cells", "anatomy")
+    ),
+    ("sqlanon.udfs.theta_plans", "sqlanon.udfs.theta"),  # a plan is held against what θ is
+    ("sqlanon.udfs.theta_packing", "sqlanon.udfs.theta"),
+    ("sqlanon.udfs.theta_packing", "sqlanon.udfs.theta_plans"),  # the histogram is one shape
 }
 
 ONLY_IN = {

@@ -152,9 +152,17 @@ def _checked(dealt: Ints, counts: Ints, groups: int, theta: Theta, noise: bool) 
 
 def _still_needed(whole: Ints, theta: Theta) -> Ints:
     """The noise that each class needs to meet θ; more than there are values where none does."""
-    shapes, at = np.unique(np.sort(whole, axis=1), axis=0, return_inverse=True)
-    needed = [least_noise(shape[shape > 0].tolist(), theta, int((shape == 0).sum())) for shape in shapes]
-    return np.array([whole.shape[1] + 1 if n is None else n for n in needed], dtype=np.int64)[at.ravel()]
+    ordered = -np.sort(-whole, axis=1)
+    ranks = np.arange(1, whole.shape[1] + 1)
+    sums = np.column_stack([ordered.sum(axis=1), ordered @ ranks, ordered @ (ranks * ranks)])
+    _, example, at = np.unique(sums, axis=0, return_index=True, return_inverse=True)
+    missed = np.array([not theta.met(ordered[row].tolist()) for row in example], dtype=bool)[at.ravel()]
+    needed = np.zeros(len(whole), dtype=np.int64)
+    shapes, at = np.unique(ordered[missed], axis=0, return_inverse=True)
+    found = [least_noise(shape[shape > 0].tolist(), theta, int((shape == 0).sum())) for shape in shapes]
+    lifted = np.array([whole.shape[1] + 1 if n is None else n for n in found], dtype=np.int64)
+    needed[missed] = lifted[at.ravel()]
+    return needed
 
 
 def _fill(dealt: Ints, added: Ints, counts: Ints, missing: Ints) -> None:

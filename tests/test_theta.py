@@ -118,7 +118,11 @@ def test_theta_is_decided_in_whole_numbers(counts: list[int], k: int, mu: str, o
 
 def test_a_tie_with_theta_holds_whatever_floating_point_says() -> None:
     counts = (3, 1, 1, 1, 1, 1, 1)
-    size, first, second = 9, sum(f * i for i, f in enumerate(counts, 1)), sum(f * i * i for i, f in enumerate(counts, 1))
+    size, first, second = (
+        9,
+        sum(f * i for i, f in enumerate(counts, 1)),
+        sum(f * i * i for i, f in enumerate(counts, 1)),
+    )
     assert second / size - (first / size) ** 2 < 0.7 * (9 * 9 - 1) / 12  # what floating point says
     assert Theta(9, exact(0.7)).margin(counts) == 0 and Theta(9, exact(0.7)).met(counts)
     assert not Theta(9, exact("0.7000000001")).met(counts)
@@ -219,8 +223,7 @@ def test_the_lower_bound_is_the_first_number_that_fits_its_condition(counts: lis
     fits = (
         z
         for z in range(k * n + k)
-        if (n + z) % k == 0
-        and sum(min(f, (n + z) // k) for f in counts) + z >= least.distinct * ((n + z) // k)
+        if (n + z) % k == 0 and sum(min(f, (n + z) // k) for f in counts) + z >= least.distinct * ((n + z) // k)
     )
     assert t.noise_lower_bound(counts, theta) == next(fits)
 
@@ -267,9 +270,7 @@ def shapes(packed: Packed) -> list[list[int]]:
     st.sampled_from(MUS),
     st.booleans(),
 )
-def test_packed_classes_hold_every_record_once_and_meet_theta(
-    counts: list[int], k: int, mu: str, noise: bool
-) -> None:
+def test_packed_classes_hold_every_record_once_and_meet_theta(counts: list[int], k: int, mu: str, noise: bool) -> None:
     theta = Theta(k, exact(mu))
     packed = pack(counts, theta, noise=noise)
     if packed is None:
@@ -317,9 +318,7 @@ def test_the_even_way_has_the_fewest_repeats_in_its_worst_class(counts: list[int
 
 
 @needs_shared
-@pytest.mark.parametrize(
-    ("k", "excess"), [(2, 0), (4, 10), (6, 28), (8, 54), (10, 0), (12, 130)]
-)
+@pytest.mark.parametrize(("k", "excess"), [(2, 0), (4, 10), (6, 28), (8, 54), (10, 0), (12, 130)])
 def test_adult_can_be_packed_without_noise_at_the_exact_floor(k: int, excess: int) -> None:
     counts = [count for (count,) in VECTORS["theta-noise-lower-bound"]["rows"]]
     packed = pack(counts, Theta(k, exact(0.6)))

@@ -68,7 +68,9 @@ def slow_noise(classes: list[Class], c: int, theta: Theta, frequent: Sequence[in
     return made
 
 
-def slow_paper(classes: list[Class], domain: int, theta: Theta, add: bool = True) -> tuple[list[Any], list[Any], list[int]]:
+def slow_paper(
+    classes: list[Class], domain: int, theta: Theta, add: bool = True
+) -> tuple[list[Any], list[Any], list[int]]:
     """Algorithm 1, clean, as the reference has it in pseudocode."""
     classes = [dict(c) for c in classes]
     exchanges: list[Any] = []

@@ -41,6 +41,12 @@ class Partition:
     value: str
     number: str
 
+    @property
+    def query(self) -> Query:
+        """The records, with all their columns."""
+        tree = query.select([column(name) for name in self.columns], self.relation)
+        return self.chain.then(query.fresh("records", {step.name for step in self.chain.steps}), tree)
+
     def table(self, what: str) -> str:
         """The working table of this kind for this sensitive column: values, leaving, arriving, …"""
         return f"sqlanon {what} of {self.value}"

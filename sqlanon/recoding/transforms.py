@@ -28,6 +28,12 @@ class Records:
     number: str
     size: int | None = None
 
+    @property
+    def query(self) -> Query:
+        """The records, with all their columns but the number."""
+        tree = query.select([column(name) for name in self.columns], self.relation)
+        return self.chain.then(fresh("records", {step.name for step in self.chain.steps}), tree)
+
     def then(self, step: str, body: Expression, comment: str = "", **families: str) -> Records:
         """The records after one more step with the same columns; `families` are those that changed."""
         name = fresh(step, {s.name for s in self.chain.steps} | {self.relation})

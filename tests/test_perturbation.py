@@ -213,7 +213,7 @@ def test_ranks_of_every_kind_are_swapped(engine: DuckDB, kind: str, values: list
 def test_pram_keeps_a_value_or_takes_that_of_a_drawn_record(engine: DuckDB, values: list[Any], keep: float) -> None:
     found = changed(engine, "VARCHAR", values, lambda c: Pram(c, keep))
     number = number_of(values)
-    by_number = {n: value for n, value in zip(number, values, strict=True)}
+    by_number = dict(zip(number, values, strict=True))
     stream = f"pram of {NASTY}"
     for x, y, n in zip(values, found, number, strict=True):
         other = math.floor(draws.uniform("key", f"{stream}: other", n) * len(values)) + 1
@@ -273,9 +273,8 @@ def test_a_matrix_gives_the_marginals_that_it_says_and_an_invariant_one_those_of
 @given(st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3).filter(any), min_size=3, max_size=3),
        st.lists(st.integers(0, 9), min_size=3, max_size=3).filter(any))  # fmt: skip
 def test_invariant_matrices_keep_every_frequency_in_expectation(rows: list[list[int]], counts: list[int]) -> None:
-    matrix = {
-        of: {to: p / sum(row) for to, p in zip("xyz", row, strict=True)} for of, row in zip("xyz", rows, strict=True)
-    }
+    shares = ([p / sum(row) for p in row] for row in rows)
+    matrix = {of: dict(zip("xyz", row, strict=True)) for of, row in zip("xyz", shares, strict=True)}
     frequencies = dict(zip("xyz", counts, strict=True))
     kept = invariant(matrix, frequencies)
     for to in "xyz":
@@ -297,12 +296,13 @@ def test_noise_is_what_the_draws_of_the_record_say(
         if x is None or not math.isfinite(x):
             assert y is None
             continue
-        u, stream = draws.uniform("key", f"additive-noise of {NASTY}", n), f"additive-noise of {NASTY}"
+        stream = f"additive-noise of {NASTY}"
+        u = draws.uniform("key", stream, n)
         noise = {
-            "normal": lambda: draws.normal("key", stream, n),
-            "uniform": lambda: (2 * u - 1) * math.sqrt(3),
-            "laplace": lambda: (math.log(2 * u) if u < 0.5 else -math.log(2 - 2 * u)) / math.sqrt(2),
-        }[distribution]()
+            "normal": draws.normal("key", stream, n),
+            "uniform": (2 * u - 1) * math.sqrt(3),
+            "laplace": (math.log(2 * u) if u < 0.5 else -math.log(2 - 2 * u)) / math.sqrt(2),
+        }[distribution]
         assert y == pytest.approx(x + scale * noise, rel=1e-12, abs=1e-9)
 
 
@@ -369,7 +369,7 @@ def test_draws_do_not_depend_on_threads_or_the_order_of_the_source_but_on_the_ke
     assert Counter(run(engine, records, transform, key="other")) != first
 
 
-@pytest.mark.parametrize("transform", (*DRAWING, *FIXED), ids=lambda t: t.name)
+@pytest.mark.parametrize("transform", [*DRAWING, *FIXED], ids=lambda t: t.name)
 def test_only_the_named_column_changes_and_no_record_is_lost(engine: DuckDB, transform: Transform) -> None:
     records = towns(engine)
     names = list(records.columns)

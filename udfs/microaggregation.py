@@ -27,6 +27,8 @@ def mdav(k: int, points: Sequence[Sequence[float]]) -> list[int]:
     """
     if k < 1:
         raise ValueError("k must be at least 1")
+    if not len(points):
+        return []
     found = np.array(points, dtype=np.float64).reshape(len(points), -1)
     if not np.isfinite(found).all():
         raise ValueError("coordinates are finite numbers")

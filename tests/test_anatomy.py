@@ -77,7 +77,7 @@ def without(row: Row, column: int) -> Row:
     return row[:column] + row[column + 1 : 3]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables, st.integers(2, 5))
 def test_blanks_are_the_greedy_choice_and_keep_records_in_classes_of_k(engine: DuckDB, rows: list[Row], k: int) -> None:
     made = blank_cells(engine, records(engine, rows), NAMES[:3], k)
@@ -113,7 +113,7 @@ def test_a_column_to_blank_must_be_there(engine: DuckDB) -> None:
     assert not cells.IN_VIEWS and cells.REASON
 
 
-# -- Anatomy ------------------------------------------------------------------------------------------------------------
+# -- Anatomy ----------------------------------------------------------------------------------------------------------
 
 
 def split(engine: DuckDB, made: Records, l: int, key: str = "key") -> tuple[list[Row], list[Row]]:  # noqa: E741
@@ -125,7 +125,7 @@ def split(engine: DuckDB, made: Records, l: int, key: str = "key") -> tuple[list
     return engine.run("read", "SELECT * FROM quasi"), engine.run("read", "SELECT * FROM sensitive")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables, st.integers(2, 4))
 def test_groups_have_l_different_values_and_link_no_record_to_one(engine: DuckDB, rows: list[Row], l: int) -> None:  # noqa: E741
     counts = Counter(row[2] for row in rows)

@@ -37,15 +37,17 @@ from sqlanon.models import (
 )
 from sqlanon.planning import Planned
 from sqlanon.planning import make as _make
+from sqlanon.planning import with_usefulness as _with_usefulness
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
+from sqlanon.utility import Known, Utility
 
 __all__ = [
     "AlphaKAnonymity", "AverageRisk", "BetaLikeness", "Check", "Csv", "Date", "DuckDB", "EngineError", "Hierarchy",
     "KAnonymity", "LDiversity", "Mask", "Model", "ModelNotMet", "NotPortable", "Order", "Planned", "Release",
-    "ReleaseError", "Spec", "SpecError", "SqlanonError", "TCloseness", "Tree", "Verdict", "Width", "anonymize", "check",
-    "connect", "load", "plan", "release", "schema",
+    "ReleaseError", "Spec", "SpecError", "SqlanonError", "TCloseness", "Tree", "Utility", "Verdict", "Width",
+    "anonymize", "check", "connect", "load", "plan", "release", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -58,42 +60,51 @@ def _spec(spec: AnySpec) -> Spec:
     return spec if isinstance(spec, Spec) else load(spec)
 
 
-def plan(spec: AnySpec, engine: DuckDB) -> Planned:
+def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
     """What would be published: levels, counts, verdicts, usefulness, SQL. Changes nothing.
 
-    Raises `SpecError`, `ModelNotMet` where no transformation satisfies the models, `EngineError`.
+    `utility` adds what takes another pass over the source: query errors, shifts, divergence. Raises `SpecError`,
+    `ModelNotMet` where no transformation satisfies the models, `EngineError`.
     """
-    return _make(_spec(spec), engine)
+    planned = _make(_spec(spec), engine)
+    return _with_usefulness(planned, engine) if utility else planned
 
 
-def release(spec: AnySpec, engine: DuckDB) -> Release:
-    """Publishes if, and only if, every model holds on what was made.
+def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:
+    """Publishes if, and only if, every model holds on what was made. `utility` as in `plan`.
 
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
-    return _release(_spec(spec), engine)
+    return _release(_spec(spec), engine, utility=utility)
 
 
 def check(
     relation: object,
     *,
-    quasi_identifiers: Sequence[str],
+    quasi_identifiers: Sequence[str] = (),
     sensitive: Sequence[str] = (),
     models: Sequence[Model | str] = (),
     engine: DuckDB | None = None,
     hierarchies: Mapping[str, Hierarchy] | None = None,
+    against: object | None = None,
+    spec: AnySpec | None = None,
+    queries: int = 1000,
 ) -> Check:
     """Measures a table or view (by name), a file (by path) or a pandas, polars or Arrow frame.
 
     Without `models`, every measure that the columns allow is reported and nothing is judged. A model may be written as
-    on the command line: `"l-diversity(column=disease, l=3)"`. Raises `SpecError`, `EngineError`.
+    on the command line: `"l-diversity(column=disease, l=3)"`. `against` the source that the relation was made from, its
+    usefulness is measured, with so many COUNT `queries`. A `spec` tells what is not given: quasi-identifiers, sensitive
+    columns, hierarchies, weights and k. Raises `SpecError`, `EngineError`.
     """
     wanted = [parse_model(model) if isinstance(model, str) else model for model in models]
-    used = engine or connect()
+    used, known = engine or connect(), Known.by(_spec(spec)) if spec is not None else Known()
     try:
+        told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
+        source = None if against is None else told.against(_origin(against, used), queries)
         return _check(
-            used, _origin(relation, used), quasi_identifiers=quasi_identifiers, sensitive=sensitive, models=wanted,
-            hierarchies=hierarchies,
+            used, _origin(relation, used), quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive,
+            models=wanted, hierarchies=told.hierarchies, against=source,
         )  # fmt: skip
     finally:
         if engine is None:

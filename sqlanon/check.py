@@ -29,6 +29,7 @@ from sqlanon.models import (
 )
 from sqlanon.plan import ORDERED, check_distance
 from sqlanon.query import Query
+from sqlanon.utility import Against, Utility
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Check:
     quasi_identifiers: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     holds: bool | None
+    utility: Utility | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        told = {
             "source": self.source,
             "rows": self.rows,
             "classes": self.classes,
@@ -51,6 +53,7 @@ class Check:
             "holds": self.holds,
             "models": [v.to_dict() for v in self.verdicts],
         }
+        return told | ({"utility": self.utility.to_dict()} if self.utility else {})
 
 
 def check(
@@ -62,10 +65,12 @@ def check(
     models: Sequence[Model] = (),
     hierarchies: Mapping[str, Hierarchy] | None = None,
     base: Path = Path(),
+    against: Against | None = None,
 ) -> Check:
     """Measures a relation, in one pass over its rows for all models; without models, reports every measure there is.
 
-    The relation itself is the table that distances compare with. Raises `SpecError`, `EngineError`.
+    The relation itself is the table that distances compare with; `against` its source, its usefulness is told too.
+    Raises `SpecError`, `EngineError`.
     """
     columns = {found.name: found for found in engine.columns(origin)}
     asked = [name for name in map(column_of, models) if name]
@@ -86,7 +91,8 @@ def check(
     (row,) = engine.run("measure the relation", asking)
     found = verdicts(wanted, row, judged=bool(models))
     holds = all(v.holds for v in found) if models else None
-    return Check(str(origin), int(row[0]), int(row[1]), tuple(quasi_identifiers), found, holds)
+    useful = against.measure(engine, origin, quasi_identifiers, sensitive) if against else None
+    return Check(str(origin), int(row[0]), int(row[1]), tuple(quasi_identifiers), found, holds, useful)
 
 
 def _there(columns: Mapping[str, Column], named: Mapping[str, Sequence[str]]) -> None:

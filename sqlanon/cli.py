@@ -18,10 +18,11 @@ from sqlanon.check import check as check_relation
 from sqlanon.engines import Origin
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.hierarchies import Csv
-from sqlanon.planning import make, origin_of
+from sqlanon.planning import make, origin_of, with_usefulness
 from sqlanon.release import release as publish
 from sqlanon.showing import err, out
 from sqlanon.spec import FILE_ENDINGS, load, parse_model, schema
+from sqlanon.utility import Known
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +40,9 @@ ShowErrors = Annotated[
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A table or view of the database, or a file.")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", min=0.001, help="Seconds for the search.")]
+Usefulness = Annotated[
+    bool, typer.Option("--utility", help="Measure the whole usefulness: query errors, shifts, divergence and more.")
+]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="What separates the values of a CSV source.")]
 
 
@@ -113,6 +117,7 @@ def plan(
     spec: SpecFile,
     db: Db = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that makes the release, and nothing else.")] = False,
+    utility: Usefulness = False,
     time_limit: TimeLimit = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
@@ -121,6 +126,8 @@ def plan(
     with sqlanon.connect(db, read_only=True) as engine:
         with showing.telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
+            if utility and not sql:
+                planned = with_usefulness(planned, engine, tell)
         if sql:
             text = planned.sql(engine)
             sys.stdout.write(json.dumps({"sql": text}) + "\n" if as_json else text + "\n")
@@ -139,6 +146,7 @@ def _spec(file: Path, time_limit: float | None) -> sqlanon.Spec:
 def release(
     spec: SpecFile,
     db: Db = None,
+    utility: Usefulness = False,
     time_limit: TimeLimit = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
@@ -153,7 +161,7 @@ def release(
             )  # fmt: skip
         try:
             with showing.telling(as_json) as tell:
-                made = publish(wanted, engine, tell=tell)
+                made = publish(wanted, engine, utility=utility, tell=tell)
         except KeyboardInterrupt:
             raise SqlanonError("interrupted; nothing was published") from None
         showing.show(made, as_json, showing.release)
@@ -162,28 +170,44 @@ def release(
 @app.command()
 def check(
     source: Source,
-    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")],
+    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")] = [],  # noqa: B006
     sensitive: Annotated[list[str], typer.Option("--sensitive", help="A sensitive column; may be repeated.")] = [],  # noqa: B006
     model: Annotated[list[str], typer.Option("--model", help="e.g. 'l-diversity(column=s, l=3)'; repeatable.")] = [],  # noqa: B006
     hierarchy: Annotated[
-        list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A sensitive column's hierarchy (csv).")
+        list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A column's hierarchy (csv); repeatable.")
     ] = [],  # noqa: B006
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="SOURCE", help="What SOURCE was made from: its usefulness is measured too."),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec", metavar="FILE", help="The spec it was made by: columns, hierarchies and k come from it."
+        ),
+    ] = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=0, metavar="N", help="How many random COUNT queries are tried.")
+    ] = 1000,
     db: Db = None,
     delimiter: Delimiter = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
-    """Measures any relation: the models that are asked for, or every measure."""
+    """Measures any relation: the models that are asked for, or every measure; against its source, its usefulness."""
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
+    known = Known.by(load(spec)) if spec else Known()
     with sqlanon.connect(db, read_only=True) as engine:
         with showing.telling(as_json) as tell:
             tell("measuring", None)
             origin = _origin(source, delimiter)
-            known = [column.name for column in engine.columns(origin)]
+            keys = _names(qi, [column.name for column in engine.columns(origin)])
+            known = known.and_given(keys, sensitive, hierarchies, models)
             found = check_relation(
-                engine, origin, quasi_identifiers=_names(qi, known), sensitive=sensitive, models=models,
-                hierarchies=hierarchies,
+                engine, origin, quasi_identifiers=known.quasi_identifiers, sensitive=known.sensitive, models=models,
+                hierarchies=known.hierarchies,
+                against=known.against(_origin(against, delimiter), queries) if against else None,
             )  # fmt: skip
         showing.show(found, as_json, showing.check)
     if found.holds is False:

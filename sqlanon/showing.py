@@ -23,6 +23,7 @@ from sqlanon.life import Verified
 from sqlanon.planning import Planned, Tell, silent
 from sqlanon.register import Entry
 from sqlanon.release import Release
+from sqlanon.utility import Utility
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
@@ -116,6 +117,8 @@ def plan(planned: Planned) -> None:
     out.print(models(found["models"], "What was promised, and what the plan comes to"))
     out.print()
     out.print(counts(found))
+    if planned.usefulness:
+        utility(planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
 
@@ -123,13 +126,50 @@ def plan(planned: Planned) -> None:
 def counts(found: dict[str, Any]) -> str:
     """Records, classes, usefulness and cost of a plan or release, in sentences."""
     share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
-    utility = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in found["utility"].items())
     return (
         f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
         f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
-        f"Usefulness: {utility}.\n"
+        f"Usefulness: {totals(found['utility'])}.\n"
         f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
     )
+
+
+def totals(told: dict[str, Any]) -> str:
+    """The usefulness of the whole, number by number."""
+    single = {name: value for name, value in told.items() if isinstance(value, int | float)}
+    return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in single.items())
+
+
+def utility(found: Utility) -> None:
+    """How useful a release still is, in tables."""
+    told, shifts = found.to_dict(), found.distribution_shift
+    columns = table("\nWhat each column lost (0 nothing, 1 everything), and how far its distribution moved", "column",
+                    "NCP", "ILoss", "levels", "entropy", "moved", "in order")  # fmt: skip
+    for name in shifts:
+        lost, shift = found.losses.columns.get(name), shifts[name]
+        losses = (lost.ncp, lost.iloss, lost.precision, lost.normalized_entropy) if lost else (None,) * 4
+        moved = (shift.total_variation, shift.earth_mover) if shift else (None, None)
+        columns.add_row(escape(name), *map(number, (*losses, *moved)))
+    out.print(columns)
+    if found.query_error:
+        errors = found.query_error
+        made = table("\nCOUNT queries: relative error, counting every class that overlaps or its share", "queries",
+                     "", "overlap: mean", "median", "share: mean", "median")  # fmt: skip
+        kinds = [("all", errors.total)]
+        kinds += [(f"over {part.kind['columns']} columns", part) for part in errors.by_dimensionality]
+        kinds += [(f"up to {part.kind['up_to']:.1%} of the records", part) for part in errors.by_selectivity]
+        for kind, part in kinds:
+            both = (part.overlap.mean, part.overlap.median, part.uniform.mean, part.uniform.median)
+            made.add_row(kind, *map(number, (part.queries, *both)))
+        out.print(made)
+    pairs = sorted(found.correlation_shift.pairs, key=lambda pair: -pair.change)[:5]
+    if pairs:
+        made = table("\nThe pairs of columns that changed most", "columns", "measure", "before", "after")
+        for pair in pairs:
+            names = " and ".join(map(escape, pair.columns))
+            made.add_row(names, pair.measure.replace("_", " "), number(pair.before), number(pair.after))
+        out.print(made)
+    out.print(f"\nUsefulness: {totals(told)}.")
 
 
 def release(made: Release) -> None:
@@ -138,6 +178,8 @@ def release(made: Release) -> None:
     out.print(models(found["models"], "Measured on the published rows"))
     out.print()
     out.print(counts(found))
+    if made.planned.usefulness:
+        utility(made.planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
     out.print(
@@ -149,6 +191,8 @@ def release(made: Release) -> None:
 def check(found: Check) -> None:
     """What was measured."""
     out.print(models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes"))
+    if found.utility:
+        utility(found.utility)
 
 
 def verified(found: Verified) -> None:

@@ -29,6 +29,7 @@ FLOORS = {
     "sqlanon.plan": 5,
     "sqlanon.verify": 5,
     "sqlanon.recoding": 6,
+    "sqlanon.utility": 6,
     "sqlanon.planning": 6,
     "sqlanon.check": 6,
     "sqlanon.register": 6,
@@ -53,9 +54,18 @@ SAME_FLOOR = {
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
     ("sqlanon.planning", "sqlanon.recoding.objectives"),
+    ("sqlanon.check", "sqlanon.utility"),  # a relation's usefulness is one of its measures
+    ("sqlanon.planning", "sqlanon.utility"),  # and one of a plan's
+    ("sqlanon.planning", "sqlanon.utility.covering"),
+    ("sqlanon.planning", "sqlanon.utility.losses"),
+    *(("sqlanon.utility", f"sqlanon.utility.{room}") for room in
+      ("compared", "counting", "covering", "divergence", "losses", "shifts")),
+    *((f"sqlanon.utility.{room}", f"sqlanon.utility.{below}") for room, below in (
+        ("compared", "covering"), ("counting", "compared"), ("counting", "covering"), ("divergence", "compared"),
+        ("divergence", "covering"), ("shifts", "compared"), ("shifts", "covering"))),
     ("sqlanon.recoding.full_domain", "sqlanon.recoding.objectives"),
     ("sqlanon.recoding.lattice", "sqlanon.recoding.objectives"),
-}
+}  # fmt: skip
 
 ONLY_IN = {
     "sqlglot": {"sqlanon.query"},

@@ -75,6 +75,10 @@ class Lattice:
         labels = ", ".join(self.codes[i][level] for i, level in enumerate(node))
         return f'node AS NOT MATERIALIZED (SELECT *, {labels} FROM "{_BASE}")'
 
+    def labelled(self, i: int) -> str:
+        """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
+        return _domain(i)
+
     def close(self) -> None:
         """Drops the working tables."""
         shares = [_shares(name) for name in self.source.sensitive]

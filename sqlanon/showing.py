@@ -136,40 +136,42 @@ def counts(found: dict[str, Any]) -> str:
 
 def totals(told: dict[str, Any]) -> str:
     """The usefulness of the whole, number by number."""
-    single = {name: value for name, value in told.items() if isinstance(value, int | float)}
+    single = {name: value for name, value in told.items() if isinstance(value, float)}
     return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in single.items())
 
 
 def utility(found: Utility) -> None:
     """How useful a release still is, in tables."""
-    told, shifts = found.to_dict(), found.distribution_shift
-    columns = table("\nWhat each column lost (0 nothing, 1 everything), and how far its distribution moved", "column",
+    shifts = found.distribution_shift
+    columns = table("What each column lost (0 nothing, 1 everything), and how far its distribution moved", "column",
                     "NCP", "ILoss", "levels", "entropy", "moved", "in order")  # fmt: skip
     for name in shifts:
         lost, shift = found.losses.columns.get(name), shifts[name]
         losses = (lost.ncp, lost.iloss, lost.precision, lost.normalized_entropy) if lost else (None,) * 4
         moved = (shift.total_variation, shift.earth_mover) if shift else (None, None)
         columns.add_row(escape(name), *map(number, (*losses, *moved)))
+    out.print()
     out.print(columns)
     if found.query_error:
+        out.print()
         errors = found.query_error
-        made = table("\nCOUNT queries: relative error, counting every class that overlaps or its share", "queries",
+        made = table("COUNT queries: relative error, counting every class that overlaps or its share", "queries",
                      "", "overlap: mean", "median", "share: mean", "median")  # fmt: skip
         kinds = [("all", errors.total)]
-        kinds += [(f"over {part.kind['columns']} columns", part) for part in errors.by_dimensionality]
-        kinds += [(f"up to {part.kind['up_to']:.1%} of the records", part) for part in errors.by_selectivity]
+        kinds += [(f"columns asked about: {part.kind['columns']}", part) for part in errors.by_dimensionality]
+        kinds += [(f"up to {100 * part.kind['up_to']:g} % of the records", part) for part in errors.by_selectivity]
         for kind, part in kinds:
             both = (part.overlap.mean, part.overlap.median, part.uniform.mean, part.uniform.median)
             made.add_row(kind, *map(number, (part.queries, *both)))
         out.print(made)
     pairs = sorted(found.correlation_shift.pairs, key=lambda pair: -pair.change)[:5]
     if pairs:
-        made = table("\nThe pairs of columns that changed most", "columns", "measure", "before", "after")
+        out.print()
+        made = table("The pairs of columns that changed most", "columns", "measure", "before", "after")
         for pair in pairs:
             names = " and ".join(map(escape, pair.columns))
             made.add_row(names, pair.measure.replace("_", " "), number(pair.before), number(pair.after))
         out.print(made)
-    out.print(f"\nUsefulness: {totals(told)}.")
 
 
 def release(made: Release) -> None:
@@ -192,7 +194,12 @@ def check(found: Check) -> None:
     """What was measured."""
     out.print(models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes"))
     if found.utility:
-        utility(found.utility)
+        useful = found.utility
+        out.print(
+            f"\nAgainst its source of {useful.records:,} records, of which {useful.suppressed:,} are suppressed."
+            f"\nUsefulness: {totals(useful.to_dict())}."
+        )
+        utility(useful)
 
 
 def verified(found: Verified) -> None:

@@ -171,7 +171,7 @@ def _correlation_ratio(kinds: Ints, values: Floats, records: Floats) -> float:
     known = ~np.isnan(values)
     kinds, values, records = kinds[known], values[known], records[known]
     total = records.sum()
-    if not total > 0 or np.ptp(values) == 0:
+    if len(np.unique(kinds)) < 2 or np.ptp(values) == 0:
         return 0.0
     apart = values - (records @ values) / total
     sizes = np.bincount(kinds, weights=records)

@@ -436,8 +436,10 @@ VISITS = [
 
 
 @pytest.mark.parametrize("suppressed", ["drop", "star"])
-@pytest.mark.parametrize("represent", ["label", "bounds", "range"])
-@pytest.mark.parametrize("levels", [(1, 4, 3, 1), (2, 4, 2, 2), (0, 4, 4, 2), (3, 5, 2, 1)])
+@pytest.mark.parametrize(
+    ("levels", "represent"),
+    [((1, 4, 3, 1), "label"), ((2, 4, 2, 2), "bounds"), ((0, 4, 4, 2), "range"), ((3, 3, 2, 1), "label")],
+)
 def test_the_short_report_of_a_plan_is_the_long_one_of_what_it_makes(
     engine: DuckDB, suppressed: str, represent: str, levels: tuple[int, ...]
 ) -> None:

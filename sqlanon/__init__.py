@@ -101,10 +101,11 @@ def check(
     used, known = engine or connect(), Known.by(_spec(spec)) if spec is not None else Known()
     try:
         told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
-        source = None if against is None else told.against(_origin(against, used), queries)
+        released = told.read(used, _origin(relation, used))
+        source = None if against is None else told.against(told.read(used, _origin(against, used)), queries)
         return _check(
-            used, _origin(relation, used), quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive,
-            models=wanted, hierarchies=told.hierarchies, against=source,
+            used, released, quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive, models=wanted,
+            hierarchies=told.hierarchies, against=source,
         )  # fmt: skip
     finally:
         if engine is None:

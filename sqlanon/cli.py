@@ -204,10 +204,11 @@ def check(
             origin = _origin(source, delimiter)
             keys = _names(qi, [column.name for column in engine.columns(origin)])
             known = known.and_given(keys, sensitive, hierarchies, models)
+            before = known.read(engine, _origin(against, delimiter)) if against else None
             found = check_relation(
-                engine, origin, quasi_identifiers=known.quasi_identifiers, sensitive=known.sensitive, models=models,
-                hierarchies=known.hierarchies,
-                against=known.against(_origin(against, delimiter), queries) if against else None,
+                engine, known.read(engine, origin), quasi_identifiers=known.quasi_identifiers,
+                sensitive=known.sensitive, models=models, hierarchies=known.hierarchies,
+                against=known.against(before, queries) if before else None,
             )  # fmt: skip
         showing.show(found, as_json, showing.check)
     if found.holds is False:

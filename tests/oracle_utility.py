@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -87,6 +87,14 @@ def ncp(column: Column, label: Any) -> Fraction:
         if inside and width:
             return Fraction(max(inside) - min(inside), width)
     return Fraction(len(covered), everything)
+
+
+def losses_of(
+    records: Sequence[Record], columns: Sequence[Column], column: Column, cost: Callable[[Column, Any], Fraction]
+) -> Fraction:
+    """The mean cost of the labels that occur."""
+    told = set(labels(records, columns, column))
+    return mean_cost(records, columns, column, {label: cost(column, label) for label in told})
 
 
 def losses(records: Sequence[Record], columns: Sequence[Column], column: Column) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,8 +21,7 @@ from test_vectors import vector
 import sqlanon
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import SpecError
-from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Suppress, Width
+from sqlanon.hierarchies import Csv, Hierarchy, Suppress, Width
 from sqlanon.utility import Recoded, Utility, compared, measure
 from sqlanon.utility.counting import counted, draw, estimated
 from sqlanon.utility.losses import classes
@@ -316,7 +314,7 @@ def test_every_measure_of_a_release_that_mixes_levels_is_the_oracles(engine: Duc
 @given(examples(full_domain=False), st.integers(0, 99))
 def test_count_queries_find_what_the_oracle_counts(engine: DuckDB, example: Example, seed: int) -> None:
     example.load(engine)
-    with compared.compared(engine, AFTER, BEFORE, example.recoded, {}) as found:
+    with compared.comparing(engine, AFTER, BEFORE, example.recoded, {}) as found:
         asked = draw(found, 30, seed)
         wanted = [{i: one.wanted(i, found.covers[i].values) for i in one.columns} for one in asked]
         ((codes, records),) = found.combinations()
@@ -333,6 +331,44 @@ def test_count_queries_find_what_the_oracle_counts(engine: DuckDB, example: Exam
         assert (count, overlap) == expected[:2]
         assert uniform == pytest.approx(float(expected[2]))
         assert count > 0, "a query is drawn around a record"
+
+
+@st.composite
+def intervals(draw: st.DrawFn) -> tuple[list[oracle.Record], list[oracle.Column]]:
+    """Two columns of numbers, each record's published as any interval around it, as partitions publish them."""
+    values = st.tuples(st.integers(0, 9), st.integers(-3, 3))
+    source = [dict(zip("ab", row, strict=True)) for row in draw(st.lists(values, min_size=1, max_size=10))]
+    reach, records = st.integers(0, 4), list[oracle.Record]()
+    for row in source:
+        ends = {name: (row[name] - draw(reach), row[name] + draw(reach)) for name in "ab"}
+        # An interval of no width holds the value itself.
+        records.append((row, {name: (low, high + (low < high)) for name, (low, high) in ends.items()}))
+    columns = []
+    for name in "ab":
+        domain = sorted({row[name] for row in source})
+        told = {row[name] for _, row in records if row is not None}
+        covers = {(low, high): frozenset(v for v in domain if low <= v < high or v == low) for low, high in told}
+        numbers = {value: Fraction(value) for value in domain}
+        columns.append(oracle.Column(name, domain, covers, covers, {}, 1, True, numbers))
+    return records, columns
+
+
+@settings(QUICK, max_examples=40)
+@given(intervals())
+def test_overlapping_intervals_of_no_hierarchy_are_measured_too(
+    engine: DuckDB, example: tuple[list[oracle.Record], list[oracle.Column]]
+) -> None:
+    records, columns = example
+    table(engine, "before", {"a": "INTEGER", "b": "SMALLINT"}, [list(row.values()) for row, _ in records])
+    ends = {f"{name}_{end}": "BIGINT" for name in "ab" for end in ("from", "to")}
+    table(engine, "after", ends, [[*row["a"], *row["b"]] for _, row in records if row is not None])
+    recoded = [Recoded(name, represent="bounds") for name in "ab"]
+    found = measure(engine, AFTER, BEFORE, columns=recoded, queries=0)
+    assert found.losses.gcp == near(sum(oracle.losses_of(records, columns, c, oracle.ncp) for c in columns) / 2)
+    assert found.ambiguity == near(oracle.ambiguity(records, columns))
+    assert found.kl_divergence == near(oracle.kl_divergence(records, columns))
+    wide = any(low < high for _, row in records if row is not None for low, high in row.values())
+    assert (found.losses.precision is None) is wide, "nobody knows the level of an interval that no hierarchy has"
 
 
 # -- the worked vectors ------------------------------------------------------------------------------------------------
@@ -395,7 +431,7 @@ def test_the_vector_of_the_query_error_holds(engine: DuckDB) -> None:
     released = [(f"{low}-{high}", zip_) for low, high, zip_, count in found["rows"] for _ in range(count)]
     table(engine, "after", {"age": "VARCHAR", "zip": "INTEGER"}, released)
     ages = {str(age): ("30-40" if age <= 40 else "41-50", "*") for age in range(30, 51)}
-    with compared.compared(engine, AFTER, BEFORE, [as_tabled(engine, "age", ages), Recoded("zip")], {}) as held:
+    with compared.comparing(engine, AFTER, BEFORE, [as_tabled(engine, "age", ages), Recoded("zip")], {}) as held:
         wanted = {0: held.covers[0].values.numbers >= 35, 1: held.covers[1].values.numbers == 14}
         wanted[0] &= held.covers[0].values.numbers <= 45
         ((codes, records),) = held.combinations()

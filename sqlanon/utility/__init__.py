@@ -20,7 +20,7 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
 from sqlanon.models import KAnonymity, Model
 from sqlanon.spec import Spec
-from sqlanon.utility.compared import Compared, compared
+from sqlanon.utility.compared import Compared, comparing
 from sqlanon.utility.counting import QueryError, query_error
 from sqlanon.utility.covering import Cover, Ints, Recoded, Represent
 from sqlanon.utility.divergence import kl_divergence
@@ -86,7 +86,7 @@ def measure(
         raise SpecError("a number of queries is 0 or more", where="--queries", found=str(queries))
     others = dict(sensitive) if isinstance(sensitive, Mapping) else dict.fromkeys(sensitive)
     others = {name: order for name, order in others.items() if name not in {c.name for c in columns}}
-    with compared(engine, released, source, columns, others) as found:
+    with comparing(engine, released, source, columns, others) as found:
         return _measured(found, k, queries, seed)
 
 
@@ -174,7 +174,8 @@ def _represented(published: Sequence[str], before: Sequence[str], after: Mapping
 class Known:
     """What is known of a relation that is to be measured: by a spec, by what was asked for, or by both.
 
-    `quasi_identifiers` are its own columns; `hierarchies` of its source's columns name files as seen from here.
+    `quasi_identifiers` are its own columns; `hierarchies` of its source's columns name files as seen from here. `texts`
+    are columns that a file shows as texts, whatever they look like.
     """
 
     quasi_identifiers: tuple[str, ...] = ()
@@ -182,6 +183,7 @@ class Known:
     hierarchies: Mapping[str, Hierarchy] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     k: int | None = None
+    texts: tuple[str, ...] = ()
 
     @staticmethod
     def by(spec: Spec) -> Known:
@@ -193,9 +195,8 @@ class Known:
         hierarchies = {name: _seen_from_here(spec, c.hierarchy) for name, c in columns.items() if c.hierarchy}
         # Only categories tell how far sensitive values are apart.
         apart = {n: h for n, h in hierarchies.items() if n not in spec.sensitive or isinstance(h, Csv | Tree | Order)}
-        return Known(
-            tuple(published), spec.sensitive, apart, {name: c.weight for name, c in columns.items()}, k_of(spec.privacy)
-        )
+        weights, texts = {n: c.weight for n, c in columns.items()}, [n for n, c in columns.items() if c.type == "text"]
+        return Known(tuple(published), spec.sensitive, apart, weights, k_of(spec.privacy), tuple(texts))
 
     def and_given(
         self, quasi_identifiers: Sequence[str], sensitive: Sequence[str], hierarchies: Mapping[str, Hierarchy],
@@ -207,6 +208,13 @@ class Known:
             sensitive=tuple(sensitive) or self.sensitive, hierarchies={**self.hierarchies, **hierarchies},
             k=k_of(models) or self.k,
         )  # fmt: skip
+
+    def read(self, engine: DuckDB, origin: Origin) -> Origin:
+        """The same rows, with those of its columns as texts that are known to be."""
+        if origin.file is None or not self.texts:
+            return origin
+        there = {found.name for found in engine.columns(origin)}
+        return replace(origin, text_columns=tuple(name for name in self.texts if name in there))
 
     def against(self, source: Origin, queries: int) -> Against:
         """The source to hold the relation against."""

@@ -108,7 +108,7 @@ class Compared:
 
 
 @contextmanager
-def compared(
+def comparing(
     engine: DuckDB, released: Origin, source: Origin, columns: Sequence[Recoded],
     sensitive: Mapping[str, Hierarchy | None],
 ) -> Iterator[Compared]:  # fmt: skip

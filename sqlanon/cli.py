@@ -107,9 +107,14 @@ def _name(source: str) -> str:
     return Path(source).name.split(".")[0] or "source"
 
 
+_IS_CSV = re.compile(r"\.[ct]sv(\.gz|\.zst)?$")
+
+
 def _origin(source: str, delimiter: str | None) -> Origin:
-    file = delimiter is not None or source.lower().endswith(FILE_ENDINGS)
-    return Origin(file=Path(source), delimiter=delimiter) if file else Origin(relation=source)
+    """A file where it looks like one, or where a delimiter is given; files of other kinds than CSV have none."""
+    known = source.lower().endswith(FILE_ENDINGS)
+    own = None if known and not _IS_CSV.search(source.lower()) else delimiter
+    return Origin(file=Path(source), delimiter=own) if known or delimiter is not None else Origin(relation=source)
 
 
 @app.command()

@@ -246,7 +246,7 @@ def test_labels_that_cover_nothing_are_counted_by_column_and_never_told(engine: 
 
 
 def test_values_that_the_hierarchy_does_not_know_are_counted_and_never_told(engine: DuckDB) -> None:
-    with pytest.raises(SpecError, match="1 value of the source are not in the hierarchy") as failed:
+    with pytest.raises(SpecError, match="1 value of the source is not in the hierarchy") as failed:
         one(engine, "VARCHAR", ["a", SECRET], ["a", "*"], Tree({"c": ["a"]}))
     assert SECRET not in str(failed.value)
 

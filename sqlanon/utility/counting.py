@@ -98,8 +98,7 @@ def estimated(covers: Sequence[Cover], classes: Ints, sizes: Ints, wanted: Mappi
     share = np.ones(len(sizes))
     for i, asked in wanted.items():
         cover = covers[i]
-        inside = np.bincount(cover.label, weights=asked[cover.code], minlength=len(cover)) / cover.leaves
-        share *= inside[classes[i]]
+        share *= (cover.among(asked) / cover.leaves)[classes[i]]
     return int(sizes[share > 0].sum()), float(share @ sizes)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -108,10 +109,22 @@ class Cover:
     def __len__(self) -> int:
         return len(self.levels)
 
-    @property
+    @cached_property
+    def starts(self) -> Ints:
+        """Where each label's values begin in the relation; every label has some."""
+        return np.searchsorted(self.label, np.arange(len(self)))
+
+    @cached_property
     def leaves(self) -> Ints:
         """How many values each label covers."""
-        return np.bincount(self.label, minlength=len(self))
+        return np.diff(self.starts, append=len(self.label))
+
+    def among(self, asked: NDArray[np.bool_]) -> Ints:
+        """How many of the values that each label covers are asked for."""
+        if not len(self):
+            return np.zeros(0, dtype=np.int64)
+        found: Ints = np.add.reduceat(asked[self.code].view(np.uint8), self.starts, dtype=np.int64)
+        return found
 
     def ends(self) -> tuple[Floats, Floats]:
         """The least and the greatest number that each label covers; NaN where it covers none."""
@@ -188,7 +201,7 @@ class Covering:
     """Builds the cover of one quasi-identifier from the source's column `q` and the release's keys `r`.
 
     A *key* is a label, or the two bounds of an interval: the columns `k0` and `k1`. The working tables `values` and
-    `labels` number the values (`code`) and the labels (`label`); whoever builds a cover drops them.
+    `labels` number the values (`code`) and the labels (`label`); whoever builds covers drops them at the end.
     """
 
     def __init__(
@@ -210,9 +223,12 @@ class Covering:
         """The cover. Raises `SpecError` for values no hierarchy knows and for labels that cover no value."""
         name, (values, labels) = self.recoded.name, self.tables
         self.engine.temporary(f"read the values of {name}", values, self._valued())
-        self.engine.temporary(f"look up the labels of {name}", labels, self._labelled())
         absent = "case when value is null and records > 0 then 1 else 0 end as absent"
-        here = self._arrays(f"select records, number, {absent} from $values order by code")
+        here = self._arrays(f"select records, number, unknown, {absent} from $values order by code")
+        if lost := int(ints(here["unknown"]).sum()):
+            are = "s of the source are" if lost > 1 else " of the source is"
+            raise SpecError(f"{lost} value{are} not in the hierarchy", where=name)
+        self.engine.temporary(f"look up the labels of {name}", labels, self._labelled())
         there = self._arrays("select level, everything from $labels order by label")
         covers = self.engine.arrays(f"cover the values of {name}", self._covering())
         records, label, code = ints(here["records"]), ints(covers["label"]), ints(covers["code"])
@@ -266,8 +282,11 @@ class Covering:
             else:
                 made = [value, value] if level == 0 else list(hierarchy.bounds(value, level, self.family))
             keys += [named(x, f"{key} at {level}") for key, x in zip(self.keys, made, strict=True)]
-        sql = "select value, records, $number, row_number() over (order by value nulls first) - 1 as code, $keys"
-        return steps.then("coded", self._make(f"{sql} from seen", number=self._number(value), keys=keys))
+        sql = (
+            "select value, records, $number, row_number() over (order by value nulls first) - 1 as code,"
+            " 0 as unknown, $keys from seen"
+        )
+        return steps.then("coded", self._make(sql, number=self._number(value), keys=keys))
 
     def _number(self, value: Expression) -> Expression:
         return named(amount(value, self.family if self.quantity else ""), "number")
@@ -282,12 +301,6 @@ class Covering:
         steps = steps.join(Query((query.values("lines", ["leaf", "place", "amount", *inner], lines),)))
         sql = "select *, $own from seen full join lines on cast(value as varchar) = leaf"
         joined = fragment(sql, own=self._number(column("value")))
-        unknown = fragment("select count(*) from joined where leaf is null and value is not null")
-        steps = steps.then("joined", joined)
-        ((lost,),) = self.engine.run(f"look up the values of {self.recoded.name}", steps.then("unknown", unknown))
-        if lost:
-            raise SpecError(f"{lost} value{'s' * (lost > 1)} of the source are not in the hierarchy",
-                            where=self.recoded.name)  # fmt: skip
         filled = fragment(
             "select value, leaf, place, coalesce(records, 0) as records, coalesce(number, cast(amount as double))"
             " as number, $inner from joined", inner=[column(name) for name in inner],
@@ -296,9 +309,12 @@ class Covering:
         line = text_of(column("number"), *self.types) if self._as_double else column("leaf")
         own = fragment("coalesce($seen, $line, leaf)", seen=text_of(column("value"), *self.types), line=line)
         order = "case when leaf is null then 0 else 1 end, number nulls first, place nulls first"
-        sql = f"select value, records, number, row_number() over (order by {order}) - 1 as code, $keys from filled"
+        sql = (
+            f"select value, records, number, row_number() over (order by {order}) - 1 as code,"
+            " case when leaf is null and value is not null then 1 else 0 end as unknown, $keys from filled"
+        )
         keys = [named(own, "k0 at 0"), *(column(name) for name in inner)]
-        return steps.then("filled", filled).then("coded", fragment(sql, keys=keys))
+        return steps.then("joined", joined).then("filled", filled).then("coded", fragment(sql, keys=keys))
 
     @property
     def _as_double(self) -> bool:

@@ -3,12 +3,14 @@
     python benchmarks/run.py full-domain [--rows 1000000,10000000] [--runs 3]
     python benchmarks/run.py view-guard [--rows 10000000]
     python benchmarks/run.py risk [--rows 1000000]
+    python benchmarks/run.py utility [--rows 1000000]
 
 `full-domain`: the optimum over Adult's 9 quasi-identifiers (12,960 transformations), k = 5, 2 % suppressed, the CSV
 read included; the baseline is one GROUP BY of the same columns on the same file in a process of its own. `view-guard`:
 reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. `risk`:
-the risks of eight quasi-identifiers, with 92 subsets and SUDA2, from the CSV, beside one GROUP BY of them. Needs the
-shared folder (SQLANON_SHARED).
+the risks of eight quasi-identifiers, with 92 subsets and SUDA2, from the CSV, beside one GROUP BY of them. `utility`:
+every measure of usefulness of a released file against its CSV source, 1,000 COUNT queries among them. Needs the shared
+folder (SQLANON_SHARED).
 """
 
 from __future__ import annotations
@@ -126,6 +128,33 @@ def full_domain(rows: list[int], runs: int, folder: Path, console: Console) -> N
     console.print(table)
 
 
+def utility(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("data", "", "wall s", "CPU s", "peak MB", title="Usefulness of a release of 9 quasi-identifiers")
+    sources = [("Adult", ADULT / "adult.csv")]
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        sources.append((f"{count:,} perturbed", file))
+    for name, file in sources:
+        released = folder / f"{file.stem}.parquet"
+        made = spec(file, folder, COLUMNS, {"name": "bench", "as": "file", "path": str(released)})
+        sqlanon = [sys.executable, "-m", "sqlanon"]
+        run([*sqlanon, "release", str(made), "--json"])
+        checking = [*sqlanon, "check", str(released), "--spec", str(made), "--against", str(file), "--delimiter", ";"]
+        asked = {
+            "check": [*sqlanon, "check", str(released), "--spec", str(made), "--json"],
+            "check --against": [*checking, "--json"],
+            "plan": [*sqlanon, "plan", str(made), "--json"],
+            "plan --utility": [*sqlanon, "plan", str(made), "--utility", "--json"],
+            "one GROUP BY": [sys.executable, "-c", GROUP_BY, str(file), ",".join(COLUMNS)],
+        }
+        for what, command in asked.items():
+            taken = [run(command) for _ in range(runs)]
+            told = (median(taken, "wall"), median(taken, "cpu"), median(taken, "megabytes"))
+            table.add_row(name, what, f"{told[0]:.2f}", f"{told[1]:.2f}", f"{told[2]:.0f}")
+    console.print(table)
+
+
 def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> None:
     import duckdb
 
@@ -229,15 +258,18 @@ def _in_turns(connection: Any, asked: dict[str, str], runs: int) -> dict[str, tu
     }
 
 
+JOBS = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk, "utility": utility}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("full-domain", "view-guard", "risk"))
+    parser.add_argument("what", choices=JOBS)
     parser.add_argument("--rows", default="1000000,10000000", help="sizes, separated by commas")
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
     rows = [int(count) for count in given.rows.split(",") if count]
     with tempfile.TemporaryDirectory() as folder:
-        job = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk}[given.what]
+        job = JOBS[given.what]
         job(rows, given.runs, Path(folder), Console(width=120))
 
 

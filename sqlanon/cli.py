@@ -24,13 +24,14 @@ from sqlanon.flow import model as flow_model
 from sqlanon.flow.risks import assess
 from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv
-from sqlanon.planning import make, origin_of
+from sqlanon.planning import make, origin_of, with_usefulness
 from sqlanon.prediction import Target
 from sqlanon.release import release as publish
 from sqlanon.risk import risk as measure_risk
 from sqlanon.safe_harbor import safe_harbor as check_identifiers
 from sqlanon.showing import err, out
 from sqlanon.spec import FILE_ENDINGS, load, parse_model, schema
+from sqlanon.utility import Described
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +51,9 @@ Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A table or view o
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", min=0.001, help="Seconds for the search.")]
 Population = Annotated[
     str | None, typer.Option("--population", help="The table or file that the records are from: for k-map, presence.")
+]
+Usefulness = Annotated[
+    bool, typer.Option("--utility", help="Measure the whole usefulness: query errors, shifts, divergence and more.")
 ]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="What separates the values of a CSV source.")]
 Hierarchies = Annotated[
@@ -118,9 +122,14 @@ def _name(source: str) -> str:
     return Path(source).name.split(".")[0] or "source"
 
 
+_IS_CSV = re.compile(r"\.[ct]sv(\.gz|\.zst)?$")
+
+
 def _origin(source: str, delimiter: str | None) -> Origin:
-    file = delimiter is not None or source.lower().endswith(FILE_ENDINGS)
-    return Origin(file=Path(source), delimiter=delimiter) if file else Origin(relation=source)
+    """A file where it looks like one, or where a delimiter is given; files of other kinds than CSV have none."""
+    known = source.lower().endswith(FILE_ENDINGS)
+    own = None if known and not _IS_CSV.search(source.lower()) else delimiter
+    return Origin(file=Path(source), delimiter=own) if known or delimiter is not None else Origin(relation=source)
 
 
 @app.command()
@@ -128,6 +137,7 @@ def plan(
     spec: SpecFile,
     db: Db = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that makes the release, and nothing else.")] = False,
+    utility: Usefulness = False,
     time_limit: TimeLimit = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
@@ -136,6 +146,8 @@ def plan(
     with sqlanon.connect(db, read_only=True) as engine:
         with showing.telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
+            if utility and not sql:
+                planned = with_usefulness(planned, engine, tell)
         if sql:
             text = planned.sql(engine)
             sys.stdout.write(json.dumps({"sql": text}) + "\n" if as_json else text + "\n")
@@ -154,6 +166,7 @@ def _spec(file: Path, time_limit: float | None) -> sqlanon.Spec:
 def release(
     spec: SpecFile,
     db: Db = None,
+    utility: Usefulness = False,
     time_limit: TimeLimit = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
@@ -168,7 +181,7 @@ def release(
             )  # fmt: skip
         try:
             with showing.telling(as_json) as tell:
-                made = publish(wanted, engine, tell=tell)
+                made = publish(wanted, engine, utility=utility, tell=tell)
         except KeyboardInterrupt:
             raise SqlanonError("interrupted; nothing was published") from None
         showing.show(made, as_json, showing.release)
@@ -177,29 +190,47 @@ def release(
 @app.command()
 def check(
     source: Source,
-    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")],
+    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")] = [],  # noqa: B006
     sensitive: Annotated[list[str], typer.Option("--sensitive", help="A sensitive column; may be repeated.")] = [],  # noqa: B006
     model: Annotated[list[str], typer.Option("--model", help="e.g. 'l-diversity(column=s, l=3)'; repeatable.")] = [],  # noqa: B006
     hierarchy: Annotated[
-        list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A sensitive column's hierarchy (csv).")
+        list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A column's hierarchy (csv); repeatable.")
     ] = [],  # noqa: B006
     population: Population = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="SOURCE", help="What SOURCE was made from: its usefulness is measured too."),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec", metavar="FILE", help="The spec it was made by: columns, hierarchies and k come from it."
+        ),
+    ] = None,
+    queries: Annotated[
+        int, typer.Option("--queries", min=0, metavar="N", help="How many random COUNT queries are tried.")
+    ] = 1000,
     db: Db = None,
     delimiter: Delimiter = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
-    """Measures any relation: the models that are asked for, or every measure."""
+    """Measures any relation: the models that are asked for, or every measure; against its source, its usefulness."""
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
+    known = Described.by(load(spec)) if spec else Described()
     with sqlanon.connect(db, read_only=True) as engine:
         with showing.telling(as_json) as tell:
             tell("measuring", None)
             origin = _origin(source, delimiter)
-            known = [column.name for column in engine.columns(origin)]
+            keys = _names(qi, [column.name for column in engine.columns(origin)])
+            known = known.and_given(keys, sensitive, hierarchies, models)
+            before = known.read(engine, _origin(against, delimiter)) if against else None
             found = check_relation(
-                engine, origin, quasi_identifiers=_names(qi, known), sensitive=sensitive, models=models,
-                hierarchies=hierarchies, population=_origin(population, None) if population else None,
+                engine, known.read(engine, origin), quasi_identifiers=known.quasi_identifiers,
+                sensitive=known.sensitive, models=models, hierarchies=known.hierarchies,
+                against=known.against(before, queries) if before else None,
+                population=_origin(population, None) if population else None,
             )  # fmt: skip
         showing.show(found, as_json, showing.check)
     if found.holds is False:

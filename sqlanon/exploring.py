@@ -25,7 +25,7 @@ from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, recor
 from sqlanon.query import column, fragment, table
 from sqlanon.removal import Method, Removal
 from sqlanon.rules import Judged, Known, Number, parse
-from sqlanon.statistics import Utility
+from sqlanon.statistics import Change
 
 # 2 ** 12 windows over the records is what somebody may still want to wait for.
 MOST_FIELDS = 12
@@ -72,7 +72,7 @@ class Explored:
     subsets: tuple[Row, ...]
     costs: tuple[Cost, ...] = ()
     removal: Removal | None = None
-    utility: Utility | None = None
+    utility: Change | None = None
     rules: tuple[Judged, ...] = ()
 
     @property
@@ -110,7 +110,7 @@ class Explored:
         }  # fmt: skip
 
 
-def told(utility: Utility, function: str, statistic: str, field: str) -> Number:
+def told(utility: Change, function: str, statistic: str, field: str) -> Number:
     """What `before`, `after`, `delta` and `relative` come to; None where the field is no number on both sides."""
     if field not in utility.before:
         return None
@@ -174,7 +174,7 @@ def _row(counted: Cells, subset: tuple[str, ...], remove: Method | None, seed: i
 
 def _whole(
     counted: Cells, wanted: Sequence[tuple[str, ...]], remove: Method | None, seed: int, before: Records | None
-) -> tuple[Removal | None, Utility | None]:
+) -> tuple[Removal | None, Change | None]:
     """What removal for all observers together does, and the statistics after it against those before."""
     if remove is None and before is None:
         return None, None

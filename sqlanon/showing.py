@@ -30,8 +30,9 @@ from sqlanon.release import Release
 from sqlanon.risk import Risk
 from sqlanon.rules import Judged
 from sqlanon.safe_harbor import SafeHarbor
-from sqlanon.statistics import Utility
+from sqlanon.statistics import Change
 from sqlanon.suda import Suda
+from sqlanon.utility import Utility
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
@@ -125,6 +126,8 @@ def plan(planned: Planned) -> None:
     out.print(models(found["models"], "What was promised, and what the plan comes to"))
     out.print()
     out.print(counts(found))
+    if planned.usefulness:
+        utility(planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
 
@@ -132,13 +135,52 @@ def plan(planned: Planned) -> None:
 def counts(found: dict[str, Any]) -> str:
     """Records, classes, usefulness and cost of a plan or release, in sentences."""
     share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
-    utility = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in found["utility"].items())
     return (
         f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
         f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
-        f"Usefulness: {utility}.\n"
+        f"Usefulness: {totals(found['utility'])}.\n"
         f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
     )
+
+
+def totals(told: dict[str, Any]) -> str:
+    """The usefulness of the whole, number by number."""
+    single = {name: value for name, value in told.items() if isinstance(value, float)}
+    return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in single.items())
+
+
+def utility(found: Utility) -> None:
+    """How useful a release still is, in tables."""
+    shifts = found.distribution_shift
+    columns = table("What each column lost (0 nothing, 1 everything), and how far its distribution moved", "column",
+                    "NCP", "ILoss", "levels", "entropy", "moved", "in order")  # fmt: skip
+    for name in shifts:
+        lost, shift = found.losses.columns.get(name), shifts[name]
+        losses = (lost.ncp, lost.iloss, lost.precision, lost.normalized_entropy) if lost else (None,) * 4
+        moved = (shift.total_variation, shift.earth_mover) if shift else (None, None)
+        columns.add_row(escape(name), *map(number, (*losses, *moved)))
+    out.print()
+    out.print(columns)
+    if found.query_error:
+        out.print()
+        errors = found.query_error
+        made = table("COUNT queries: relative error, counting every class that overlaps or its share", "queries",
+                     "", "overlap: mean", "median", "share: mean", "median")  # fmt: skip
+        kinds = [("all", errors.total)]
+        kinds += [(f"columns asked about: {part.kind['columns']}", part) for part in errors.by_dimensionality]
+        kinds += [(f"up to {100 * part.kind['up_to']:g} % of the records", part) for part in errors.by_selectivity]
+        for kind, part in kinds:
+            both = (part.overlap.mean, part.overlap.median, part.uniform.mean, part.uniform.median)
+            made.add_row(kind, *map(number, (part.queries, *both)))
+        out.print(made)
+    pairs = sorted(found.correlation_shift.pairs, key=lambda pair: -pair.change)[:5]
+    if pairs:
+        out.print()
+        made = table("The pairs of columns that changed most", "columns", "measure", "before", "after")
+        for pair in pairs:
+            names = " and ".join(map(escape, pair.columns))
+            made.add_row(names, pair.measure.replace("_", " "), number(pair.before), number(pair.after))
+        out.print(made)
 
 
 def release(made: Release) -> None:
@@ -147,6 +189,8 @@ def release(made: Release) -> None:
     out.print(models(found["models"], "Measured on the published rows"))
     out.print()
     out.print(counts(found))
+    if made.planned.usefulness:
+        utility(made.planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
     out.print(
@@ -158,6 +202,13 @@ def release(made: Release) -> None:
 def check(found: Check) -> None:
     """What was measured."""
     out.print(models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes"))
+    if found.utility:
+        useful = found.utility
+        out.print(
+            f"\nAgainst its source of {useful.records:,} records, of which {useful.suppressed:,} are suppressed."
+            f"\nUsefulness: {totals(useful.to_dict())}."
+        )
+        utility(useful)
 
 
 def attacked(found: Attacked) -> None:
@@ -423,11 +474,11 @@ def predicted(found: Explored) -> None:
             out.print(f"{found.removal.beyond:,} sets were too large for an exact minimum and were planned greedily.")
     if found.utility:
         out.print()
-        utility(found.utility)
+        changes(found.utility)
     _rules(found.rules)
 
 
-def utility(found: Utility) -> None:
+def changes(found: Change) -> None:
     """The statistics before and after, per field."""
     for name, before in found.before.items():
         made = table(f"Statistics of {name}", "statistic", "before", "after", "difference", "relative")

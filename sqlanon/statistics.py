@@ -197,7 +197,7 @@ class Shift:
 
 
 @dataclass(frozen=True)
-class Utility:
+class Change:
     """The statistics of each field before and after, correlations of pairs, and shifts of means within classes.
 
     `skipped` are the fields that are numbers on one side only.
@@ -243,7 +243,7 @@ class Utility:
 def compare(
     engine: DuckDB, before: Records, after: Records, fields: Sequence[str], keys: Sequence[str] = (),
     percentiles: Sequence[Fraction] = PERCENTILES,
-) -> Utility:  # fmt: skip
+) -> Change:  # fmt: skip
     """The statistics of two versions of a table; `keys` make the classes in which the fields' means are followed.
 
     A class is found again by its values in `keys`, which must stand as they are on both sides. Raises `EngineError`.
@@ -253,7 +253,7 @@ def compare(
     first, second = (correlations(engine, side, numbers) for side in (before, after))
     shifts = {n: _shift(engine, before, after, n, keys) for n in numbers if keys and n not in keys}
     skipped = tuple(n for n in fields if n not in numbers and (_numeric(before, n) or _numeric(after, n)))
-    return Utility(one, two, {pair: (first[pair], second[pair]) for pair in first}, shifts, skipped)
+    return Change(one, two, {pair: (first[pair], second[pair]) for pair in first}, shifts, skipped)
 
 
 def _numeric(records: Records, name: str) -> bool:

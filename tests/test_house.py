@@ -48,6 +48,7 @@ FLOORS = {
     "sqlanon.statistics": 7,
     "sqlanon.exploring": 7,
     "sqlanon.flow": 7,
+    "sqlanon.utility": 7,
     "sqlanon.risk": 7,
     "sqlanon.safe_harbor": 7,
     "sqlanon.attacks": 7,
@@ -87,6 +88,10 @@ SAME_FLOOR = {
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
     ("sqlanon.planning", "sqlanon.recoding.objectives"),
+    ("sqlanon.check", "sqlanon.utility"),  # a relation's usefulness is one of its measures
+    ("sqlanon.planning", "sqlanon.utility"),  # and one of a plan's
+    ("sqlanon.planning", "sqlanon.utility.covering"),
+    ("sqlanon.planning", "sqlanon.utility.losses"),
 }
 
 ONLY_IN = {

@@ -273,7 +273,7 @@ class DuckDB:
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
 
     def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
-        """A working table of numbers that were worked out here, such as a plan of exchanges; the columns equally long."""
+        """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""
         self._frames += 1
         held = f"sqlanon_numbers_{self._frames}"
         with self._step(step):

@@ -17,6 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +31,13 @@ from sqlanon.check import check as _check
 from sqlanon.engines import Origin, connect
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
+from sqlanon.exploring import Explored, explore
+from sqlanon.flow.model import FlowModel
+from sqlanon.flow.model import load as _load_flow
+from sqlanon.flow.risks import Assessment
+from sqlanon.flow.risks import assess as _assess
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
+from sqlanon.margins import margin as _margin
 from sqlanon.models import (
     AlphaKAnonymity,
     AverageRisk,
@@ -58,19 +67,30 @@ from sqlanon.models import (
 )
 from sqlanon.planning import SAMPLE, Planned
 from sqlanon.planning import make as _make
+from sqlanon.policies import Policy
+from sqlanon.policies import load as _load_policy
+from sqlanon.prediction import Target
+from sqlanon.prediction import threshold as _threshold
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
+from sqlanon.removal import Method
+from sqlanon.removal import method as _method
+from sqlanon.risk import Risk
+from sqlanon.risk import risk as _risk
+from sqlanon.safe_harbor import SafeHarbor
+from sqlanon.safe_harbor import safe_harbor as _safe_harbor
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
 
 __all__ = [
-    "AlphaKAnonymity", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity", "BetaLikeness", "Check",
-    "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError", "EpsilonMAnonymity",
-    "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity", "KMAnonymity", "KMap", "Known", "LDiversity",
-    "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable", "Order", "Origin", "PAlphaSensitivity",
-    "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned", "PopulationUniqueness", "Release",
-    "ReleaseError", "SafePub", "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness",
-    "ThetaSensitivity", "Tree", "Verdict", "Width", "anonymize", "attack", "check", "connect", "load", "plan",
-    "release", "schema",
+    "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "BetaLikeness", "Check", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
+    "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable",
+    "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
+    "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
+    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Verdict",
+    "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release", "risk",
+    "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -180,6 +200,98 @@ def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
         return relation
     known = _remembered(relation, engine, stack)
     return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+
+
+def risk(
+    relation: object,
+    *,
+    quasi_identifiers: Sequence[str],
+    entity: str | None = None,
+    population: object = None,
+    population_size: int | None = None,
+    threshold: float = 0.2,
+    subsets: int | None = 3,
+    suda: bool = False,
+    suda_size: int | None = None,
+    engine: DuckDB | None = None,
+) -> Risk:
+    """How likely it is that somebody finds a person in a table or view, a file or a frame, and which columns cost most.
+
+    `population` is a table, file or frame of everybody, `population_size` how many they are; without either, only the
+    prosecutor's risk is told. The other arguments are those of `sqlanon.risk.risk`. Raises `SpecError`, `EngineError`.
+    """
+    used = engine or connect()
+    try:
+        everybody = None if population is None else _origin(population, used)
+        return _risk(
+            used, _origin(relation, used), quasi_identifiers=quasi_identifiers, entity=entity, population=everybody,
+            population_size=population_size, threshold=threshold, subsets=subsets, suda=suda, suda_size=suda_size,
+        )  # fmt: skip
+    finally:
+        if engine is None:
+            used.close()
+
+
+def predict(
+    relation: object,
+    *,
+    column: str,
+    fields: Sequence[str],
+    margin: Decimal | float | str | timedelta | None = None,
+    threshold: Fraction | Decimal | float | str | None = None,
+    threshold_column: str | None = None,
+    policy: Policy | str | Path | None = None,
+    above: bool = False,
+    all_subsets: bool = False,
+    remove: Method | None = None,
+    seed: int = 0,
+    original: object | None = None,
+    rules: Sequence[str] = (),
+    engine: DuckDB | None = None,
+) -> Explored:
+    """How well a sensitive column of a table, view, file or frame can be predicted from some fields. Changes nothing.
+
+    `policy` is a policy or the YAML file of one. Rules are judged, and nothing is raised where one blocks: see
+    `blocked`. Raises `SpecError`, `EngineError`.
+    """
+    agreed = _load_policy(Path(policy)) if isinstance(policy, str | Path) else policy
+    when = _threshold(threshold, threshold_column, agreed, above=above)
+    target = Target(column, None if margin is None else _margin(margin), when)
+    used = engine or connect()
+    try:
+        return explore(
+            used, _origin(relation, used), target, fields, all_subsets=all_subsets, remove=_method(remove), seed=seed,
+            original=None if original is None else _origin(original, used), rules=rules,
+            base=Path(policy).parent if isinstance(policy, str | Path) else Path(),
+        )  # fmt: skip
+    finally:
+        if engine is None:
+            used.close()
+
+
+def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor:
+    """HIPAA Safe Harbor's 18 identifiers on a table or view, a file or a frame. Raises `SpecError`, `EngineError`."""
+    used = engine or connect()
+    try:
+        return _safe_harbor(used, _origin(relation, used))
+    finally:
+        if engine is None:
+            used.close()
+
+
+def assess(model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None) -> Assessment:
+    """What a data-flow model comes to: its states, what nobody agreed to, its risk transitions, its rules.
+
+    Nothing is raised where a rule blocks: see `blocked`. Raises `SpecError`, `ModelNotMet` where a flow's spec allows
+    no release, `EngineError`.
+    """
+    read = model if isinstance(model, FlowModel) else _load_flow(model)
+    used = engine or connect()
+    try:
+        return _assess(read, used)
+    finally:
+        if engine is None:
+            used.close()
 
 
 def _origin(relation: object, engine: DuckDB) -> Origin:

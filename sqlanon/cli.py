@@ -13,14 +13,22 @@ from typing import Annotated
 import typer
 
 import sqlanon
-from sqlanon import life, profiling, register, showing
+from sqlanon import life, margins, pictures, policies, prediction, presets, profiling, register, removal, showing
 from sqlanon.attacks import Known, parse_attack
 from sqlanon.check import check as check_relation
 from sqlanon.engines import Origin
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
+from sqlanon.exploring import explore
+from sqlanon.flow import drawing
+from sqlanon.flow import model as flow_model
+from sqlanon.flow.risks import assess
+from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv
 from sqlanon.planning import make, origin_of
+from sqlanon.prediction import Target
 from sqlanon.release import release as publish
+from sqlanon.risk import risk as measure_risk
+from sqlanon.safe_harbor import safe_harbor as check_identifiers
 from sqlanon.showing import err, out
 from sqlanon.spec import FILE_ENDINGS, load, parse_model, schema
 
@@ -257,10 +265,160 @@ def _split(words: list[str], source: str | Origin, engine: sqlanon.DuckDB) -> li
     return _names(words, [column.name for column in engine.columns(origin)])
 
 
+@app.command()
+def predict(
+    source: Source,
+    column: Annotated[str, typer.Option("--column", help="The sensitive column that somebody tries to predict.")],
+    fields: Annotated[list[str], typer.Option("--fields", help="What the observer has: a,b or repeated.")],
+    margin: Annotated[str | None, typer.Option("--margin", help="How near counts: 5, 0.5; for dates 30d, 12h.")] = None,
+    threshold: Annotated[str | None, typer.Option("--threshold", help="A share for all, e.g. 0.9 (default).")] = None,
+    threshold_column: Annotated[
+        str | None, typer.Option("--threshold-column", help="A column of each record's threshold.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="A YAML file with a policy, e.g. a spec.")] = None,
+    above: Annotated[bool, typer.Option("--above", help="Only shares above the threshold are violations.")] = False,
+    all_subsets: Annotated[bool, typer.Option("--all-subsets", help="Every subset of the fields.")] = False,
+    remove: Annotated[
+        str | None, typer.Option("--remove", help="Work out removal: iteration, greedy or minimum.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of what iteration draws at random.")] = 0,
+    original: Annotated[
+        str | None, typer.Option("--original", metavar="SOURCE", help="Compare statistics with this table or file.")
+    ] = None,
+    rule: Annotated[list[str], typer.Option("--rule", help="IF … THEN block; repeatable; exit 1 if one blocks.")] = [],  # noqa: B006
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw bars into this SVG or PNG.")] = None,
+    db: Db = None,
+    delimiter: Delimiter = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """How well a sensitive value can be predicted, from which fields, and what stops that. Changes nothing."""
+    agreed = policies.load(policy) if policy else None
+    target = Target(column, margins.margin(margin) if margin else None,
+                    prediction.threshold(threshold, threshold_column, agreed, above=above))  # fmt: skip
+    way = removal.method(remove)
+    with sqlanon.connect(db, read_only=True) as engine:
+        with showing.telling(as_json) as tell:
+            tell("measuring", None)
+            origin = _origin(source, delimiter)
+            known = [found.name for found in engine.columns(origin)]
+            found = explore(
+                engine, origin, target, _names(fields, known), all_subsets=all_subsets, remove=way, seed=seed,
+                original=_origin(original, delimiter) if original else None, rules=rule,
+                base=policy.parent if policy else Path(),
+            )  # fmt: skip
+        if plot is not None:
+            pictures.bars(found, plot)
+        showing.show(found, as_json, showing.predicted)
+    if found.blocked:
+        raise typer.Exit(1)
+
+
+@app.command()
+def flow(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model, a YAML file (or OPERANDO's XML).")],
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 1 if a rule blocks.")] = False,
+    dot: Annotated[bool, typer.Option("--dot", help="Print the states for Graphviz, and nothing else.")] = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print the states for Mermaid, and nothing else.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the states into this SVG or PNG.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The most states.")] = LIMIT,
+    db: Db = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """The data-flow privacy model: states, risk transitions, violations, rules."""
+    read = flow_model.load(model)
+    if gate and not read.rules:
+        raise SpecError("a gate without rules lets everything pass; write rules into the model", where="--gate")
+    with sqlanon.connect(db, read_only=True) as engine:
+        with showing.telling(as_json or dot or mermaid) as tell:
+            found = assess(read, engine, limit=limit, tell=tell)
+        if picture is not None:
+            pictures.states(found, picture)
+        if (dot or mermaid) and not as_json:
+            sys.stdout.write(drawing.dot(found) if dot else drawing.mermaid(found))
+        else:
+            showing.show(found, as_json, showing.flow)
+    if gate and found.blocked:
+        raise typer.Exit(1)
+
+
 def _names(words: list[str], known: list[str]) -> list[str]:
     """`a,b` as two names, unless a column is called just so."""
     found = [[word] if word in known else [part.strip() for part in word.split(",")] for word in words]
     return [name for names in found for name in names]
+
+
+@app.command()
+def risk(
+    source: Source,
+    qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")] = [],  # noqa: B006
+    entity: Annotated[str | None, typer.Option("--entity", help="Who a record is about: persons are counted.")] = None,
+    population: Annotated[
+        str | None, typer.Option("--population", metavar="RELATION", help="A table or file of the whole population.")
+    ] = None,
+    population_size: Annotated[
+        int | None, typer.Option("--population-size", min=1, help="How many the population has, without a table of it.")
+    ] = None,
+    threshold: Annotated[float, typer.Option("--threshold", help="Above this risk a record is at risk.")] = 0.2,
+    subsets: Annotated[int, typer.Option("--subsets", help="Subsets of up to so many columns; 0 for none.")] = 3,
+    suda: Annotated[bool, typer.Option("--suda", help="Score special uniques (SUDA2).")] = False,
+    suda_size: Annotated[
+        int | None, typer.Option("--suda-size", min=1, help="Columns of a unique set, at most.")
+    ] = None,
+    safe_harbor: Annotated[bool, typer.Option("--safe-harbor", help="HIPAA Safe Harbor's 18 identifiers.")] = False,
+    db: Db = None,
+    delimiter: Delimiter = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Who could be found in a relation, how likely, and which columns make it so; judges nothing."""
+    if not qi and not safe_harbor:
+        raise SpecError("nothing to measure", where="usage", allowed=("--qi", "--safe-harbor"))
+    with sqlanon.connect(db, read_only=True) as engine:
+        with showing.telling(as_json) as tell:
+            tell("measuring", None)
+            origin = _origin(source, delimiter)
+            known = [column.name for column in engine.columns(origin)]
+            found = identifiers = None
+            if qi:
+                everybody = _origin(population, _separated(population, delimiter)) if population else None
+                found = measure_risk(
+                    engine, origin, quasi_identifiers=_names(qi, known), entity=entity, population=everybody,
+                    population_size=population_size, threshold=threshold, subsets=subsets, suda=suda,
+                    suda_size=suda_size,
+                )  # fmt: skip
+            if safe_harbor:
+                identifiers = check_identifiers(engine, origin)
+        if as_json:
+            listed = {"safe_harbor": identifiers.to_dict()} if identifiers else {}
+            showing.print_json({**(found.to_dict() if found else {"source": str(origin)}), **listed})
+            return
+        showing.risk(found, identifiers)
+
+
+def _separated(source: str, delimiter: str | None) -> str | None:
+    """The delimiter is for text files; a population may be a table."""
+    return delimiter if source.lower().endswith((".csv", ".tsv", ".txt")) else None
+
+
+@app.command("presets")
+def show_presets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A preset; without it, all of them.")] = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """What laws, guidance and papers ask for, as models; with a name, what it expands to and its source."""
+    if name is not None:
+        chosen = presets.preset(name)
+        if as_json:
+            showing.print_json(chosen.to_dict())
+        else:
+            showing.preset(chosen)
+    elif as_json:
+        showing.print_json({"presets": [one.to_dict() for one in presets.PRESETS.values()]})
+    else:
+        showing.presets(list(presets.PRESETS.values()))
 
 
 @app.command()

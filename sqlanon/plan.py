@@ -1,6 +1,6 @@
 """Spec and column types → named steps. Pure: the same input gives the same bytes, and `plan --sql` prints what runs.
 
-source ▸ (hierarchies) ▸ recoded ▸ distributions, classes, measured ▸ kept ▸ released
+source ▸ (hierarchies) ▸ recoded ▸ distributions, classes, measured ▸ failing ▸ released
 """
 
 from __future__ import annotations
@@ -278,20 +278,21 @@ class Plan:
         return Query(steps).then("recoded population", query.select(list(map(column, self.keys)), "recoded people"))
 
     def _released(self, names: tuple[str, ...]) -> Query:
-        match = query.same(self.keys, "recoded", "kept")
+        match = query.same(self.keys, "recoded", "failing")
         columns = [column(name, "recoded") for name in names]
         if not self.stars:
-            there = fragment("exists (select 1 from kept where $m)", m=match)
+            # Not `exists` in the classes that hold: a record that matches nothing is found to do so faster.
+            there = fragment("not exists (select 1 from failing where $m)", m=match)
             return self.chain.then("released", query.select(columns, "recoded", where=there), "what is published")
-        held = column(query.fresh("held", self.keys), "kept")
+        failed = column(query.fresh("failed", self.keys), "failing")
         starred = [
-            named(fragment("case when $h then $x else $s end", h=held, x=x, s=self.stars[name]), name)
+            named(fragment("case when $f then $s else $x end", f=failed, x=x, s=self.stars[name]), name)
             if name in self.stars
             else x
             for name, x in zip(names, columns, strict=True)
         ]
-        tree = query.joined(query.select(starred, "recoded"), "kept", match, "left")
-        return self.chain.then("released", tree, "what is published; the records of other classes with * instead")
+        tree = query.joined(query.select(starred, "recoded"), "failing", match, "left")
+        return self.chain.then("released", tree, "what is published; the records of failing classes with * instead")
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -322,19 +323,29 @@ def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> 
     records = Records("recoded", names, entity=source.spec.entity, population=people)
     models = source.spec.privacy
     judged = measured(records, needed(models), source.references("source"))
-    chain = base.join(judged.query)
-    held = [named(query.literal(True), query.fresh("held", names))] if suppressed == "star" else []
-    passing = query.select([fragment("*")], "measured", where=query.every(every_class(models, judged)))
-    chain = chain.then("passing", passing, "the classes within every bound")
-    kept = query.select([*map(column, names), *held], "passing")
-    whole = every_table(models, judged, "passing")
-    chain = chain.then("kept", query.filtered(kept, whole), "nothing, unless the models about the whole table hold too")
+    chain = _failing(base.join(judged.query), models, judged, names, starred=suppressed == "star")
     published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
     stars = {label: _star(source, name) for name, labels in keys.items() for label in labels}
     return Plan(
         source, dict(levels), suppressed, names, published, replace(judged, query=base.join(judged.query)),
         chain, stars if suppressed == "star" else {},
     )  # fmt: skip
+
+
+def _failing(
+    chain: Query, models: tuple[Model, ...], judged: Measured, names: tuple[str, ...], *, starred: bool
+) -> Query:
+    """The step `failing`: what is not proved to hold is in it, so that a missing measure suppresses its class."""
+    held = every_class(models, judged)
+    whole = every_table(models, judged, "passing")
+    if whole:
+        passing = query.select([fragment("*")], "measured", where=query.every(held))
+        chain = chain.then("passing", passing, "the classes within every bound")
+    flag = [named(query.literal(True), query.fresh("failed", names))] if starred else []
+    outside = fragment("($all) is not true", all=query.every([*held, *whole]))
+    tree = query.select([*map(column, names), *flag], "measured", where=outside)
+    told = "; all of them, unless the models about the whole table hold too" if whole else ""
+    return chain.then("failing", tree, f"the classes outside a bound{told}")
 
 
 def _star(source: Source, name: str) -> Expression:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
-from sqlanon.models import KAnonymity, SafePub, Verdict, exact
+from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.query import Text, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
@@ -162,8 +162,14 @@ def _limit(spec: Spec, records: int) -> int:
     return math.floor(exact(spec.recoding.suppression) * records)
 
 
+def _least(spec: Spec) -> int:
+    """A number of records below which no class is kept: k persons have at least k records, l values too."""
+    persons = [model.k for model in spec.privacy if isinstance(model, KAnonymity)]
+    return max([1, *persons, *(int(model.l) for model in spec.privacy if isinstance(model, LDiversity))])
+
+
 def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
-    goal = objective(spec.recoding.loss, lattice.domains, lattice.records)
+    goal = objective(spec.recoding.loss, lattice.domains, lattice.records, _least(spec))
     limit = _limit(spec, lattice.records)
     progress = {"closed": 0.0}
 

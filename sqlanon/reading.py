@@ -2,7 +2,8 @@
 
 What a file may hold is said once, by the annotations of dataclasses: `Annotated[type, "description", {limits}]`.
 Reading and the editor's JSON Schema both follow them, so a new model or key needs no line here. A class may say which
-of its keys a text alone stands for (`short_key`), and what contradicts itself in its parts (`contradictions`).
+of its keys a text alone stands for (`short_key`, and `short_keys` if it may be one of several), and what contradicts
+itself in its parts (`contradictions`).
 """
 
 from __future__ import annotations
@@ -416,7 +417,10 @@ def object_schema(kind: Any, more: Mapping[str, Any] | None = None) -> dict[str,
         for spelling in (name, name.replace("-", "_")):
             properties[spelling] = {**_shape(hint), **described, **default}
     found = _closed(properties, [*(more or {}), *(n for n in keys if keys[n].default is MISSING)], _meaning(kind))
-    return {"anyOf": [_shape(keys[kind.short_key("")].hint), found]} if hasattr(kind, "short_key") else found
+    if not hasattr(kind, "short_key"):
+        return found
+    shorts = getattr(kind, "short_keys", (kind.short_key(""),))
+    return {"anyOf": [*(_shape(keys[short].hint) for short in shorts), found]}
 
 
 def _shape(hint: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,18 @@ from rich.text import Text
 
 from sqlanon.attacks import Attacked
 from sqlanon.check import Check
+from sqlanon.exploring import Explored
+from sqlanon.flow.risks import Assessment
 from sqlanon.life import Verified
 from sqlanon.planning import Planned, Tell, silent
+from sqlanon.presets import Preset
 from sqlanon.register import Entry
 from sqlanon.release import Release
+from sqlanon.risk import Risk
+from sqlanon.rules import Judged
+from sqlanon.safe_harbor import SafeHarbor
+from sqlanon.statistics import Utility
+from sqlanon.suda import Suda
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
@@ -185,6 +193,142 @@ def _called(told: dict[str, Any]) -> str:
     return " ".join(filter(None, [told["attack"], told["column"] and f"of {told['column']}", words and f"({words})"]))
 
 
+def share(value: float | None) -> str:
+    """A share as a person reads it; what is above 0 is never shown as 0."""
+    if value is None:
+        return "–"
+    return f"{value:.2%}" if value == 0 or value >= 0.00005 else f"{value:.2g}"
+
+
+def risk(found: Risk | None, identifiers: SafeHarbor | None) -> None:
+    """Who could be found, and what makes it so."""
+    if found is not None:
+        _scenarios(found)
+        _columns(found)
+        if found.suda is not None:
+            _suda(found.suda)
+        for note in found.notes:
+            out.print(f"[yellow]Note:[/] {escape(note)}")
+    if identifiers is not None:
+        _safe_harbor(identifiers)
+
+
+def _scenarios(found: Risk) -> None:
+    of = f"{found.rows:,} records" if found.units == "records" else f"{found.size:,} persons in {found.rows:,} records"
+    above = f"above {found.threshold:g}"
+    made = table(
+        f"{found.source}: {of}, {found.classes:,} classes", "attacker", above, "", "highest", "average", "from"
+    )
+    for name, one in (("prosecutor", found.prosecutor), ("journalist", found.journalist)):
+        if one is not None:
+            made.add_row(
+                name, f"{one.records:,}", share(one.above), number(one.highest), number(one.average), one.method
+            )
+    if found.marketer is not None and found.journalist is not None:
+        made.add_row("marketer", "–", "–", "–", number(found.marketer), found.journalist.method)
+    out.print(made)
+    out.print(f"Unique in the sample: {found.uniques:,} {found.units} ({share(found.uniques / found.size)}).\n")
+    everybody = found.population
+    if everybody is None:
+        return
+    title = f"Unique in a population of {everybody.size:,} (the sample is {share(everybody.fraction)} of it)"
+    made = table(title, "estimator", "uniques", "of the population")
+    for guess in everybody.estimates:
+        name = f"{guess.estimator}'s rule: {guess.model}" if guess.model else guess.estimator
+        uniques = guess.uniques
+        made.add_row(
+            name, number(uniques) if uniques is None or uniques < 100 else f"{uniques:,.0f}", share(guess.share)
+        )
+    out.print(made)
+    if everybody.uniques is not None:
+        ours = f"{everybody.sample_uniques:,} of them in the sample"
+        out.print(f"Counted: {everybody.uniques:,} are unique in the population, {ours}.")
+    out.print()
+
+
+SHOWN_SUBSETS = 15
+
+
+def _columns(found: Risk) -> None:
+    made = table("What each column costs: how far it falls without it", "column", "average risk", "at risk", "unique")
+    for cost in found.costs:
+        made.add_row(escape(cost.column), number(cost.average_risk), share(cost.above), f"{cost.uniques:,}")
+    out.print(made)
+    out.print()
+    if not found.subsets:
+        return
+    few = f", the first {SHOWN_SUBSETS} of {len(found.subsets):,}" if len(found.subsets) > SHOWN_SUBSETS else ""
+    made = table(
+        f"What some columns tell apart{few}", "columns", "combinations", "average risk", "pairs apart", "unique"
+    )
+    for one in found.subsets[:SHOWN_SUBSETS]:
+        names = escape(", ".join(one.columns))
+        numbers = number(one.average_risk), share(one.separation), f"{one.uniques:,}"
+        made.add_row(names, f"{one.combinations:,}", *numbers)
+    out.print(made)
+    out.print()
+
+
+def _suda(found: Suda) -> None:
+    taken = "assumed" if found.assumed else "known"
+    made = table(
+        f"Special uniques (SUDA2, sets of up to {found.size} columns)", "column", "share of the scores",
+    )  # fmt: skip
+    for name, part in found.contributions.items():
+        made.add_row(escape(name), share(part))
+    out.print(made)
+    sets = ", ".join(f"{count:,} of {size}" for size, count in found.sets.items())
+    out.print(
+        f"Minimal unique sets of columns: {sets}. Highest score {max((s.score for s in found.scores), default=0):,}.\n"
+        f"DIS of the file {number(found.dis)} ({found.uniques:,} uniques, {found.pairs:,} pairs, sampling fraction"
+        f" {number(found.fraction)}, {taken}); {found.above:,} records at {found.threshold:g} or above.\n"
+    )
+
+
+def _safe_harbor(found: SafeHarbor) -> None:
+    made = table(f"HIPAA Safe Harbor: {found.source}, {found.rows:,} records", "identifier", "", "where")
+    made.columns[1].justify = made.columns[2].justify = "left"
+    style = {"found": "bold red", "not found": "green", "cannot be checked": "yellow"}
+    for item in found.items:
+        where = "; ".join(
+            f"{one.column}: {one.why}" + (f" ({one.records:,})" if one.records else "") for one in item.columns
+        )
+        made.add_row(f"{item.letter}  {item.title}", Text(item.status, style=style[item.status]), escape(where))
+    out.print(made)
+    for note in found.notes:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+
+
+def presets(found: Sequence[Preset]) -> None:
+    """All presets, a line each."""
+    made = table("Presets", "name", "what", "models")
+    made.columns[1].justify = made.columns[2].justify = "left"
+    for one in found:
+        made.add_row(one.name, one.title, "; ".join(_model(model) for model in one.models) or "none")
+    out.print(made)
+    out.print("sqlanon presets NAME shows its source, its rounding and what it leaves open.")
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    words = [f"{key}={'…' if key == 'column' else value}" for key, value in model.items() if key != "model"]
+    return escape(f"{model['model']}({', '.join(words)})")
+
+
+def preset(found: Preset) -> None:
+    """What one preset asks for, where that is from, and what it leaves open."""
+    out.print(f"[bold]{found.name}[/]  {found.title}\n")
+    lines = {
+        "Models": [_model(model) for model in found.models] or ["none"],
+        "Source": found.sources,
+        "Note": found.notes,
+        "Also": found.also,
+        "Leaves open": found.leaves,
+    }
+    for word, told in lines.items():
+        for line in told:
+            out.print(f"[dim]{word:<12}[/]{line if word == 'Models' else escape(line)}")
+
+
 def verified(found: Verified) -> None:
     """What a release comes to today."""
     entry = found.entry
@@ -242,3 +386,100 @@ def demo(directory: Path, file: Path, before: Check, made: Release, after: Check
         "sqlanon init YOUR.csv -o spec.yaml   # a spec for your own table",
     ):
         out.print(f"  {line}", markup=False)
+
+
+_BAR, _MOST_ROWS = 30, 40
+
+
+def predicted(found: Explored) -> None:
+    """What can be predicted from which fields, as bars, with each field's cost and what removal would do."""
+    measured = found.rows - found.missing
+    title = f"{found.source}: {found.target.column} of {measured:,} records, predicted from"
+    made = table(title, "fields", "violations", "", "sets", "highest share", *(["removed"] if found.removal else []))
+    most = max(found.worst.violations, 1)
+    for row in found.subsets[:_MOST_ROWS]:
+        risk = row.risk
+        bar = Text("█" * round(_BAR * risk.violations / most), style="red" if risk.violations else "green")
+        cells: list[str | Text] = [escape(", ".join(risk.fields)) or "nothing", number(risk.violations), bar]
+        cells.append(number(risk.sets))
+        cells += [number(risk.highest), *([number(row.removed)] if found.removal else [])]
+        made.add_row(*cells)
+    made.columns[2].justify = "left"
+    out.print(made)
+    if len(found.subsets) > _MOST_ROWS:
+        out.print(f"… and {len(found.subsets) - _MOST_ROWS:,} more; see them with --json")
+    if found.costs:
+        costs = table("\nWhat each field costs, in violations", "field", "alone", "beside all others", "on average")
+        for cost in found.costs:
+            costs.add_row(escape(cost.field), number(cost.alone), number(cost.last), number(float(cost.average)))
+        out.print(costs)
+    if found.removal:
+        share = found.removal.removed / measured if measured else 0
+        out.print(
+            f"\nRemoval ({found.removal.method}) blanks {found.removal.removed:,} values ({share:.2%}); none is left."
+        )
+        if found.removal.beyond:
+            out.print(f"{found.removal.beyond:,} sets were too large for an exact minimum and were planned greedily.")
+    if found.utility:
+        out.print()
+        utility(found.utility)
+    _rules(found.rules)
+
+
+def utility(found: Utility) -> None:
+    """The statistics before and after, per field."""
+    for name, before in found.before.items():
+        made = table(f"Statistics of {name}", "statistic", "before", "after", "difference", "relative")
+        for statistic, value in before.items():
+            relative = found.relative(statistic, name)
+            made.add_row(
+                statistic.replace("_", " "), number(value), number(found.after[name][statistic]),
+                number(found.difference(statistic, name)), "–" if relative is None else f"{relative:+.2%}",
+            )  # fmt: skip
+        out.print(made)
+
+
+def _rules(rules: Sequence[Judged]) -> None:
+    for rule in rules:
+        verdict = "[bold red]blocks[/]" if rule.blocks else "[green]lets it pass[/]"
+        out.print(f"{verdict}: {escape(str(rule))}{' (what is unknown blocks)' if rule.unknown else ''}")
+
+
+def flow(found: Assessment) -> None:
+    """What a data-flow model comes to."""
+    states = found.states
+    name = escape(found.model.name or "the model")
+    potential = sum(t.potential for t in states.transitions)
+    out.print(
+        f"[bold]{name}[/]: {len(states.states):,} states, {len(states.transitions):,} transitions"
+        f" ({potential:,} of them potential reads).\n"
+    )
+    if states.violations:
+        made = table("What nobody agreed to", "transition", "flow", "why")
+        told = {(t.action, t.actor, t.place, t.flow, t.violations): t for t in states.violations}
+        for t in [*told.values()][:_MOST_ROWS]:
+            what = f"{t.action} by {t.actor}" + (f", {t.place}" if t.place else "") + f": {', '.join(t.fields)}"
+            made.add_row(
+                escape(what), "potential" if t.flow is None else str(t.flow + 1), escape("; ".join(t.violations))
+            )
+        out.print(made, "")
+    made = table("Risk transitions", "actor", "could predict", "from", "violations", "of", "highest share")
+    for danger in found.dangers[:_MOST_ROWS]:
+        risk = danger.risk
+        made.add_row(
+            escape(danger.actor), escape(danger.field), escape(", ".join(danger.fields)) or "nothing",
+            "no data at hand" if risk is None else number(risk.violations), number(risk.records if risk else None),
+            number(risk.highest if risk else None),
+        )  # fmt: skip
+    out.print(made if found.dangers else "There is no risk transition.")
+    if len(found.dangers) > _MOST_ROWS:
+        out.print(f"… and {len(found.dangers) - _MOST_ROWS:,} more; see them with --json")
+    for (actor, field), danger in found.worst.items():
+        if danger.risk:
+            out.print(
+                f"Worst for {escape(field)} with {escape(actor)}: {escape(', '.join(danger.fields)) or 'no field'},"
+                f" {danger.violations:,} violations."
+            )
+    for note in states.notes:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    _rules(found.rules)

@@ -14,6 +14,7 @@ import yaml
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
+from sqlanon.policies import Policy
 from sqlanon.reading import (
     NULL,
     Loader,
@@ -179,6 +180,7 @@ class Spec:
     privacy: Annotated[tuple[Model, ...], "The models that must hold on what is published."]
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
+    policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
 
     def __post_init__(self) -> None:
@@ -242,6 +244,10 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             there = [n for n, c in known.items() if c.role == role]
             yield place, f"must be the name of a column of role {role}, and this is {known[name].role}", name, there
 
+    if isinstance(policy := parts.get("policy"), Policy):
+        yield from (
+            (("policy", *place), told, word, allowed) for place, told, word, allowed in policy.problems(columns)
+        )
     if isinstance(entity := parts.get("entity"), str):
         yield from named(("entity",), entity, "identifier")
     models = privacy if isinstance(privacy, tuple) else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +268,12 @@ class DuckDB:
         """A working table of this connection, seen by nobody else."""
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+
+    def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int]]) -> None:
+        """A working table of whole numbers that were worked out in Python; the columns are equally long."""
+        listed = ", ".join(f"unnest(?::BIGINT[]) AS {self.sql(query.identifier(label))}" for label in columns)
+        sql = f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS SELECT {listed}"
+        self.run(step, sql, [list(values) for values in columns.values()])
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:

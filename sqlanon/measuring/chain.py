@@ -278,7 +278,8 @@ class Chain:
         wanted = list({node.sql(): node for node in self.columns.values()}.values())
         tree = query.select([*keys, *wanted], "classes")
         for step in dict.fromkeys(steps[1:]):
-            tree = query.joined(tree, step, query.same(self.rows.keys, "classes", step))
+            # Left, so that a class without a measure is still a class: what is missing never holds.
+            tree = query.joined(tree, step, query.same(self.rows.keys, "classes", step), "left")
         self.query = self.query.then("measured", tree, "every measure of every class")
         self.columns = {label: column(node.name) for label, node in self.columns.items()}
 

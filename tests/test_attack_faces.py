@@ -145,7 +145,7 @@ def test_published_bounds_and_ranges_hold_what_labels_hold(tmp_path: Path, repre
         }  # fmt: skip
         sqlanon.release(spec, engine)
         found = sqlanon.attack("r", engine=engine, sensitive=["s"], external="t", attacks=["linkage"])
-        # A missing bound may also be that of a suppressed record, so it holds every age: January's two are for all.
+        # A missing bound may be that of a suppressed record, so that it holds every age: January's two are for all.
         beside = 0 if represent == "label" else 2
         classes = "SELECT month(born) AS m, count(*) AS n FROM t WHERE age IS NOT NULL GROUP BY m, age // 10"
         each = f"CASE WHEN m = 1 THEN n / (n + {beside}) ELSE 1 END"

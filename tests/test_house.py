@@ -69,7 +69,7 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
-    ("sqlanon.cli", "sqlanon"),  # the commands call the public names
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("options", "releases", "measures", "flows")),  # call public names
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
     ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
@@ -98,9 +98,9 @@ ONLY_IN = {
     "sqlglot": {"sqlanon.query"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
-    "typer": {"sqlanon.cli"},
+    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows"))},
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
-    "rich": {"sqlanon.showing"},
+    "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},
     "networkx": {"sqlanon.pictures"},
     # Frames come and go through the engine; nobody works on them.

@@ -31,6 +31,8 @@ from sqlanon.suda import Suda
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False)
 
+SHOWN_SUBSETS = 15
+
 
 def escape(text: str) -> str:
     """A name from outside, so that neither rich nor the terminal takes any of it for an instruction."""
@@ -176,7 +178,7 @@ def risk(found: Risk | None, identifiers: SafeHarbor | None) -> None:
 
 
 def _scenarios(found: Risk) -> None:
-    of = f"{found.rows:,} records" if found.units == "records" else f"{found.size:,} persons in {found.rows:,} records"
+    of = f"{found.persons:,} persons in {found.rows:,} records" if found.persons else f"{found.rows:,} records"
     above = f"above {found.threshold:g}"
     made = table(
         f"{found.source}: {of}, {found.classes:,} classes", "attacker", above, "", "highest", "average", "from"
@@ -206,9 +208,6 @@ def _scenarios(found: Risk) -> None:
         ours = f"{everybody.sample_uniques:,} of them in the sample"
         out.print(f"Counted: {everybody.uniques:,} are unique in the population, {ours}.")
     out.print()
-
-
-SHOWN_SUBSETS = 15
 
 
 def _columns(found: Risk) -> None:

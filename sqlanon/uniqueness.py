@@ -137,8 +137,7 @@ def _pitman(sample: _Sample) -> float:
     if found is None:
         return NONE
     theta, alpha = found
-    uniques: float = _rising(theta + alpha, 1 - alpha) * float(sample.population) ** alpha
-    return uniques
+    return _rising(theta + alpha, 1 - alpha) * math.pow(sample.population, alpha)
 
 
 def _rising(start: float, step: float) -> float:
@@ -150,8 +149,7 @@ def _rising(start: float, step: float) -> float:
     # Two logarithms of Γ would lose what they have in common.
     first = step * (step - 1) / (2 * start)
     second = step * (step - 1) * (step - 2) * (3 * step - 1) / (24 * start**2)
-    risen: float = start**step * (1 + first + second)
-    return risen
+    return math.pow(start, step) * (1 + first + second)
 
 
 def pitman_parameters(sizes: Sizes) -> tuple[float, float] | None:
@@ -352,11 +350,12 @@ def expected_records_below(sizes: Sizes, fraction: float, limit: int) -> float:
 
     The same model as `expected_risk`. Raises `ValueError` for a fraction outside (0, 1].
     """
-    from scipy import stats
+    from scipy import special
 
     _require_fraction(fraction)
     size, count = (np.array(list(part), dtype=np.float64) for part in (sizes, sizes.values()))
-    return math.fsum((size * count * stats.nbinom.cdf(limit - 1 - size, size, fraction)).tolist())
+    below = np.where(size < limit, special.betainc(size, np.maximum(limit - size, 1), fraction), 0.0)
+    return math.fsum((size * count * below).tolist())
 
 
 def _require_fraction(fraction: float) -> None:
@@ -386,7 +385,7 @@ def safepub_k(epsilon: float, delta: float) -> int:
     γn passes a whole number the probability rises, so only the last n before each counts: n = ⌈j / γ⌉ − 1 for j ≥ k.
     ARX returns k + 1. Raises `ValueError` for an ε outside (0, 10] or a δ outside (0, 1).
     """
-    from scipy import stats
+    from scipy import special
 
     beta = safepub_beta(epsilon)
     if not 0 < delta < 1:
@@ -397,7 +396,8 @@ def safepub_k(epsilon: float, delta: float) -> int:
     for top in range(most, 0, -10_000):
         size = np.arange(top, max(top - 10_000, 0), -1)
         drawn = np.array([math.ceil(int(j) / gamma) - 1 for j in size])
-        above = np.flatnonzero(stats.binom.sf(size - 1, drawn, beta) * (1 + 1e-9) > delta)
+        # P(Bin(n, β) ≥ j), and a little more, so that rounding never takes the lesser k.
+        above = np.flatnonzero(special.betainc(size, drawn - size + 1, beta) * (1 + 1e-9) > delta)
         if above.size:
             return int(size[above[0]]) + 1
     return 1

@@ -17,6 +17,8 @@ from sqlanon.showing.terminal import escape, number, out, share, table
 from sqlanon.suda import Suda
 from sqlanon.utility import Utility
 
+SHOWN_SUBSETS = 15
+
 
 def models(verdicts: list[dict[str, Any]], title: str) -> Table:
     """Verdicts as a table."""
@@ -136,7 +138,7 @@ def risk(found: Risk | None, identifiers: SafeHarbor | None) -> None:
 
 
 def _scenarios(found: Risk) -> None:
-    of = f"{found.rows:,} records" if found.units == "records" else f"{found.size:,} persons in {found.rows:,} records"
+    of = f"{found.persons:,} persons in {found.rows:,} records" if found.persons else f"{found.rows:,} records"
     above = f"above {found.threshold:g}"
     made = table(
         f"{found.source}: {of}, {found.classes:,} classes", "attacker", above, "", "highest", "average", "from"
@@ -166,9 +168,6 @@ def _scenarios(found: Risk) -> None:
         ours = f"{everybody.sample_uniques:,} of them in the sample"
         out.print(f"Counted: {everybody.uniques:,} are unique in the population, {ours}.")
     out.print()
-
-
-SHOWN_SUBSETS = 15
 
 
 def _columns(found: Risk) -> None:

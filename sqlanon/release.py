@@ -235,12 +235,16 @@ class _Job:
             suppressed_at_most=register.coarse(planned.suppressed, k), classes=measured.classes,
             quasi_identifiers=json.dumps(self.plan.keys), counted="persons" if self.spec.entity else "records",
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
-            utility=json.dumps(
-                {name: float(f"{value:.3g}") for name, value in planned.utility.items() if isinstance(value, float)}
-            ),
+            utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
             expires_at=made + lifetime if lifetime else None,
         )  # fmt: skip
+
+    def _kept_measures(self) -> list[str]:
+        """The totals that the register keeps, which anybody who reads the release may know."""
+        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+                 "normalized_average_class_size")  # fmt: skip
+        return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
     def _recheck(self) -> str:
         """What `verify` needs later, as far as a reader may know it: a file tells nothing of its source."""

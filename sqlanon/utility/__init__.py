@@ -8,6 +8,7 @@ Definitions: each measure's docstring. What no measure here tells: whether the r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,8 +83,9 @@ def measure(
     columns that are not there, values no hierarchy knows, labels that cover nothing, a source without rows; and
     `EngineError`.
     """
-    if queries < 0:
-        raise SpecError("a number of queries is 0 or more", where="--queries", found=str(queries))
+    for where, number in (("--queries", queries), ("seed", seed)):
+        if number < 0:
+            raise SpecError("this is a whole number, 0 or more", where=where, found=str(number))
     others = dict(sensitive) if isinstance(sensitive, Mapping) else dict.fromkeys(sensitive)
     others = {name: order for name, order in others.items() if name not in {c.name for c in columns}}
     with comparing(engine, released, source, columns, others) as found:
@@ -156,13 +158,17 @@ class Against:
         return Recoded(name, hierarchy, hierarchy.rows(Path()), represent, weight)
 
 
+# The engine's own range: a value with two ends.
+_IS_RANGE = re.compile(r'STRUCT\("?lower"? .*, "?upper"? ')
+
+
 def _represented(published: Sequence[str], before: Sequence[str], after: Mapping[str, Column]) -> dict[str, Represent]:
     """The source's quasi-identifiers behind the published columns: two of them may be the bounds of one."""
     found: dict[str, Represent] = {}
     for name in published:
         stem = name.removesuffix("_from").removesuffix("_to")
         if name in before:
-            found[name] = "range" if name in after and after[name].type.startswith("STRUCT(") else "label"
+            found[name] = "range" if name in after and _IS_RANGE.match(after[name].type) else "label"
         elif stem in before and {f"{stem}_from", f"{stem}_to"} <= {*published}:
             found[stem] = "bounds"
         else:

@@ -219,7 +219,7 @@ def _published(engine: DuckDB, c: Recoded, value: Column, after: Mapping[str, Co
     if c.represent == "range":
         return [f"struct_extract(s.{engine.sql(query.identifier(c.name))}, '{end}')" for end in ("lower", "upper")]
     # A file in which all bounds are missing has them as texts.
-    ends = [(f"s.{engine.sql(query.identifier(name))}", after[name].family) for name in c.published]
+    ends = [(_plain(engine, after[name]), after[name].family) for name in c.published]
     return [f"CAST({read} AS {value.type})" if family == "text" else read for read, family in ends]
 
 

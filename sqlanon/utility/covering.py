@@ -159,8 +159,8 @@ def sums(places: Ints, amounts: Ints, length: int) -> Ints:
 
 
 def is_quantity(hierarchy: Hierarchy | None, family: str) -> bool:
-    """Whether a column's values are numbers, dates or times, and not codes that are masked digit by digit."""
-    return family in ORDERED and not isinstance(hierarchy, Mask)
+    """Whether a column's values are numbers, dates or times, and neither masked like codes nor put in an order."""
+    return family in ORDERED and not isinstance(hierarchy, Mask | Order)
 
 
 def amount(value: Expression, family: str) -> Expression:

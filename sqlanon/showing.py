@@ -214,7 +214,7 @@ def demo(directory: Path, file: Path, before: Check, made: Release, after: Check
         out.print(f"  {line}", markup=False)
 
 
-_BAR, _MOST_ROWS = 30, 40
+_BAR, _MOST_ROWS = 20, 40
 
 
 def predicted(found: Explored) -> None:
@@ -230,7 +230,7 @@ def predicted(found: Explored) -> None:
         cells.append(number(risk.sets))
         cells += [number(risk.highest), *([number(row.removed)] if found.removal else [])]
         made.add_row(*cells)
-    made.columns[2].justify = "left"
+    made.columns[2].justify, made.columns[2].no_wrap = "left", True
     out.print(made)
     if len(found.subsets) > _MOST_ROWS:
         out.print(f"… and {len(found.subsets) - _MOST_ROWS:,} more; see them with --json")

@@ -36,6 +36,7 @@ from sqlanon.flow.model import FlowModel
 from sqlanon.flow.model import load as _load_flow
 from sqlanon.flow.risks import Assessment
 from sqlanon.flow.risks import assess as _assess
+from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
 from sqlanon.margins import margin as _margin
 from sqlanon.models import (
@@ -292,16 +293,19 @@ def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor
             used.close()
 
 
-def assess(model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None) -> Assessment:
+def assess(
+    model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None, *, limit: int = LIMIT
+) -> Assessment:
     """What a data-flow model comes to: its states, what nobody agreed to, its risk transitions, its rules.
 
+    Beyond `limit` states, the potential reads of each actor are built together; no risk transition is lost by that.
     Nothing is raised where a rule blocks: see `blocked`. Raises `SpecError`, `ModelNotMet` where a flow's spec allows
     no release, `EngineError`.
     """
     read = model if isinstance(model, FlowModel) else _load_flow(model)
     used = engine or connect()
     try:
-        return _assess(read, used)
+        return _assess(read, used, limit=limit)
     finally:
         if engine is None:
             used.close()

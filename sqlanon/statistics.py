@@ -196,6 +196,20 @@ class Shift:
         }  # fmt: skip
 
 
+def differences(before: Mapping[str, Number], after: Mapping[str, Number]) -> dict[str, Number]:
+    """After less before, per statistic; None where either has no meaning.
+
+    Engines add up in any order, so what differs by no more than 1e-12 of itself is rounding, and is told as 0.
+    """
+    return {name: _difference(value, after.get(name)) for name, value in before.items()}
+
+
+def _difference(one: Number, two: Number) -> Number:
+    if one is None or two is None:
+        return None
+    return 0.0 if abs(two - one) <= 1e-12 * max(abs(one), abs(two)) else two - one
+
+
 @dataclass(frozen=True)
 class Change:
     """The statistics of each field before and after, correlations of pairs, and shifts of means within classes.
@@ -211,8 +225,7 @@ class Change:
 
     def difference(self, statistic: str, field: str) -> Number:
         """After less before; None where either has no meaning."""
-        one, two = self.before[field].get(statistic), self.after[field].get(statistic)
-        return None if one is None or two is None else two - one
+        return differences(self.before[field], self.after[field]).get(statistic)
 
     def relative(self, statistic: str, field: str) -> Number:
         """The difference by the size of what was before; None where that is nothing, unless nothing changed."""
@@ -233,7 +246,7 @@ class Change:
             for name, found in self.before.items()
         }  # fmt: skip
         pairs = [
-            {"fields": list(pair), "before": one, "after": two, "difference": None if None in (one, two) else two - one}  # type: ignore[operator]
+            {"fields": list(pair), "before": one, "after": two, "difference": _difference(one, two)}
             for pair, (one, two) in self.correlations.items()
         ]
         shifts = {name: shift.to_dict() for name, shift in self.shifts.items()}

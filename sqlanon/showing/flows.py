@@ -12,7 +12,7 @@ from sqlanon.rules import Judged
 from sqlanon.showing.terminal import escape, number, out, table
 from sqlanon.statistics import Change
 
-_BAR, _MOST_ROWS = 30, 40
+_BAR, _MOST_ROWS = 20, 40
 
 
 def predicted(found: Explored) -> None:
@@ -28,7 +28,7 @@ def predicted(found: Explored) -> None:
         cells.append(number(risk.sets))
         cells += [number(risk.highest), *([number(row.removed)] if found.removal else [])]
         made.add_row(*cells)
-    made.columns[2].justify = "left"
+    made.columns[2].justify, made.columns[2].no_wrap = "left", True
     out.print(made)
     if len(found.subsets) > _MOST_ROWS:
         out.print(f"… and {len(found.subsets) - _MOST_ROWS:,} more; see them with --json")

@@ -2,11 +2,15 @@
 
     python benchmarks/run.py full-domain [--rows 1000000,10000000] [--runs 3]
     python benchmarks/run.py view-guard [--rows 10000000]
+    python benchmarks/run.py risk [--rows 1000000]
+    python benchmarks/run.py utility [--rows 1000000]
 
 `full-domain`: the optimum over Adult's 9 quasi-identifiers (12,960 transformations), k = 5, 2 % suppressed, the CSV
 read included; the baseline is one GROUP BY of the same columns on the same file in a process of its own. `view-guard`:
-reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. Needs the
-shared folder (SQLANON_SHARED).
+reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. `risk`:
+the risks of eight quasi-identifiers, with 92 subsets and SUDA2, from the CSV, beside one GROUP BY of them. `utility`:
+every measure of usefulness of a released file against its CSV source, 1,000 COUNT queries among them. Needs the shared
+folder (SQLANON_SHARED).
 """
 
 from __future__ import annotations
@@ -124,6 +128,33 @@ def full_domain(rows: list[int], runs: int, folder: Path, console: Console) -> N
     console.print(table)
 
 
+def utility(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("data", "", "wall s", "CPU s", "peak MB", title="Usefulness of a release of 9 quasi-identifiers")
+    sources = [("Adult", ADULT / "adult.csv")]
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        sources.append((f"{count:,} perturbed", file))
+    for name, file in sources:
+        released = folder / f"{file.stem}.parquet"
+        made = spec(file, folder, COLUMNS, {"name": "bench", "as": "file", "path": str(released)})
+        sqlanon = [sys.executable, "-m", "sqlanon"]
+        run([*sqlanon, "release", str(made), "--json"])
+        checking = [*sqlanon, "check", str(released), "--spec", str(made), "--against", str(file), "--delimiter", ";"]
+        asked = {
+            "check": [*sqlanon, "check", str(released), "--spec", str(made), "--json"],
+            "check --against": [*checking, "--json"],
+            "plan": [*sqlanon, "plan", str(made), "--json"],
+            "plan --utility": [*sqlanon, "plan", str(made), "--utility", "--json"],
+            "one GROUP BY": [sys.executable, "-c", GROUP_BY, str(file), ",".join(COLUMNS)],
+        }
+        for what, command in asked.items():
+            taken = [run(command) for _ in range(runs)]
+            told = (median(taken, "wall"), median(taken, "cpu"), median(taken, "megabytes"))
+            table.add_row(name, what, f"{told[0]:.2f}", f"{told[1]:.2f}", f"{told[2]:.0f}")
+    console.print(table)
+
+
 def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> None:
     import duckdb
 
@@ -153,6 +184,32 @@ def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> No
         for name, (_, beside) in asked.items():
             shares = [f"{mine / theirs:.2f}" for mine, theirs in zip(taken[name], taken[beside or name], strict=True)]
             table.add_row(f"{count:,}", name, *(f"{seconds:.2f}" for seconds in taken[name]), *shares)
+    console.print(table)
+
+
+def risk(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("rows", "", "wall s", "CPU s", "peak MB", title="Risks of 8 quasi-identifiers beside one GROUP BY")
+    keys = ",".join(COLUMNS[:8])
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        asked = [sys.executable, "-m", "sqlanon", "risk", str(file), "--delimiter", ";", "--qi", keys, "--json"]
+        sized = ["--population-size", str(20 * count)]
+        for what, command in (
+            ("one GROUP BY", [sys.executable, "-c", GROUP_BY, str(file), keys]),
+            ("attackers and columns", [*asked, "--subsets", "0"]),
+            ("and the population", [*asked, "--subsets", "0", *sized]),
+            ("and 92 subsets", [*asked, *sized]),
+            ("and SUDA2, sets up to 3", [*asked, *sized, "--suda"]),
+            ("and SUDA2, sets up to 7", [*asked, *sized, "--suda", "--suda-size", "7"]),
+        ):
+            taken = [run(command) for _ in range(runs)]
+            figures = [
+                f"{median(taken, 'wall'):.2f}",
+                f"{median(taken, 'cpu'):.2f}",
+                f"{median(taken, 'megabytes'):.0f}",
+            ]
+            table.add_row(f"{count:,}", what, *figures)
     console.print(table)
 
 
@@ -201,15 +258,18 @@ def _in_turns(connection: Any, asked: dict[str, str], runs: int) -> dict[str, tu
     }
 
 
+JOBS = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk, "utility": utility}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("full-domain", "view-guard"))
+    parser.add_argument("what", choices=JOBS)
     parser.add_argument("--rows", default="1000000,10000000", help="sizes, separated by commas")
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
     rows = [int(count) for count in given.rows.split(",") if count]
     with tempfile.TemporaryDirectory() as folder:
-        job = full_domain if given.what == "full-domain" else view_guard
+        job = JOBS[given.what]
         job(rows, given.runs, Path(folder), Console(width=120))
 
 

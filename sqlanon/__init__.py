@@ -36,6 +36,7 @@ from sqlanon.flow.model import FlowModel
 from sqlanon.flow.model import load as _load_flow
 from sqlanon.flow.risks import Assessment
 from sqlanon.flow.risks import assess as _assess
+from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
 from sqlanon.margins import margin as _margin
 from sqlanon.models import (
@@ -67,6 +68,7 @@ from sqlanon.models import (
 )
 from sqlanon.planning import SAMPLE, Planned
 from sqlanon.planning import make as _make
+from sqlanon.planning import with_usefulness as _with_usefulness
 from sqlanon.policies import Policy
 from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
@@ -80,6 +82,7 @@ from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
+from sqlanon.utility import Described, Utility
 
 __all__ = [
     "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
@@ -88,9 +91,9 @@ __all__ = [
     "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable",
     "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
     "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
-    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Verdict",
-    "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release", "risk",
-    "safe_harbor", "schema",
+    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
+    "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release",
+    "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -103,48 +106,59 @@ def _spec(spec: AnySpec) -> Spec:
     return spec if isinstance(spec, Spec) else load(spec)
 
 
-def plan(spec: AnySpec, engine: DuckDB) -> Planned:
+def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
     """What would be published: levels, counts, verdicts, usefulness, SQL. Changes nothing.
 
-    Raises `SpecError`, `ModelNotMet` where no transformation satisfies the models, `EngineError`.
+    `utility` adds what takes another pass over the source: query errors, shifts, divergence. Raises `SpecError`,
+    `ModelNotMet` where no transformation satisfies the models, `EngineError`.
     """
-    made = _make(_spec(spec), engine)
-    if made.plan.source.drawn_from:
+    planned = _make(_spec(spec), engine)
+    planned = _with_usefulness(planned, engine) if utility else planned
+    if planned.plan.source.drawn_from:
         engine.drop_temporary(SAMPLE)
-    return made
+    return planned
 
 
-def release(spec: AnySpec, engine: DuckDB) -> Release:
-    """Publishes if, and only if, every model holds on what was made.
+def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:
+    """Publishes if, and only if, every model holds on what was made. `utility` as in `plan`.
 
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
-    return _release(_spec(spec), engine)
+    return _release(_spec(spec), engine, utility=utility)
 
 
 def check(
     relation: object,
     *,
-    quasi_identifiers: Sequence[str],
+    quasi_identifiers: Sequence[str] = (),
     sensitive: Sequence[str] = (),
     models: Sequence[Model | str] = (),
     engine: DuckDB | None = None,
     hierarchies: Mapping[str, Hierarchy] | None = None,
     population: object | None = None,
+    against: object | None = None,
+    spec: AnySpec | None = None,
+    queries: int = 1000,
 ) -> Check:
     """Measures a table or view (by name), a file (by path) or a pandas, polars or Arrow frame.
 
     `population` is the table that the records are from, in one of the same forms, for k-map and δ-presence.
 
     Without `models`, every measure that the columns allow is reported and nothing is judged. A model may be written as
-    on the command line: `"l-diversity(column=disease, l=3)"`. Raises `SpecError`, `EngineError`.
+    on the command line: `"l-diversity(column=disease, l=3)"`. `against` the source that the relation was made from, its
+    usefulness is measured, with so many COUNT `queries`. A `spec` tells what is not given: quasi-identifiers, sensitive
+    columns, hierarchies, weights and k. Raises `SpecError`, `EngineError`.
     """
     wanted = [parse_model(model) if isinstance(model, str) else model for model in models]
-    used = engine or connect()
+    used, known = engine or connect(), Described.by(_spec(spec)) if spec is not None else Described()
     try:
+        told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
+        released = told.read(used, _origin(relation, used))
+        source = None if against is None else told.against(told.read(used, _origin(against, used)), queries)
         return _check(
-            used, _origin(relation, used), quasi_identifiers=quasi_identifiers, sensitive=sensitive, models=wanted,
-            hierarchies=hierarchies, population=None if population is None else _origin(population, used),
+            used, released, quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive, models=wanted,
+            hierarchies=told.hierarchies, against=source,
+            population=None if population is None else _origin(population, used),
         )  # fmt: skip
     finally:
         if engine is None:
@@ -279,16 +293,19 @@ def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor
             used.close()
 
 
-def assess(model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None) -> Assessment:
+def assess(
+    model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None, *, limit: int = LIMIT
+) -> Assessment:
     """What a data-flow model comes to: its states, what nobody agreed to, its risk transitions, its rules.
 
+    Beyond `limit` states, the potential reads of each actor are built together; no risk transition is lost by that.
     Nothing is raised where a rule blocks: see `blocked`. Raises `SpecError`, `ModelNotMet` where a flow's spec allows
     no release, `EngineError`.
     """
     read = model if isinstance(model, FlowModel) else _load_flow(model)
     used = engine or connect()
     try:
-        return _assess(read, used)
+        return _assess(read, used, limit=limit)
     finally:
         if engine is None:
             used.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from sqlanon.models import (
 )
 from sqlanon.plan import NUMBERS, ORDERED, check_column, check_population
 from sqlanon.query import Query, fragment
+from sqlanon.utility import Against, Utility
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ class Check:
     quasi_identifiers: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     holds: bool | None
+    utility: Utility | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        told = {
             "source": self.source,
             "rows": self.rows,
             "classes": self.classes,
@@ -64,6 +66,7 @@ class Check:
             "holds": self.holds,
             "models": [v.to_dict() for v in self.verdicts],
         }
+        return told | ({"utility": self.utility.to_dict()} if self.utility else {})
 
 
 def check(
@@ -76,12 +79,13 @@ def check(
     hierarchies: Mapping[str, Hierarchy] | None = None,
     population: Origin | None = None,
     base: Path = Path(),
+    against: Against | None = None,
 ) -> Check:
     """Measures a relation; without models, reports every measure there is.
 
     One pass over its rows per sensitive column (the quasi-identifiers are grouped with each), one more for a column of
     guarding nodes or of sets, and one over the population table. The relation itself is the table that distances
-    compare with. Raises `SpecError`, `EngineError`.
+    compare with; `against` its source, its usefulness is told too. Raises `SpecError`, `EngineError`.
     """
     columns = {found.name: found for found in engine.columns(origin)}
     named = [name for model in models for name in (column_of(model), guard_of(model)) if name]
@@ -100,9 +104,10 @@ def check(
         people = {found.name: found for found in engine.columns(population)}
         check_population(quasi_identifiers, columns, people)
         steps = steps.then("people", _reading(engine, population, quasi_identifiers), inline=True)
-    return _measure(
+    found = _measure(
         engine, origin, tuple(quasi_identifiers), wanted, steps, arranged, columns, base, judged=bool(models)
     )
+    return replace(found, utility=against.measure(engine, origin, quasi_identifiers, sensitive)) if against else found
 
 
 def _complete(models: Sequence[Model]) -> tuple[Model, ...]:

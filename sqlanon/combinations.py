@@ -55,6 +55,7 @@ class Combinations:
             if self.records == 0:
                 raise SpecError("the relation has no rows; there is no risk to measure", where="source")
             self._code()
+            self.persons = self._persons() if entity else None
         except BaseException:
             self.close()
             raise
@@ -95,6 +96,12 @@ class Combinations:
             "number the combinations", CODED,
             query.selecting(tree, [number, *selected, named(column(self._n, "r"), "records")]),
         )  # fmt: skip
+
+    def _persons(self) -> int:
+        """How many persons there are; all records without one count as one."""
+        people = query.table(_values(len(self.keys)))
+        ((persons,),) = self.engine.run("count the persons", fragment("select count(*) from $p", p=people))
+        return int(persons)
 
     def _labels(self, coded: Sequence[str]) -> list[str]:
         return [f"key {i}" if i < len(self.keys) else "person" for i, _ in enumerate(coded)]

@@ -25,7 +25,7 @@ from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, recor
 from sqlanon.query import column, fragment, table
 from sqlanon.removal import Method, Removal
 from sqlanon.rules import Judged, Known, Number, parse
-from sqlanon.statistics import Utility
+from sqlanon.statistics import Change
 
 # 2 ** 12 windows over the records is what somebody may still want to wait for.
 MOST_FIELDS = 12
@@ -72,7 +72,7 @@ class Explored:
     subsets: tuple[Row, ...]
     costs: tuple[Cost, ...] = ()
     removal: Removal | None = None
-    utility: Utility | None = None
+    utility: Change | None = None
     rules: tuple[Judged, ...] = ()
 
     @property
@@ -110,7 +110,7 @@ class Explored:
         }  # fmt: skip
 
 
-def told(utility: Utility, function: str, statistic: str, field: str) -> Number:
+def told(utility: Change, function: str, statistic: str, field: str) -> Number:
     """What `before`, `after`, `delta` and `relative` come to; None where the field is no number on both sides."""
     if field not in utility.before:
         return None
@@ -142,7 +142,8 @@ def explore(
         )
     wanted = subsets(fields) if all_subsets else [tuple(fields)]
     with cells(engine, records, fields, target) as counted:
-        rows = [_row(counted, subset, remove, seed) for subset in wanted]
+        was = _described(counted, remove)
+        rows = [_row(counted, subset, remove, seed, was) for subset in wanted]
         found, utility = _whole(counted, wanted, remove, seed, before)
         costs = _costs(fields, {frozenset(row.risk.fields): row.risk.violations for row in rows}) if all_subsets else ()
         rows.sort(key=lambda row: (-row.risk.violations, len(row.risk.fields), wanted.index(row.risk.fields)))
@@ -157,24 +158,32 @@ def subsets(fields: Sequence[str]) -> list[tuple[str, ...]]:
     return [found for size in range(len(fields) + 1) for found in combinations(fields, size)]
 
 
-def _row(counted: Cells, subset: tuple[str, ...], remove: Method | None, seed: int) -> Row:
-    """The risk of one observer, and what removal for this observer alone would cost."""
-    risk = counted.risk(subset)
+def _described(counted: Cells, remove: Method | None) -> Mapping[str, Number] | None:
+    """The statistics of the sensitive column as it is, where it is a number and something may be removed."""
+    of = counted.target.column
+    if remove is None or counted.records.columns[of].family not in NUMERIC:
+        return None
+    return statistics.describe(counted.engine, counted.records, [of], ())[of]
+
+
+def _row(
+    counted: Cells, subset: tuple[str, ...], remove: Method | None, seed: int, was: Mapping[str, Number] | None
+) -> Row:
+    """The risk of one observer, and what removal for this one alone would cost; `was` are the statistics before."""
+    risk, of = counted.risk(subset), counted.target.column
     if remove is None:
         return Row(risk)
-    was, of = counted.records, counted.target.column
-    if not risk.violations:
-        return Row(risk, 0, dict.fromkeys(statistics.STATISTICS, 0.0) if _numeric(was, of) else None)
-    removed = removal.remove(counted, [subset], remove, seed=seed).removed
-    utility = statistics.compare(counted.engine, was, _after(counted), [of])
-    _restore(counted)
-    moved = {s: utility.difference(s, of) for s in statistics.STATISTICS} if _numeric(was, of) else None
-    return Row(risk, removed, moved)
+    removed, now = 0, was
+    if risk.violations:
+        removed = removal.remove(counted, [subset], remove, seed=seed).removed
+        now = statistics.describe(counted.engine, _after(counted), [of], ())[of] if was is not None else None
+        _restore(counted)
+    return Row(risk, removed, None if was is None or now is None else statistics.differences(was, now))
 
 
 def _whole(
     counted: Cells, wanted: Sequence[tuple[str, ...]], remove: Method | None, seed: int, before: Records | None
-) -> tuple[Removal | None, Utility | None]:
+) -> tuple[Removal | None, Change | None]:
     """What removal for all observers together does, and the statistics after it against those before."""
     if remove is None and before is None:
         return None, None
@@ -200,10 +209,6 @@ def _restore(counted: Cells) -> None:
         cells=table(CELLS),
     )
     counted.engine.temporary("put the values back", CELLS, whole)
-
-
-def _numeric(records: Records, name: str) -> bool:
-    return records.columns[name].family in NUMERIC
 
 
 def _costs(fields: Sequence[str], violations: Mapping[frozenset[str], int]) -> tuple[Cost, ...]:

@@ -53,8 +53,8 @@ def states(found: Assessment, file: Path) -> None:
     """
     if len(found.states.states) > MOST_STATES:
         raise SpecError(
-            f"a picture of more than {MOST_STATES} states cannot be read; use --dot or --mermaid", where="--picture",
-            found=str(len(found.states.states)),
+            f"a picture of more than {MOST_STATES} states cannot be read; --limit {MOST_STATES} shows potential reads"
+            " together, --dot and --mermaid give text", where="--picture", found=str(len(found.states.states)),
         )  # fmt: skip
     labels, drawn = nodes(found), list(edges(found))
     depth = _depths(labels, drawn)

@@ -14,17 +14,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
+from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
-from sqlanon.query import Text, identifier, table
+from sqlanon.query import Text, column, fragment, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
-from sqlanon.recoding.objectives import Separable, objective
+from sqlanon.recoding.objectives import Floats, Separable, objective
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
+from sqlanon.utility import Recoded, Utility, k_of, measure
+from sqlanon.utility.covering import amount, amount_of, floats, is_quantity
+from sqlanon.utility.losses import Labels, classes, losses
 
 # What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
 Tell = Callable[[str, float | None], None]
@@ -52,9 +58,10 @@ class Planned:
     suppressed: int
     classes: int
     verdicts: tuple[Verdict, ...]
-    utility: dict[str, float]
+    utility: dict[str, Any]
     seconds: float
     notes: tuple[str, ...] = ()
+    usefulness: Utility | None = None
 
     @property
     def holds(self) -> bool:
@@ -97,7 +104,7 @@ class Planned:
             "noise_rows": 0,
             "swaps": 0,
             "classes": self.classes,
-            "utility": self.utility,
+            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | self.utility,
             "models": [v.to_dict() for v in self.verdicts],
             "nodes": self.found.nodes,
             "nodes_checked": self.found.checked,
@@ -215,29 +222,99 @@ def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> 
     notes = (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
     return Planned(
         compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
-        lattice.verdicts(found.node), _utility(lattice, spec, found), seconds, notes,
+        lattice.verdicts(found.node), _utility(lattice, source, found), seconds, notes,
     )  # fmt: skip
 
 
-def _utility(lattice: Lattice, spec: Spec, found: Found) -> dict[str, float]:
-    """The usefulness of a transformation, suppressed records counted (reference: models, section 5.1)."""
+def _utility(lattice: Lattice, source: Source, found: Found) -> dict[str, Any]:
+    """The usefulness of a transformation, as far as the search knows it (reference: models, section 5.1).
+
+    Suppressed records count; the objective in use stands under its name.
+    """
     counts, records = found.counts, lattice.records
     suppressed = lattice.check(found.node, records).labels if counts.suppressed else None
-    told: dict[str, float] = {}
-    for kind in dict.fromkeys(("loss", "precision", spec.recoding.loss)):
-        goal = objective(kind, lattice.domains, records)
-        if isinstance(goal, Separable):
-            bound = goal.bound(found.node)
-            if suppressed is not None:
-                bound = goal.with_penalties(found.node, goal.penalties(found.node, suppressed))
-            told[kind] = bound
-    size = records / (counts.kept_classes + (counts.suppressed > 0))
-    told["discernibility"] = float(counts.kept_squares + records * counts.suppressed)
-    told["average_class_size"] = size
-    k = max((m.k for m in spec.privacy if isinstance(m, KAnonymity)), default=None)
-    if k:
-        told["normalized_average_class_size"] = size / k
-    return told
+    labels = [
+        _labels(lattice, source, i, level, suppressed[i] if suppressed else None) for i, level in enumerate(found.node)
+    ]
+    sizes = classes(
+        counts.kept_squares,
+        counts.kept_classes,
+        records=records,
+        suppressed=counts.suppressed,
+        k=k_of(source.spec.privacy),
+    )
+    told = losses(labels, counts.suppressed).to_dict() | sizes.to_dict()
+    told[source.spec.recoding.loss.replace("-", "_")] = found.value
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _labels(lattice: Lattice, source: Source, i: int, level: int, suppressed: Floats | None) -> Labels:
+    """What the marginals tell of a quasi-identifier's labels at a level."""
+    domain = lattice.domains[i]
+    marginal = domain.marginals[level]
+    published = marginal.records if suppressed is None else marginal.records - suppressed
+    levels = np.full(len(published), float(level))
+    return Labels(
+        domain.name, domain.weight, published, marginal.leaves, _spans(lattice, source, i, level), marginal.records,
+        levels, domain.height, domain.leaves, domain.marginals[0].records,
+    )  # fmt: skip
+
+
+def _spans(lattice: Lattice, source: Source, i: int, level: int) -> Floats:
+    """Per label, the span of the numbers that it covers as a share of the column's range; NaN where they are none."""
+    domain, name = lattice.domains[i], lattice.domains[i].name
+    hierarchy, family, rows = source.hierarchy(name), source.family(name), source.rows.get(name)
+    unknown = np.full(len(domain.marginals[level].records), np.nan)
+    if not is_quantity(hierarchy, family) or not 0 < level < domain.height:
+        return unknown
+    labels, code = table(lattice.labelled(i)), column(f"code {level}")
+    if rows is not None:
+        asked = fragment("select min($l) from $t group by $c order by $c", l=column(f"label {level}"), t=labels, c=code)
+        known = _ends(rows, level, family)
+        told = [
+            known.get(label, (np.nan, np.nan)) for (label,) in lattice.engine.run(f"read the labels of {name}", asked)
+        ]
+        ends, everything = np.array(told), np.array([*known.values()])
+    else:
+        number = amount(column("value"), family)
+        asked = fragment("select min($n) as least, max($n) as greatest from $t group by $c order by $c",
+                         n=number, t=labels, c=code)  # fmt: skip
+        found = lattice.engine.arrays(f"read the labels of {name}", asked)
+        ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
+    numbers = everything[~np.isnan(everything)]
+    width = float(np.ptp(numbers)) if len(numbers) else 0.0
+    return (ends[:, 1] - ends[:, 0]) / width if width > 0 else unknown
+
+
+def _ends(rows: Rows, level: int, family: str) -> dict[str, tuple[float, float]]:
+    """The least and the greatest number under each label of a tabled hierarchy that has numbers under it."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        if (number := amount_of(row[0], family)) is not None:
+            least, greatest = found.get(row[level], (number, number))
+            found[row[level]] = (min(least, number), max(greatest, number))
+    return found
+
+
+def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Planned:
+    """The same plan with its whole usefulness: what it would publish, held against the source. Reads both once.
+
+    Raises `EngineError`, and `SpecError` where the source has changed meanwhile.
+    """
+    tell("measuring the usefulness", None)
+    plan, source = planned.plan, planned.plan.source
+    columns = []
+    for name, level in plan.levels.items():
+        declared, height = source.spec.columns[name], source.height(name)
+        levels = (level, height) if plan.suppressed == "star" and level < height else (level,)
+        columns.append(
+            Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
+        )
+    found = measure(
+        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
+        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
+    )  # fmt: skip
+    return replace(planned, usefulness=found)
 
 
 def drop_instead(planned: Planned) -> Planned:

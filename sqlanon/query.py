@@ -91,6 +91,10 @@ VOCABULARY: frozenset[type] = frozenset(
         "RowNumber",
         "DenseRank",
         "Lead",
+        "Lag",
+        "ArrayAgg",
+        "Array",
+        "Explode",
         "Floor",
         "Ceil",
         "Abs",
@@ -339,9 +343,15 @@ def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
     if isinstance(body, Text):
         return body.sql
     for node in body.walk():
-        if type(node) not in VOCABULARY and not (isinstance(node, exp.Anonymous) and node.name.lower() in FUNCTIONS):
+        if type(node) not in VOCABULARY and not _portable_function(node):
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
     return body.sql(dialect, pretty=pretty, identify=True, max_text_width=100)
+
+
+def _portable_function(node: Expression) -> bool:
+    """A call of a function of one name on every engine, or of one of our own, which have one source (functions.py)."""
+    name = node.name.lower()
+    return type(node) is exp.Anonymous and (name in FUNCTIONS or name.startswith("sqlanon_"))
 
 
 def _comment(step: Step) -> str:

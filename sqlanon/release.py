@@ -27,7 +27,7 @@ from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, silent
+from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, silent, with_usefulness
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -70,10 +70,13 @@ class Release:
         }
 
 
-def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Release:
+def release(
+    spec: Spec, engine: DuckDB, *, frame: object | None = None, utility: bool = False, tell: Tell = silent
+) -> Release:
     """Publishes a spec's source if, and only if, every model holds on what was made.
 
-    Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
+    With `utility`, the whole usefulness of what the plan makes is measured first. Raises `SpecError`, `ModelNotMet`
+    (nothing was published), `EngineError`, `ReleaseError`.
     """
     started = time.monotonic()
     publish = _target(spec, engine, frame)
@@ -81,10 +84,14 @@ def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Te
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
     publisher = _PUBLISHERS[publish.as_]
+    if utility:
+        planned = with_usefulness(planned, engine, tell)
     try:
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     except _Starred:
         planned = drop_instead(planned)
+        if utility:
+            planned = with_usefulness(planned, engine, tell)
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     finally:
         if planned.plan.source.drawn_from:
@@ -228,10 +235,16 @@ class _Job:
             suppressed_at_most=register.coarse(planned.suppressed, k), classes=measured.classes,
             quasi_identifiers=json.dumps(self.plan.keys), counted="persons" if self.spec.entity else "records",
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
-            utility=json.dumps({name: float(f"{value:.3g}") for name, value in planned.utility.items()}),
+            utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
             expires_at=made + lifetime if lifetime else None,
         )  # fmt: skip
+
+    def _kept_measures(self) -> list[str]:
+        """The totals that the register keeps, which anybody who reads the release may know."""
+        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+                 "normalized_average_class_size")  # fmt: skip
+        return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
     def _recheck(self) -> str:
         """What `verify` needs later, as far as a reader may know it: a file tells nothing of its source."""

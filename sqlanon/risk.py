@@ -104,7 +104,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Risk:
-    """What was measured. `units` are records, or persons, of whom each counts once in each class; `size` is their n.
+    """What was measured. `units` are records, or persons, of whom each counts once in each class; `size` is their n,
+    `persons` how many different ones there are (None for records).
 
     Never a promise: None stands where there is nothing to tell, and no number here has been held against a bound.
     """
@@ -112,6 +113,7 @@ class Risk:
     source: str
     rows: int
     units: str
+    persons: int | None
     size: int
     classes: int
     quasi_identifiers: tuple[str, ...]
@@ -131,6 +133,7 @@ class Risk:
             "source": self.source,
             "rows": self.rows,
             "units": self.units,
+            "persons": self.persons,
             "size": self.size,
             "classes": self.classes,
             "quasi_identifiers": list(self.quasi_identifiers),
@@ -236,7 +239,10 @@ def _notes(found: Combinations, measured: Risk, population: Origin | None, engin
         rule = next(one for one in measured.population.estimates if one.estimator == "dankar")
         if rule.uniques is not None:
             alone = min(rule.uniques * measured.population.fraction, measured.uniques)
-            yield f"by Dankar's rule {alone:,.0f} of the sample are unique in the population: found by anybody"
+            yield f"by Dankar's rule {alone:,.0f} of the sample are unique in the population; there the risk is 1"
+        if measured.persons and measured.persons != measured.size:
+            times = measured.size / measured.persons
+            yield f"a person is in {times:.2f} classes on average, and so the population is taken to be"
 
 
 # -- the three attackers -----------------------------------------------------------------------------------------------
@@ -250,18 +256,18 @@ def _measured(
     threshold: float,
 ) -> Risk:
     n, uniques = _records(sizes), sizes.get(1, 0)
-    size = matched.size if matched else population_size
-    if size is not None and size < n:
-        raise SpecError(
-            f"the population ({size:,}) is smaller than the sample ({n:,})", where="--population-size"
-        )  # fmt: skip
-    journalist = _journalist(matched, n, threshold) if matched else None
-    if size is not None and journalist is None:
-        journalist = _estimated(sizes, n / size, threshold)
+    population, journalist = None, None
+    if matched:
+        population = _population(sizes, matched.size, matched.size, matched)
+        journalist = _journalist(matched, n, threshold)
+    elif population_size is not None:
+        population = _sized(sizes, population_size, found.persons or n)
+        journalist = _estimated(sizes, population.fraction, threshold)
     return Risk(
         source="",
         rows=found.records,
         units="persons" if found.entity else "records",
+        persons=found.persons,
         size=n,
         classes=sum(sizes.values()),
         quasi_identifiers=found.keys,
@@ -270,7 +276,7 @@ def _measured(
         journalist=journalist,
         marketer=float(_mean(matched, n)) if matched else (journalist.average if journalist else None),
         uniques=uniques,
-        population=_population(sizes, size, matched) if size is not None else None,
+        population=population,
     )
 
 
@@ -328,18 +334,27 @@ def _estimated(sizes: Mapping[int, int], fraction: float, threshold: float) -> S
     return Scenario(above / n, 1 / low, average, round(above), _ESTIMATED)
 
 
-def _population(sizes: Mapping[int, int], size: int, matched: Matched | None) -> Population:
-    """All estimators, and what a table of the population says itself."""
+def _sized(sizes: Mapping[int, int], size: int, sampled: int) -> Population:
+    """`sampled` of a population of `size` are in the sample, and as many classes of a person here as there."""
+    if size < sampled:
+        raise SpecError(
+            f"the population ({size:,}) is smaller than the sample ({sampled:,})", where="--population-size"
+        )  # fmt: skip
+    return _population(sizes, size, round(Fraction(_records(sizes) * size, sampled)), None)
+
+
+def _population(sizes: Mapping[int, int], size: int, counted: int, matched: Matched | None) -> Population:
+    """All estimators, and what a table of the population says itself. `counted`: N as the classes count."""
     estimates = []
     for name, estimator in ESTIMATORS.items():
-        rule = dankar(sizes, size) if name == "dankar" else None
-        uniques = rule.estimate if rule else estimator(sizes, size)
+        rule = dankar(sizes, counted) if name == "dankar" else None
+        uniques = rule.estimate if rule else estimator(sizes, counted)
         told = None if math.isnan(uniques) else uniques
-        share = None if told is None else told / size
+        share = None if told is None else told / counted
         estimates.append(Estimate(name, told, share, rule.model if rule and told is not None else None))
     _, alone = matched.histogram.get(1, (0, 0)) if matched else (0, 0)
-    counted = (matched.uniques, alone) if matched else (None, None)
-    return Population(size, _records(sizes) / size, tuple(estimates), *counted)
+    own = (matched.uniques, alone) if matched else (None, None)
+    return Population(size, _records(sizes) / counted, tuple(estimates), *own)
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------

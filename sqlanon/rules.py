@@ -160,7 +160,7 @@ class _Parser:
             found = _TOKEN.match(self.text, at)
             if found is None:
                 start = at + len(self.text[at:]) - len(self.text[at:].lstrip())
-                raise self._wrong("this has no place in a rule", start, self.text[start])
+                raise self._wrong("this has no place in a rule", start + 1, self.text[start])
             kind = found.lastgroup or ""
             yield _Token(kind, _SAME.get(found[kind], found[kind]), found.start(kind) + 1)
             at = found.end()

@@ -196,8 +196,22 @@ class Shift:
         }  # fmt: skip
 
 
+def differences(before: Mapping[str, Number], after: Mapping[str, Number]) -> dict[str, Number]:
+    """After less before, per statistic; None where either has no meaning.
+
+    Engines add up in any order, so what differs by no more than 1e-12 of itself is rounding, and is told as 0.
+    """
+    return {name: _difference(value, after.get(name)) for name, value in before.items()}
+
+
+def _difference(one: Number, two: Number) -> Number:
+    if one is None or two is None:
+        return None
+    return 0.0 if abs(two - one) <= 1e-12 * max(abs(one), abs(two)) else two - one
+
+
 @dataclass(frozen=True)
-class Utility:
+class Change:
     """The statistics of each field before and after, correlations of pairs, and shifts of means within classes.
 
     `skipped` are the fields that are numbers on one side only.
@@ -211,8 +225,7 @@ class Utility:
 
     def difference(self, statistic: str, field: str) -> Number:
         """After less before; None where either has no meaning."""
-        one, two = self.before[field].get(statistic), self.after[field].get(statistic)
-        return None if one is None or two is None else two - one
+        return differences(self.before[field], self.after[field]).get(statistic)
 
     def relative(self, statistic: str, field: str) -> Number:
         """The difference by the size of what was before; None where that is nothing, unless nothing changed."""
@@ -233,7 +246,7 @@ class Utility:
             for name, found in self.before.items()
         }  # fmt: skip
         pairs = [
-            {"fields": list(pair), "before": one, "after": two, "difference": None if None in (one, two) else two - one}  # type: ignore[operator]
+            {"fields": list(pair), "before": one, "after": two, "difference": _difference(one, two)}
             for pair, (one, two) in self.correlations.items()
         ]
         shifts = {name: shift.to_dict() for name, shift in self.shifts.items()}
@@ -243,7 +256,7 @@ class Utility:
 def compare(
     engine: DuckDB, before: Records, after: Records, fields: Sequence[str], keys: Sequence[str] = (),
     percentiles: Sequence[Fraction] = PERCENTILES,
-) -> Utility:  # fmt: skip
+) -> Change:  # fmt: skip
     """The statistics of two versions of a table; `keys` make the classes in which the fields' means are followed.
 
     A class is found again by its values in `keys`, which must stand as they are on both sides. Raises `EngineError`.
@@ -253,7 +266,7 @@ def compare(
     first, second = (correlations(engine, side, numbers) for side in (before, after))
     shifts = {n: _shift(engine, before, after, n, keys) for n in numbers if keys and n not in keys}
     skipped = tuple(n for n in fields if n not in numbers and (_numeric(before, n) or _numeric(after, n)))
-    return Utility(one, two, {pair: (first[pair], second[pair]) for pair in first}, shifts, skipped)
+    return Change(one, two, {pair: (first[pair], second[pair]) for pair in first}, shifts, skipped)
 
 
 def _numeric(records: Records, name: str) -> bool:

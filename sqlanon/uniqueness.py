@@ -108,9 +108,11 @@ def _zayatz(sample: _Sample) -> float:
     weight, at, ratio = 0.0, 1, 1.0
     # h(K) / h(1), where h(K) = P(one record of a class of K is drawn), is K · Π_{i<K} (N − n − i + 1) / (N − i).
     for size, count in sorted(sample.sizes.items()):
-        steps = np.arange(at, min(size, whole - n + 2), dtype=np.float64)
-        ratio *= float(np.prod((whole - n - steps + 1) / (whole - steps)))
-        at = size
+        while at < size and ratio:
+            upto = min(size, at + 100_000)
+            steps = np.arange(at, upto, dtype=np.float64)
+            ratio *= float(np.prod(np.maximum(whole - n - steps + 1, 0) / (whole - steps)))
+            at = upto
         weight += count * size * ratio
         if ratio == 0:
             break
@@ -131,13 +133,23 @@ def pitman(sizes: Sizes, population: int) -> float:
 
 
 def _pitman(sample: _Sample) -> float:
-    from scipy import special
-
     found = pitman_parameters(sample.sizes)
     if found is None:
         return NONE
     theta, alpha = found
-    return float(special.poch(theta + alpha, 1 - alpha) * sample.population**alpha)
+    return _rising(theta + alpha, 1 - alpha) * math.pow(sample.population, alpha)
+
+
+def _rising(start: float, step: float) -> float:
+    """Γ(start + step) / Γ(start) for 0 ≤ step ≤ 1."""
+    from scipy import special
+
+    if start < 1e5:
+        return float(special.poch(start, step))
+    # Two logarithms of Γ would lose what they have in common.
+    first = step * (step - 1) / (2 * start)
+    second = step * (step - 1) * (step - 2) * (3 * step - 1) / (24 * start**2)
+    return math.pow(start, step) * (1 + first + second)
 
 
 def pitman_parameters(sizes: Sizes) -> tuple[float, float] | None:
@@ -313,14 +325,24 @@ def expected_risk(size: int, fraction: float) -> float:
     probability π. E = π / f · ₂F₁(1, 1; f + 1; 1 − π); for f = 1, −π ln π / (1 − π). Raises `ValueError` for a fraction
     outside (0, 1] or a size below 1.
     """
-    from scipy import special
-
     _require_fraction(fraction)
     if size < 1:
         raise ValueError("a class has at least one record")
-    if size == 1:
-        return 1.0 if fraction == 1 else -fraction * math.log(fraction) / (1 - fraction)
-    return float(fraction / size * special.hyp2f1(1, 1, size + 1, 1 - fraction))
+    rest = 1 - fraction
+    if size < 30 and rest > 0.5:
+        # E(f + 1) = a / f − a · E(f) with a = π / (1 − π) < 1, so that no error grows; the series below would be slow.
+        odds = fraction / rest
+        found = -odds * math.log(fraction)
+        for smaller in range(1, size):
+            found = odds / smaller - odds * found
+        return found
+    # The series of ₂F₁ itself, since scipy's has no value for f of 100 and more and π of 0.05 and less.
+    term, total, place = 1.0, 0.0, 0
+    while total + term != total:
+        total += term
+        place += 1
+        term *= place * rest / (size + place)
+    return fraction / size * total
 
 
 def expected_records_below(sizes: Sizes, fraction: float, limit: int) -> float:
@@ -328,11 +350,12 @@ def expected_records_below(sizes: Sizes, fraction: float, limit: int) -> float:
 
     The same model as `expected_risk`. Raises `ValueError` for a fraction outside (0, 1].
     """
-    from scipy import stats
+    from scipy import special
 
     _require_fraction(fraction)
     size, count = (np.array(list(part), dtype=np.float64) for part in (sizes, sizes.values()))
-    return math.fsum((size * count * stats.nbinom.cdf(limit - 1 - size, size, fraction)).tolist())
+    below = np.where(size < limit, special.betainc(size, np.maximum(limit - size, 1), fraction), 0.0)
+    return math.fsum((size * count * below).tolist())
 
 
 def _require_fraction(fraction: float) -> None:
@@ -362,7 +385,7 @@ def safepub_k(epsilon: float, delta: float) -> int:
     γn passes a whole number the probability rises, so only the last n before each counts: n = ⌈j / γ⌉ − 1 for j ≥ k.
     ARX returns k + 1. Raises `ValueError` for an ε outside (0, 10] or a δ outside (0, 1).
     """
-    from scipy import stats
+    from scipy import special
 
     beta = safepub_beta(epsilon)
     if not 0 < delta < 1:
@@ -373,7 +396,8 @@ def safepub_k(epsilon: float, delta: float) -> int:
     for top in range(most, 0, -10_000):
         size = np.arange(top, max(top - 10_000, 0), -1)
         drawn = np.array([math.ceil(int(j) / gamma) - 1 for j in size])
-        above = np.flatnonzero(stats.binom.sf(size - 1, drawn, beta) * (1 + 1e-9) > delta)
+        # P(Bin(n, β) ≥ j), and a little more, so that rounding never takes the lesser k.
+        above = np.flatnonzero(special.betainc(size, drawn - size + 1, beta) * (1 + 1e-9) > delta)
         if above.size:
             return int(size[above[0]]) + 1
     return 1

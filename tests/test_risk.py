@@ -118,6 +118,19 @@ def test_with_a_size_alone_the_risks_are_expectations_and_say_so(
         assert one.uniques == (None if math.isnan(estimate) else estimate)
 
 
+def test_who_is_in_several_classes_is_taken_to_be_so_in_the_population(engine: DuckDB) -> None:
+    rows = [{"q": f"{who}{visit}", "who": who} for who in "abcde" for visit in range(1 + (who == "a"))]
+    found = measured(engine, rows, ["q"], entity="who", population_size=50)
+    assert (found.size, found.persons, found.rows) == (6, 5, 6)
+    assert found.population and found.journalist
+    assert (found.population.size, found.population.fraction) == (50, 0.1)
+    assert found.population.estimates[0].uniques == ESTIMATORS["zayatz"]({1: 6}, 60)
+    assert found.journalist.average == pytest.approx(expected_risk(1, 0.1))
+    assert any("a person is in 1.20 classes on average" in note for note in found.notes)
+    with pytest.raises(SpecError, match=r"the population \(4\) is smaller than the sample \(5\)"):
+        measured(engine, rows, ["q"], entity="who", population_size=4)
+
+
 def test_a_sample_of_everybody_has_the_prosecutors_risks_for_the_journalist(engine: DuckDB) -> None:
     rows = [{"q": value} for value in "aabbbc"]
     found = measured(engine, rows, ["q"], population_size=6, threshold=0.4)
@@ -145,6 +158,7 @@ def test_the_prosecutors_risks_the_subsets_and_the_costs_are_those_of_single_rec
     assert one.records == above * sum(whole.values())
     assert (found.rows, found.classes, found.size) == (len(rows), len(whole), sum(whole.values()))
     assert found.uniques == ones(whole)
+    assert found.persons == (len({row["who"] for row in rows}) if persons else None)
     assert found.units == ("persons" if persons else "records")
     assert (found.journalist, found.marketer, found.population) == (None, None, None)
     wanted = [names for size in range(1, most + 1) for names in combinations(keys, size)]
@@ -288,11 +302,13 @@ NUMBER = {"type": "number"}
 SCENARIO = {"type": ["object", "null"], "required": ["above", "highest", "average", "records", "method"]}
 RISK = {
     "type": "object",
-    "required": ["source", "rows", "units", "size", "classes", "quasi_identifiers", "threshold", "prosecutor",
-                 "journalist", "marketer", "sample_uniques", "population", "subsets", "columns", "suda", "notes"],
+    "required": ["source", "rows", "units", "persons", "size", "classes", "quasi_identifiers", "threshold",
+                 "prosecutor", "journalist", "marketer", "sample_uniques", "population", "subsets", "columns", "suda",
+                 "notes"],
     "additionalProperties": False,
     "properties": {
-        **{name: {} for name in ("source", "units", "marketer", "population", "suda", "notes", "quasi_identifiers")},
+        **{name: {} for name in ("source", "units", "persons", "marketer", "population", "suda", "notes")},
+        "quasi_identifiers": {"type": "array"},
         **dict.fromkeys(("rows", "size", "classes", "threshold"), NUMBER),
         "prosecutor": SCENARIO, "journalist": SCENARIO,
         "sample_uniques": {"required": ["records", "share"]},

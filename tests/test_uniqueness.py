@@ -16,6 +16,7 @@ from test_vectors import vector
 
 from sqlanon.uniqueness import (
     ESTIMATORS,
+    _rising,
     dankar,
     expected,
     expected_records_below,
@@ -141,6 +142,14 @@ def test_pitman_is_where_the_likelihood_is_greatest(sizes: dict[int, int]) -> No
             assert greatest >= oracle.pitman_likelihood(sizes, near, near_alpha) - 1e-9
 
 
+@pytest.mark.parametrize("start", [0.1, 7.5, 99_999.0, 100_001.0, 1e7, 1e12])
+@pytest.mark.parametrize("step", [0.0, 1e-6, 0.3, 0.5, 0.99, 1.0])
+def test_a_ratio_of_gammas_loses_nothing_where_they_are_large(start: float, step: float) -> None:
+    # Γ(x + s + 1) / Γ(x + 1) = (x + s) / x · Γ(x + s) / Γ(x), whatever way the two are computed.
+    assert _rising(start + 1, step) == pytest.approx(_rising(start, step) * (start + step) / start, rel=1e-11)
+    assert _rising(start, 0.5) * _rising(start + 0.5, 0.5) == pytest.approx(start, rel=1e-11)
+
+
 def test_pitman_finds_the_parameters_of_the_vector() -> None:
     wanted = vector("pop-uniq-pitman")["expected"]
     found = pitman_parameters(sizes_of("pop-uniq-pitman"))
@@ -184,11 +193,24 @@ def poisson(rate: float, chance: random.Random) -> int:
     return found
 
 
-@given(st.integers(1, 30), st.floats(0.01, 1))
+@given(st.integers(1, 150), st.floats(0.01, 1))
 @settings(max_examples=100, deadline=None)
 def test_the_expected_risk_is_the_sum_over_all_population_classes(size: int, fraction: float) -> None:
     direct = math.fsum(chance / whole for whole, chance in oracle.population_classes(size, fraction))
     assert expected_risk(size, fraction) == pytest.approx(direct, rel=1e-9)
+
+
+@pytest.mark.parametrize("fraction", [1e-12, 1e-6, 0.01, 0.05, 0.3, 0.499999, 0.5, 0.500001, 0.9, 1 - 1e-12, 1.0])
+def test_the_expected_risk_falls_with_the_size_and_stays_between_its_limits(fraction: float) -> None:
+    sizes = [*range(1, 200), 10**3, 10**4, 10**6, 10**8]
+    found = [expected_risk(size, fraction) for size in sizes]
+    assert all(math.isfinite(value) for value in found)
+    assert found == sorted(found, reverse=True)
+    for size, value in zip(sizes, found, strict=True):
+        # Jensen: 1 / E(F) is less; and F ≥ f.
+        assert fraction / size * (1 - 1e-12) <= value <= 1 / size * (1 + 1e-12)
+        if size > 1:
+            assert value <= fraction / (size - 1) * (1 + 1e-9), "E(1 / F) is below the unbiased (f − 1) / (F − 1) bound"
 
 
 @given(SIZES, st.floats(0.01, 1), st.integers(1, 60))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import duckdb
 from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
+from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
@@ -269,11 +272,41 @@ class DuckDB:
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
 
-    def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int]]) -> None:
-        """A working table of whole numbers that were worked out in Python; the columns are equally long."""
-        listed = ", ".join(f"unnest(?::BIGINT[]) AS {self.sql(query.identifier(label))}" for label in columns)
-        sql = f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS SELECT {listed}"
-        self.run(step, sql, [list(values) for values in columns.values()])
+    def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
+        """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""
+        self._frames += 1
+        held = f"sqlanon_numbers_{self._frames}"
+        with self._step(step):
+            self.connection.register(held, {label: _numbers(values) for label, values in columns.items()})
+        self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
+        self.connection.unregister(held)
+
+    @contextmanager
+    def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
+        """Our own functions on this connection, the keyed ones with this key; they are gone at the end.
+
+        `vectorised`: many rows at once through Arrow; by default where pyarrow is there. The results are the same.
+        """
+        arrow = bool(find_spec("pyarrow")) if vectorised is None else vectorised
+        made: list[str] = []
+        try:
+            for function in FUNCTIONS:
+                with self._step("make the functions"):
+                    self._function(function, key, vectorised=arrow and function.many is not None)
+                made.append(function.name)
+            yield
+        finally:
+            for name in made:
+                self.connection.remove_function(name)
+
+    def _function(self, function: Function, key: str, *, vectorised: bool) -> None:
+        first = (key,) if function.keyed else ()
+        call: Callable[..., Any] = partial(function.one, *first)
+        if vectorised and function.many is not None:
+            call = _through_arrow(partial(function.many, *first), len(function.takes))
+        self.connection.create_function(  # type: ignore[call-overload]
+            function.name, call, list(function.takes), function.gives, type="arrow" if vectorised else "native"
+        )
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:
@@ -373,6 +406,22 @@ class DuckDB:
             "digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}"
         )
         return f"duckdb-{self.version}:{rows}:{total}"
+
+
+def _through_arrow(many: Callable[..., Any], arguments: int) -> Callable[..., Any]:
+    """A function of arrays as one of Arrow columns. DuckDB counts the parameters, so it has as many as it takes."""
+
+    def call(*columns: Any) -> Any:
+        return many(*(column.to_numpy() for column in columns))
+
+    of: dict[int, Callable[..., Any]] = {1: lambda a: call(a), 2: lambda a, b: call(a, b)}
+    return of[arguments]
+
+
+def _numbers(values: Sequence[int] | numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+    import numpy
+
+    return values if isinstance(values, numpy.ndarray) else numpy.array(values, dtype=numpy.int64)
 
 
 def family_of(kind: str) -> str:

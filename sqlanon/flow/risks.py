@@ -30,7 +30,7 @@ from sqlanon.policies import Policy, Table
 from sqlanon.prediction import DEFAULT_THRESHOLD, Records, Risk, Target, Threshold, cells, records_of
 from sqlanon.rules import Judged, Number
 from sqlanon.spec import Source, Spec, load
-from sqlanon.statistics import Utility
+from sqlanon.statistics import Change
 
 _DATA, _SAID = "sqlanon anonymised", "sqlanon policies"
 
@@ -71,7 +71,7 @@ class Assessment:
     model: FlowModel
     states: States
     dangers: tuple[Danger, ...]
-    utilities: Mapping[str, Utility]
+    utilities: Mapping[str, Change]
     rules: tuple[Judged, ...] = ()
 
     @property
@@ -141,7 +141,7 @@ def assess(model: FlowModel, engine: DuckDB, *, limit: int = LIMIT, tell: Tell =
     tell("generating the states", None)
     states = generate(model, limit)
     dangers: list[Danger] = []
-    utilities: dict[str, Utility] = {}
+    utilities: dict[str, Change] = {}
     open_ = _dangers(model, states)
     for suffix, flows in model.anonymised.items():
         of = [danger for danger in open_ if danger.suffix == suffix]
@@ -334,7 +334,7 @@ def _target(engine: DuckDB, model: FlowModel, data: _Data, name: str, column: st
     return Target(column, near, Threshold(policy=policy, above=above))
 
 
-def _utility(engine: DuckDB, flows: Sequence[Flow], data: _Data) -> Utility | None:
+def _utility(engine: DuckDB, flows: Sequence[Flow], data: _Data) -> Change | None:
     """The statistics of the fields that are numbers before and after."""
     if data.before is None:
         return None

@@ -137,6 +137,10 @@ class Lattice:
             return made
         return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
 
+    def labelled(self, i: int) -> str:
+        """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
+        return _domain(i)
+
     def close(self) -> None:
         """Drops the working tables."""
         shares = [_shares(name) for name in self.source.sensitive]

@@ -1,0 +1,121 @@
+"""What would be published, what was, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlanon.check import Check
+from sqlanon.life import Verified
+from sqlanon.planning import Planned
+from sqlanon.register import Entry
+from sqlanon.release import Release
+from sqlanon.showing.measures import models, totals, utility
+from sqlanon.showing.terminal import escape, number, out, table
+
+
+def plan(planned: Planned) -> None:
+    """What would be published."""
+    found, source = planned.to_dict(), planned.plan.source
+    made = table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
+    for name, level in found["levels"].items():
+        made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
+    out.print(made)
+    out.print()
+    out.print(models(found["models"], "What was promised, and what the plan comes to"))
+    out.print()
+    out.print(counts(found))
+    if planned.usefulness:
+        utility(planned.usefulness)
+    for note in found["notes"]:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+
+
+def counts(found: dict[str, Any]) -> str:
+    """Records, classes, usefulness and cost of a plan or release, in sentences."""
+    share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
+    return (
+        f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
+        f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
+        f"Usefulness: {totals(found['utility'])}.\n"
+        f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
+    )
+
+
+def release(made: Release) -> None:
+    """What was published."""
+    found = made.to_dict()
+    out.print(models(found["models"], "Measured on the published rows"))
+    out.print()
+    out.print(counts(found))
+    if made.planned.usefulness:
+        utility(made.planned.usefulness)
+    for note in found["notes"]:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    out.print(
+        f"[bold green]Published[/] {escape(made.name)} version {made.entry.version} as {made.entry.kind}:"
+        f" {escape(made.location)}"
+    )
+
+
+def verified(found: Verified) -> None:
+    """What a release comes to today."""
+    entry = found.entry
+    out.print(models(found.to_dict()["models"], f"{entry.name} version {entry.version}: {found.rows:,} records"))
+    for note in found.notes:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
+    if entry.expired:
+        out.print("[yellow]Note:[/] this release has expired; withdraw it")
+
+
+def releases(found: Sequence[Entry]) -> None:
+    """The register as a table."""
+    made = table("Releases", "name", "version", "status", "as", "records", "released", "expires", "where")
+    for e in found:
+        expires = "–" if e.expires_at is None else f"{e.expires_at:%Y-%m-%d}{' (expired)' if e.expired else ''}"
+        made.add_row(
+            escape(e.name),
+            str(e.version),
+            e.status,
+            e.kind,
+            f"{e.rows_out:,}",
+            f"{e.released_at:%Y-%m-%d %H:%M}",
+            expires,
+            escape(e.location),
+        )
+    out.print(made if found else "There are no releases here.")
+
+
+def demo(directory: Path, file: Path, before: Check, made: Release, after: Check) -> None:
+    """The example, step by step."""
+    keys, database = before.quasi_identifiers, directory / "clinic.duckdb"
+    out.print(
+        f"[bold]1. The table[/]  {directory / 'patients.csv'}: {before.rows:,} hospital stays. Names are in it, but"
+    )
+    out.print(
+        f"   leave them out and {before.classes:,} combinations of {', '.join(keys)} still tell most people apart."
+    )
+    out.print(f"[bold]2. The spec[/]   {file}: what each column is, and what must hold. Open it, it is short.\n")
+    out.print(
+        f"[bold]3. The plan[/]   the least loss that satisfies every model, of {made.planned.found.nodes:,} ways.\n"
+    )
+    plan(made.planned)
+    out.print(f"\n[bold]4. The release[/]  table {made.name} in {database}, measured again on its own rows first.\n")
+    compared = table("Before and after", "measure", "patients.csv", made.name)
+    for one, two in zip(before.to_dict()["models"], after.to_dict()["models"], strict=True):
+        words = [str(value) for value in one["parameters"].values()]
+        compared.add_row(" ".join([one["model"], *words]), number(one["value"]), number(two["value"]))
+    out.print(compared)
+    url = f"duckdb:///{database}"
+    out.print("\n[bold]Next[/]")
+    for line in (
+        f"sqlanon plan {file} --sql            # the SQL that a DBA can review",
+        f"sqlanon verify {made.name} --db {url}   # measure it again, any time",
+        "edit the spec (k: 10, or t: 0.25) and run: " + f"sqlanon release {file} --db {url}",
+        "sqlanon init YOUR.csv -o spec.yaml   # a spec for your own table",
+    ):
+        out.print(f"  {line}", markup=False)
+
+
+_BAR, _MOST_ROWS = 30, 40

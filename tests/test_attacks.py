@@ -132,7 +132,7 @@ def pairs(draw: st.DrawFn, example: Example) -> list[tuple[ClassAttack, oracle.J
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_the_engine_and_the_oracle_agree_on_every_attack_and_a_counter_that_holds_stops_it(
     engine: DuckDB, data: st.DataObject
 ) -> None:

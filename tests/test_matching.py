@@ -324,7 +324,7 @@ def run(engine: DuckDB, case: Case, *attacks: Attack, who: bool = False, others:
 
 
 @given(case=cases(), who=st.booleans(), k=st.integers(2, 5))
-@settings(SETTINGS, max_examples=50)
+@settings(SETTINGS, max_examples=40)
 def test_linkage_finds_the_candidates_of_the_oracle(engine: DuckDB, case: Case, who: bool, k: int) -> None:
     case = written(engine, case)
     (outcome,) = run(engine, case, Linkage(k), who=who)

@@ -345,9 +345,9 @@ def test_a_release_is_not_made_of_a_population_that_is_gone(engine: DuckDB) -> N
 def test_a_preset_stands_for_its_models_and_tells_its_source(engine: DuckDB) -> None:
     made = sqlanon.release(spec({"preset": "hipaa-expert"}), engine)
 
-    told = [(v.model, v.column, v.bound) for v in made.verdicts]
-    assert told == [("k-anonymity", None, 12), ("average-risk", None, 0.05), ("l-diversity", "disease", 2),
-                    ("l-diversity", "pay", 2), ("l-diversity", "drugs", 2)]  # fmt: skip
+    told = {(v.model, v.column, v.bound) for v in made.verdicts}
+    diverse = {("l-diversity", name, 2) for name in ("pay", "disease", "drugs")}
+    assert told == {("k-anonymity", None, 12), ("average-risk", None, 0.05), *diverse}
     assert oracle.k_anonymity(rows(engine), KEYS) >= 12
     assert any("45 CFR 164.514(b)(1)" in note for note in made.planned.notes)
     assert life.verify(engine, "out").holds

@@ -26,6 +26,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ SEED = 716
 BITS = 8
 
 
-# -- the data -----------------------------------------------------------------------------------------------------------
+# -- the data -------------------------------------------------------------------------------------------------------
 
 
 def hierarchy(name: str) -> list[list[str]]:
@@ -60,7 +61,7 @@ def hierarchy(name: str) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Data:
-    """The records as whole numbers: each quasi-identifier's place in its order, the sensitive value and its category."""
+    """The records as numbers: each quasi-identifier's place in its order, the sensitive value and its category."""
 
     keys: Ints
     domains: Ints
@@ -116,7 +117,7 @@ def load(engine: DuckDB, found: Data) -> None:
     )
 
 
-# -- the methods: each leaves a table `made` (id, grp, s, q…) and says what it did -------------------------------------
+# -- the methods: each leaves a table `made` (id, grp, s, q…) and says what it did ----------------------------------
 
 COLUMNS = ("id", "grp", "s", "category", *(f"q{i}" for i in range(len(KEYS))), "place")
 
@@ -226,10 +227,10 @@ def packed(engine: DuckDB, k: int, n: int) -> Done:
     order = np.array([s for (s,) in engine.run("read", "SELECT s FROM people ORDER BY place")])
     known: dict[tuple[int, int], Packed | None] = {}
     while True:
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             if (a, b) not in known:
                 known[a, b] = pack(np.bincount(order[a:b], minlength=len(counts)).tolist(), theta)
-        dealt = [known[a, b] for a, b in zip(edges, edges[1:], strict=False)]
+        dealt = [known[a, b] for a, b in pairwise(edges)]
         failing = [number for number, block in enumerate(dealt) if block is None]
         if not failing:
             deal_packed(engine, edges, [block.histogram for block in dealt if block is not None])
@@ -280,7 +281,7 @@ METHODS: dict[str, Callable[[DuckDB, int, int], Done]] = {
 }  # fmt: skip
 
 
-# -- what came out ------------------------------------------------------------------------------------------------------
+# -- what came out --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,7 @@ def within(low: Ints, high: Ints, a: Ints, b: Ints, domains: Ints) -> Ints:
 
 
 def errors(low: Ints, high: Ints, sizes: Ints, asked: Queries, domains: Ints) -> tuple[Any, Any]:
-    """|estimate − truth| / truth of each query: every overlapping class counted whole, as in the paper, and by its share."""
+    """|estimate − truth| / truth of each query: overlapping classes counted whole (the paper), and by their share."""
     whole, part = [], []
     widths = high - low + 1
     for a, b, truth in zip(asked.low, asked.high, asked.counts, strict=True):
@@ -363,13 +364,14 @@ def measured(engine: DuckDB, k: int, done: Done, found: Data, asked: Queries) ->
     whole, part = errors(low, high, sizes, asked, found.domains)
     spans = (high - low) / np.maximum(found.domains - 1, 1)
     shares = asked.counts / n
-    per = [(a, b, (shares >= a) & (shares < b)) for a, b in zip(SELECTIVITIES, SELECTIVITIES[1:], strict=False)]
+    per = [(a, b, (shares >= a) & (shares < b)) for a, b in pairwise(SELECTIVITIES)]
     return {
         "classes": classes.size, "least": int(sizes.min()), "violating": len(classes.below(theta)),
         "dcp": t.discernibility(sizes.tolist()), "excess": t.discernibility(sizes.tolist()) - n * k,
         "c_avg": float(t.average_class_size(sizes.tolist(), k)), "noise": len(done.noise), "swaps": done.swaps,
         "confidence": max(max(x.values()) / sum(x.values()) for x in classes.per_class()),
-        "distinct": min(map(len, classes.per_class())), "gcp": float((spans * sizes[:, None]).sum() / sizes.sum() / len(KEYS)),
+        "distinct": min(map(len, classes.per_class())),
+        "gcp": float((spans * sizes[:, None]).sum() / sizes.sum() / len(KEYS)),
         "blocks": done.blocks, "seconds": round(done.seconds, 2), "note": done.note,
         "error": {"overlap": float(whole.mean()), "overlap_median": float(np.median(whole)),
                   "uniform": float(part.mean()), "uniform_median": float(np.median(part))},

@@ -41,6 +41,7 @@ from sqlanon.models import (
     verdicts,
 )
 from sqlanon.plan import NUMBERS, ORDERED, check_column, check_population
+from sqlanon.presets import expanded
 from sqlanon.query import Query, fragment
 from sqlanon.utility import Against, Utility
 
@@ -88,12 +89,16 @@ def check(
     compare with; `against` its source, its usefulness is told too. Raises `SpecError`, `EngineError`.
     """
     columns = {found.name: found for found in engine.columns(origin)}
-    named = [name for model in models for name in (column_of(model), guard_of(model)) if name]
+    named = [name for model in expanded(models, sensitive) for name in (column_of(model), guard_of(model)) if name]
     _there(columns, {"--qi": quasi_identifiers, "--sensitive": sensitive, "--model": named})
     if not quasi_identifiers:
         raise SpecError("at least one quasi-identifier is needed", where="--qi", allowed=columns)
     arranged = dict(hierarchies or {})
-    wanted = _complete(models) if models else _every(columns, sensitive, arranged, population is not None)
+    wanted = (
+        _complete(expanded(models, sensitive))
+        if models
+        else _every(columns, sensitive, arranged, population is not None)
+    )
     for model in wanted:
         check_column(model, columns, arranged, "--model" if models else "--sensitive")
         if "population" in model.reads and population is None:

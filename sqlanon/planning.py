@@ -22,6 +22,7 @@ from sqlanon.errors import ModelNotMet
 from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
+from sqlanon.presets import PRESETS
 from sqlanon.query import Text, column, fragment, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
@@ -219,7 +220,8 @@ def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> 
     spec = source.spec
     levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
     compiled = compile_plan(source, levels, spec.recoding.suppressed)
-    notes = (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
+    notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
+    notes += (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
     return Planned(
         compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
         lattice.verdicts(found.node), _utility(lattice, source, found), seconds, notes,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlanon.errors import SpecError
+from sqlanon.models import MODELS, Model
 
 # Stands for the sensitive column in a preset's models: such a model is asked of every sensitive column.
 EACH = "$sensitive"
@@ -33,6 +34,11 @@ class Preset:
     also: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
     needs_sensitive: bool = False
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What must be said wherever the preset is used: where it is from, how it was rounded."""
+        return (*self.sources, *self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -205,6 +211,29 @@ _ALL = (
 )
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
+
+
+@dataclass(frozen=True)
+class Asked(Model):
+    """A preset in the place of a model of the spec; `expanded` puts its models there."""
+
+    preset: str
+
+
+def expanded(models: Sequence[Model], sensitive: Sequence[str]) -> tuple[Model, ...]:
+    """The models, each preset replaced by what it asks of these sensitive columns; nothing twice.
+
+    Raises `SpecError` where a preset needs a sensitive column and there is none.
+    """
+    found: list[Model] = []
+    for model in models:
+        if not isinstance(model, Asked):
+            found.append(model)
+            continue
+        for told in expand(model.preset, sensitive):
+            made = MODELS[told["model"]](**{key: value for key, value in told.items() if key != "model"})
+            found += [] if made in found else [made]
+    return tuple(found)
 
 
 def preset(name: str) -> Preset:

@@ -26,6 +26,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from sqlanon.errors import SpecError, nearest
 from sqlanon.hierarchies import HIERARCHIES, Hierarchy
 from sqlanon.models import MODELS, Model
+from sqlanon.presets import PRESETS, Asked
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]  # the keys and positions that lead to a value
@@ -293,6 +294,8 @@ class Reader:
     def model(self, node: Node, place: Place) -> Any:
         if not isinstance(node, MappingNode):
             return self.unfit(node, place, "a mapping such as {model: k-anonymity, k: 5}")
+        if "preset" in _items(node):
+            return self.preset(node, place)
         _, name = _items(node).get("model", (node, None))
         if name is None:
             typo = next((key for key in _items(node) if nearest(key, ["model"])), None)
@@ -301,6 +304,17 @@ class Reader:
             found = name.value if isinstance(name, ScalarNode) else _kind(name)
             return self.note(name, (*place, "model"), "there is no such model", found, MODELS)
         return self.build(node, MODELS[name.value], place, skip="model")
+
+    def preset(self, node: Node, place: Place) -> Any:
+        """`{preset: NAME}`, in the place of a model."""
+        for key, (at, _) in _items(node).items():
+            if key != "preset":
+                return self.note(at, (*place, key), "a preset has no parameters", key, ("preset",))
+        name = _items(node)["preset"][1]
+        if not isinstance(name, ScalarNode) or name.value not in PRESETS:
+            found = name.value if isinstance(name, ScalarNode) else _kind(name)
+            return self.note(name, (*place, "preset"), "there is no such preset", found, PRESETS)
+        return Asked(name.value)
 
     def hierarchy(self, node: Node, place: Place) -> Any:
         """`{KIND: content}`; the content is that of the first field, or all fields by name."""
@@ -396,7 +410,12 @@ def models_and_hierarchies() -> dict[str, Any]:
     models = [
         object_schema(kind, {"model": {"const": name, "description": _meaning(kind)}}) for name, kind in MODELS.items()
     ]
-    return {"model": {"oneOf": models}, "hierarchy": {"oneOf": hierarchies}}
+    asked = _closed(
+        {"preset": {"enum": list(PRESETS), "description": "Its name."}},
+        ["preset"],
+        "What a law, guidance or paper asks for, as models.",
+    )
+    return {"model": {"oneOf": [*models, asked]}, "hierarchy": {"oneOf": hierarchies}}
 
 
 def _meaning(kind: Any) -> str:

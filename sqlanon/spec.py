@@ -15,6 +15,7 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
 from sqlanon.policies import Policy
+from sqlanon.presets import PRESETS, Asked, expanded
 from sqlanon.reading import (
     NULL,
     Loader,
@@ -182,8 +183,13 @@ class Spec:
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
+    presets: tuple[str, ...] = field(default=(), metadata={"outside": True})  # those that models came from
 
     def __post_init__(self) -> None:
+        asked = tuple(model.preset for model in self.privacy if isinstance(model, Asked))
+        if asked:
+            object.__setattr__(self, "presets", asked)
+            object.__setattr__(self, "privacy", expanded(self.privacy, self.sensitive))
         if wrong := list(self.contradictions(vars(self))):
             raise together([SpecError(p, where=path_text(w), found=f, allowed=a) for w, p, f, a in wrong])
         object.__setattr__(self, "privacy", complete(self.privacy))
@@ -224,6 +230,9 @@ class Spec:
 def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     """What does not fit together, as far as the parts of a spec could be read."""
     columns, privacy, recoding = (parts.get(name) for name in ("columns", "privacy", "recoding"))
+    if isinstance(privacy, tuple) and any(isinstance(model, Asked) for model in privacy):
+        yield from _presets(parts)
+        return
     if privacy == ():
         yield ("privacy",), "at least one model is needed", None, MODELS
     if not isinstance(columns, Mapping):
@@ -275,6 +284,24 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _presets(parts: Mapping[str, Any]) -> Iterator[Problem]:
+    """What does not fit together once presets are replaced by their models; told at the list of models."""
+    columns = parts.get("columns")
+    known = columns if isinstance(columns, Mapping) else {}
+    sensitive = [n for n, c in known.items() if isinstance(c, Column) and c.role == "sensitive"]
+    models = tuple(model for model in parts["privacy"] if isinstance(model, Model))
+    try:
+        found = expanded(models, sensitive)
+    except SpecError as error:
+        yield ("privacy",), error.problem, None, ()
+        return
+    if not found:
+        yield ("privacy",), "the preset asks for no model that a release can be judged by; add one", None, MODELS
+        return
+    for place, problem, word, allowed in _contradictions({**parts, "privacy": found}):
+        yield (("privacy",) if place[:1] == ("privacy",) else place), problem, word, allowed
 
 
 def _ingredients(
@@ -336,8 +363,11 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
 
 
 def parse_model(text: str) -> Model:
-    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets."""
-    return parse_call(text, MODELS, "model")
+    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
+
+    The name of a preset stands for its models.
+    """
+    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
 
 
 def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:

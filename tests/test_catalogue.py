@@ -340,3 +340,36 @@ def test_a_release_is_not_made_of_a_population_that_is_gone(engine: DuckDB) -> N
     assert found.holds and any("cannot be read" in note for note in found.notes)
     with pytest.raises((SpecError, ReleaseError), match="no such table"):
         sqlanon.release(spec({"model": "k-map", "k": 2}, population="people"), engine)
+
+
+def test_a_preset_stands_for_its_models_and_tells_its_source(engine: DuckDB) -> None:
+    made = sqlanon.release(spec({"preset": "hipaa-expert"}), engine)
+
+    told = {(v.model, v.column, v.bound) for v in made.verdicts}
+    diverse = {("l-diversity", name, 2) for name in ("pay", "disease", "drugs")}
+    assert told == {("k-anonymity", None, 12), ("average-risk", None, 0.05), *diverse}
+    assert oracle.k_anonymity(rows(engine), KEYS) >= 12
+    assert any("45 CFR 164.514(b)(1)" in note for note in made.planned.notes)
+    assert life.verify(engine, "out").holds
+
+
+def test_check_judges_by_a_preset(engine: DuckDB) -> None:
+    found = sqlanon.check(
+        "patients", quasi_identifiers=["age", "ward"], sensitive=["pay"], models=["cms-11"], engine=engine
+    )
+    assert [(v.model, v.bound, v.holds) for v in found.verdicts] == [("k-anonymity", 11, False)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"preset": "hipaa-experts"}, "did you mean 'hipaa-expert'"),
+        ({"preset": "cms-11", "k": 3}, "a preset has no parameters"),
+        ({"preset": "hipaa-safe-harbor"}, "asks for no model that a release can be judged by"),
+        ({"preset": "dp-safepub"}, "safepub needs recoding.levels"),
+        ({"preset": 7}, "there is no such preset"),
+    ],
+)
+def test_a_preset_that_makes_no_sense_here_is_a_clear_error(engine: DuckDB, entry: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        sqlanon.plan(spec(entry), engine)

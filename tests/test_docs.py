@@ -97,6 +97,15 @@ def test_the_specs_of_the_readme_load_and_are_about_the_demo(tmp_path: Path) -> 
     assert specs, "README.md shows no whole spec"
 
 
+def test_the_flow_model_of_the_readme_is_assessed_on_the_demo(folder: Path) -> None:
+    (block,) = [block for block in blocks("yaml") if "flows" in (yaml.safe_load(block.text) or {})]
+    (folder / "flow.yaml").write_text(block.text, encoding="utf-8")
+    found = sqlanon.assess(folder / "flow.yaml")
+    assert [(d.actor, d.field) for d in found.dangers] == [("researcher", "weight_kg")] * 4
+    assert all(danger.violations is not None for danger in found.dangers)
+    assert [(rule.blocks, rule.unknown) for rule in found.rules] == [(True, False)]
+
+
 EVERY_COMMAND = {
     "demo", "init", "plan", "release", "check", "risk", "presets", "attack", "predict", "flow", "verify", "releases",
     "withdraw", "schema",

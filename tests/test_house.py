@@ -71,6 +71,8 @@ FLOORS = {
 SAME_FLOOR = {
     *((f"sqlanon.cli.{room}", "sqlanon") for room in ("options", "releases", "measures", "flows")),  # call public names
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
+    ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
+    ("sqlanon.spec", "sqlanon.presets"),
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
     ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
     ("sqlanon.policies", "sqlanon.reading"),

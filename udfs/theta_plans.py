@@ -174,6 +174,7 @@ class _Classes:
         margins = [theta.margin(counts.values()) for counts in self.counts]
         self.met = np.array([margin >= 0 for margin in margins], dtype=bool)
         self.above = np.array([margin > 0 for margin in margins], dtype=bool)
+        self.touched = np.zeros(self.size, dtype=np.int64)  # after how many exchanges a class last changed
         self.exchanges: list[Exchange] = []
         self.noise: list[tuple[int, int, int]] = []
 
@@ -194,6 +195,7 @@ class _Classes:
 
     def exchange(self, number: int, value: int, donor: int, other: int) -> None:
         self.exchanges.append((number, value, donor, other))
+        self.touched[[number, donor]] = len(self.exchanges)
         for place, gone, come in ((number, value, other), (donor, other, value)):
             counts = self.counts[place]
             counts[come] = counts.get(come, 0) + 1
@@ -321,46 +323,63 @@ def plan_swap(
     until a round changes nothing; then noise, where it is allowed; what is left is `unmet`.
     """
     classes = _Classes(histogram, theta)
-    waiting = np.flatnonzero(~classes.met).tolist()
+    waiting = dict.fromkeys(np.flatnonzero(~classes.met).tolist(), -1)
     before = -1
     while waiting and before != len(classes.exchanges):
         before = len(classes.exchanges)
-        for number in waiting:
-            _repair(classes, number, classes.size if window is None else window)
-        waiting = [number for number in waiting if not classes.met[number]]
+        for number, since in waiting.items():
+            waiting[number] = _repair(classes, number, classes.size if window is None else window, since)
+        waiting = {number: since for number, since in waiting.items() if not classes.met[number]}
     for number in waiting if noise else ():
         classes.add_noise(number, implausible)
     return classes.plan()
 
 
-def _repair(classes: _Classes, number: int, window: int) -> None:
-    """Exchanges until the class meets θ or nobody within the window can help."""
+def _repair(classes: _Classes, number: int, window: int, since: int) -> int:
+    """Exchanges until the class meets θ or nobody within the window can help; after how many exchanges that was.
+
+    `since`: nobody could help after so many exchanges, so unless the class has changed only those that have can.
+    """
     while not classes.met[number]:
-        asked = ((value, _nearest(classes, number, value, window)) for value in classes.repeated(number))
+        since = -1 if classes.touched[number] > since else since
+        asked = ((value, _nearest(classes, number, value, window, since)) for value in classes.repeated(number))
         value, found = next((pair for pair in asked if pair[1]), (0, None))
         if found is None:
-            return
+            break
         donor, other = found
         repeats = classes.repeats(number) + classes.repeats(donor)
         classes.exchange(number, value, donor, other)
         if classes.repeats(number) + classes.repeats(donor) >= repeats:
             raise AssertionError("an exchange did not lower the repeats, so that the repair might not end")
+    return len(classes.exchanges)
 
 
-def _nearest(classes: _Classes, number: int, value: int, window: int) -> tuple[int, int] | None:
+def _nearest(classes: _Classes, number: int, value: int, window: int, since: int) -> tuple[int, int] | None:
     """The nearest class that lacks `value` and holds one that this class lacks, and that one; the crossCheck."""
-    inner, outer = 0, min(_WORD, window)
-    while inner < outer:
-        sides = (range(max(number - outer, 0), max(number - inner, 0)),
-                 range(number + inner + 1, min(number + outer + 1, classes.size)))  # fmt: skip
-        ring = np.concatenate([np.arange(side.start, side.stop) for side in sides])
-        usable = ring[classes.new_to(number, ring) & classes.lacking(value, ring)]
+    for some in _rings(classes, number, window, since):
+        usable = some[classes.new_to(number, some) & classes.lacking(value, some)]
         for donor in usable[np.argsort(np.abs(usable - number), kind="stable")].tolist():
             other = classes.offered(donor, number, {}) if value not in classes.counts[donor] else None
             if other is not None:
                 return donor, other
-        inner, outer = outer, min(outer * 4, window)
     return None
+
+
+def _rings(classes: _Classes, number: int, window: int, since: int) -> Iterator[Ints]:
+    """The classes within the window, in rings around this one; at once, if only those that changed since are asked."""
+    if since >= 0:
+        changed = np.flatnonzero(classes.touched > since)
+        yield changed[(np.abs(changed - number) <= window) & (changed != number)]
+        return
+    inner, outer = 0, min(_WORD, window)
+    while inner < outer:
+        yield np.concatenate(
+            [
+                np.arange(max(number - outer, 0), max(number - inner, 0)),
+                np.arange(number + inner + 1, min(number + outer + 1, classes.size)),
+            ]
+        )
+        inner, outer = outer, min(outer * 4, window)
 
 
 # -- what is left -------------------------------------------------------------------------------------------------

@@ -41,7 +41,9 @@ def check(
     source: Source,
     qi: Annotated[list[str], typer.Option("--qi", help="Quasi-identifiers: a,b or repeated.")] = [],  # noqa: B006
     sensitive: Annotated[list[str], typer.Option("--sensitive", help="A sensitive column; may be repeated.")] = [],  # noqa: B006
-    model: Annotated[list[str], typer.Option("--model", help="e.g. 'l-diversity(column=s, l=3)'; repeatable.")] = [],  # noqa: B006
+    model: Annotated[
+        list[str], typer.Option("--model", help="e.g. 'l-diversity(column=s, l=3)', or a preset; repeatable.")
+    ] = [],  # noqa: B006
     hierarchy: Annotated[
         list[str], typer.Option("--hierarchy", metavar="COLUMN=FILE", help="A column's hierarchy (csv); repeatable.")
     ] = [],  # noqa: B006

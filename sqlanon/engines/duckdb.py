@@ -288,25 +288,20 @@ class DuckDB:
         `vectorised`: many rows at once through Arrow; by default where pyarrow is there. The results are the same.
         """
         arrow = bool(find_spec("pyarrow")) if vectorised is None else vectorised
+        # Made by a cursor of its own: a transaction that fails would take them away and leave their names behind.
+        with self._step("make the functions"):
+            maker = self.connection.cursor()
         made: list[str] = []
         try:
             for function in FUNCTIONS:
                 with self._step("make the functions"):
-                    self._function(function, key, vectorised=arrow and function.many is not None)
+                    _make(maker, function, key, vectorised=arrow and function.many is not None)
                 made.append(function.name)
             yield
         finally:
             for name in made:
-                self.connection.remove_function(name)
-
-    def _function(self, function: Function, key: str, *, vectorised: bool) -> None:
-        first = (key,) if function.keyed else ()
-        call: Callable[..., Any] = partial(function.one, *first)
-        if vectorised and function.many is not None:
-            call = _through_arrow(partial(function.many, *first), len(function.takes))
-        self.connection.create_function(  # type: ignore[call-overload]
-            function.name, call, list(function.takes), function.gives, type="arrow" if vectorised else "native"
-        )
+                maker.remove_function(name)
+            maker.close()
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:
@@ -406,6 +401,15 @@ class DuckDB:
             "digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}"
         )
         return f"duckdb-{self.version}:{rows}:{total}"
+
+
+def _make(connection: duckdb.DuckDBPyConnection, function: Function, key: str, *, vectorised: bool) -> None:
+    first = (key,) if function.keyed else ()
+    call: Callable[..., Any] = partial(function.one, *first)
+    if vectorised and function.many is not None:
+        call = _through_arrow(partial(function.many, *first), len(function.takes))
+    kind = "arrow" if vectorised else "native"
+    connection.create_function(function.name, call, list(function.takes), function.gives, type=kind)  # type: ignore[call-overload]
 
 
 def _through_arrow(many: Callable[..., Any], arguments: int) -> Callable[..., Any]:

@@ -118,7 +118,7 @@ def applied(engine: DuckDB, partition: Partition, plan: Plan, *, exchange: Kind)
         shared = "class" if exchange == "values" else "value"
         _load(engine, partition, "leaving", ("class", "value", "records"), leaving)
         slots = _slots(arriving, 0 if shared == "class" else 1)
-        _load(engine, partition, "arriving", ("class", "value", "from_slot", "to_slot"), slots)
+        _load(engine, partition, "arriving", ("class", "value", "slot"), slots)
         partition = _exchanged(partition, shared)
     if len(plan.suppressed):
         _load(engine, partition, "suppressed", ("class", "value", "records"), plan.suppressed)
@@ -149,13 +149,12 @@ def _load(engine: DuckDB, partition: Partition, what: str, names: Sequence[str],
 
 
 def _slots(arriving: Ints, by: int) -> Ints:
-    """What arrives, with the run of positions that it takes among all that arrives in its class (or for its value)."""
-    rows = arriving[np.argsort(arriving[:, by], kind="stable")]
-    ends = np.cumsum(rows[:, 2])
-    starts = ends - rows[:, 2]
+    """One row per record that arrives, numbered from 1 within its class (`by` 0) or its value (`by` 1)."""
+    rows = np.repeat(arriving[:, :2], arriving[:, 2], axis=0)
+    rows = rows[np.argsort(rows[:, by], kind="stable")]
     first = np.flatnonzero(np.diff(rows[:, by], prepend=-1))
-    base = np.repeat(starts[first], np.diff(np.append(first, len(rows))))
-    return np.column_stack([rows[:, :2], starts - base + 1, ends - base])
+    base = np.repeat(first, np.diff(np.append(first, len(rows))))
+    return np.column_stack([rows, np.arange(len(rows)) - base + 1])
 
 
 def _placed(partition: Partition) -> Partition:
@@ -191,7 +190,7 @@ def _exchanged(partition: Partition, shared: str) -> Partition:
     )  # fmt: skip
     moved = fragment(
         "select l.record, a.class, v.value from $leaving as l join $arriving as a on $here = $there"
-        " and l.slot between a.from_slot and a.to_slot join $values as v on v.number = a.value",
+        " and l.slot = a.slot join $values as v on v.number = a.value",
         leaving=query.table(leaving), arriving=_table(partition, "arriving"), values=_table(partition, "values"),
         here=column(shared, "l"), there=column(shared, "a"),
     )  # fmt: skip

@@ -197,7 +197,11 @@ def attack(
             external=_known(external, used), population=_known(population, used),
             others=[_other(one, used, stack) for one in others],
         )  # fmt: skip
-        return replace(found, source=str(relation)) if known else found
+        notes = (*found.notes, _PERSONS) if known and known.persons else found.notes
+        return replace(found, source=str(relation), notes=notes) if known else found
+
+
+_PERSONS = "classes count records here; the release's own k counts persons, of whom a class may hold fewer"
 
 
 def _remembered(relation: object, engine: DuckDB, stack: ExitStack) -> life.Remembered | None:

@@ -138,7 +138,7 @@ class Lattice:
         return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
 
     def labelled(self, i: int) -> str:
-        """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
+        """The working table of a quasi-identifier: `value`, `records` and, per level below the last, `code LEVEL`."""
         return _domain(i)
 
     def close(self) -> None:

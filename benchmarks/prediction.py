@@ -19,7 +19,8 @@ from rich.table import Table
 from run import median, run
 
 RECORDS = """COPY (SELECT CAST(random() * 60 AS INT) AS age, CAST(random() AS INT) AS sex,
-    CAST(random() * 5 AS INT) AS race, CAST(150 + random() * 40 AS INT) AS height, CAST(40 + random() * 80 AS INT) AS kilograms,
+    CAST(random() * 5 AS INT) AS race, CAST(150 + random() * 40 AS INT) AS height,
+    CAST(40 + random() * 80 AS INT) AS kilograms,
     round(40 + random() * 80, 1) AS tenths FROM range({rows})) TO '{file}' (FORMAT parquet)"""
 WINDOW = """
 import duckdb, sys

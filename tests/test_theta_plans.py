@@ -318,6 +318,13 @@ def test_values_beyond_the_64_that_have_a_bit_of_their_own_are_found_too() -> No
         assert [tuple(n) for n in plan.noise.tolist()] == noise
 
 
+def test_a_donor_is_found_by_rare_values_alone() -> None:
+    others = [{0: 1, v: 1, v + 1: 1, v + 2: 1} for v in range(2, 80)]  # none of them lacks the value 0
+    classes = [{0: 3, 1: 1}, *others, {1: 1, 90: 1, 91: 1, 92: 1}, {1: 1, 93: 1, 94: 1, 95: 1}]
+    found = plan_swap(histogram(classes, 100), Theta(4, exact(0.6)))
+    assert found.unmet == () and found.exchanges.tolist() == [[0, 0, 79, 90], [0, 0, 80, 93]]
+
+
 # -- what is applied ----------------------------------------------------------------------------------------------
 
 

@@ -278,8 +278,11 @@ class DuckDB:
         held = f"sqlanon_numbers_{self._frames}"
         with self._step(step):
             self.connection.register(held, {label: _numbers(values) for label, values in columns.items()})
-        self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
-        self.connection.unregister(held)
+        try:
+            self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
+        finally:
+            with self._step(step):
+                self.connection.unregister(held)
 
     @contextmanager
     def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:

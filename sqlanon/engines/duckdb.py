@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +268,23 @@ class DuckDB:
         """A working table of this connection, seen by nobody else."""
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+
+    def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        """More rows for a working table."""
+        text = query.render(what, self.dialect, pretty=False)
+        self.run(step, f"INSERT INTO temp.{self.sql(query.identifier(name))} {text}")
+
+    def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
+        """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
+        item, making = self.sql(query.identifier(name)), f"CREATE OR REPLACE TEMP TABLE {{}} AS"
+        for block in blocks:
+            with self._step(step):
+                self.connection.register("sqlanon_block", dict(block))
+                try:
+                    self.connection.execute(f"{making.format(item)} SELECT * FROM sqlanon_block")
+                finally:
+                    self.connection.unregister("sqlanon_block")
+            making = "INSERT INTO temp.{}"
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:

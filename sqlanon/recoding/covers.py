@@ -1,0 +1,305 @@
+"""What is published for a class: for each quasi-identifier one value that covers every record of the class.
+
+| column | a class of one value | of several | with a missing value or one without end among others |
+| --- | --- | --- | --- |
+| interval | the value | `[a, b]`, both ends in it | `*` |
+| run | the value | `a..b` in the order, `*` for all of it | `*` |
+| tree | the value | the label of the lowest common ancestor | `*` |
+| single | the value | `*` | `*` |
+
+A class of missing values only publishes a missing value. With `represent: bounds`, `NAME_from` and `NAME_to` hold the
+least and the greatest value (`from` ≤ value ≤ `to`), or the half-open interval of the ancestor where the hierarchy has
+intervals (`from` ≤ value < `to`, equal for a value itself); where the table above says `*`, and for missing values,
+both are missing. `range` holds the same two in one value.
+
+`cost` of a cell is its normalised certainty penalty: (b − a) / (most − least) for intervals and runs, (leaves − 1) /
+(all leaves − 1) for trees, 0 or 1 for single columns, 1 for `*`. Their mean over all cells, weighted by column, is the
+global certainty penalty, `gcp` (Xu et al. 2006; Ghinita et al. 2007), 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sqlanon import query
+from sqlanon.errors import SpecError
+from sqlanon.plan import Source
+from sqlanon.query import Expression, Query, column, fragment
+from sqlanon.recoding import lines
+from sqlanon.recoding.lines import Dimension
+from sqlanon.recoding.partition import Encoded, classes
+from sqlanon.recoding.working import relation, working_name
+
+
+@dataclass(frozen=True)
+class Published:
+    """A partition that is ready to be published.
+
+    `keys`: the published quasi-identifier columns, by quasi-identifier (two for one that is published as bounds).
+    `classes`: different published combinations; `gcp`: the global certainty penalty of all records; `squares`: Σ |E|².
+    `divided`: whether the records of one combination may be in several classes.
+    """
+
+    encoded: Encoded
+    keys: Mapping[str, tuple[str, ...]]
+    classes: int
+    least: int
+    squares: int
+    gcp: float
+    divided: bool
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """All published quasi-identifier columns, in order."""
+        return tuple(label for labels in self.keys.values() for label in labels)
+
+    def recoded(self) -> Query:
+        """The steps `source` … `recoded`: every record with what is published of it, and its entity where one is named.
+
+        They read the working tables, and give the same rows each time they are run.
+        """
+        return _Recoded(self).build()
+
+
+def publish(encoded: Encoded, key: str) -> Published:
+    """Makes `published` from `pieces`, and `homes`, the published values of every combination.
+
+    `key` decides, in secret, which of the records that agree on all quasi-identifiers go to which class. Raises
+    `SpecError` where a published column would have the name of another, `EngineError`.
+    """
+    keys = {d.name: _names(d) for d in encoded.dimensions}
+    _no_clash(encoded.source, keys)
+    classes(encoded)
+    for i, dimension in enumerate(encoded.dimensions):
+        made = _cover(i, dimension)
+        encoded.work.make(f"cover {i}", made, f"what covers each stretch of {dimension.name}")
+    encoded.work.make("published", _published(encoded), "what is published for each class")
+    encoded.work.drop(*(f"cover {i}" for i in range(len(encoded.dimensions))))
+    labels = [column(name) for name in _columns(encoded)]
+    steps = Query(()).then("merged", fragment(
+        "select cast(sum(records) as bigint) as records, sum(records * cost) as cost from $p group by $labels",
+        labels=labels, p=relation("published"),
+    ))  # fmt: skip
+    found = encoded.work.ask(
+        steps.then("counts", fragment(
+            "select count(*), min(records), cast(sum(records * records) as bigint),"
+            " cast(sum(cost) as double) / cast(sum(records) as double) from merged"
+        )), "count the classes",
+    )  # fmt: skip
+    divided = _house(encoded, key)
+    return Published(encoded, keys, int(found[0]), int(found[1]), int(found[2]), float(found[3]), divided)
+
+
+def _names(dimension: Dimension) -> tuple[str, ...]:
+    if dimension.represent == "bounds":
+        return f"{dimension.name}_from", f"{dimension.name}_to"
+    return (dimension.name,)
+
+
+def _no_clash(source: Source, keys: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuses a published name that another column of the source has, published or not."""
+    taken = [label.lower() for labels in keys.values() for label in labels]
+    for name, labels in keys.items():
+        others = {other.lower() for other in source.spec.columns if other != name}
+        for label in labels:
+            if label.lower() in others or taken.count(label.lower()) > 1:
+                raise SpecError(
+                    "a published column would have the name of another column", where="columns", found=label
+                )
+
+
+def _columns(encoded: Encoded) -> list[str]:
+    """The published columns as the working tables call them, out of the way of the user's names."""
+    return [f"label {i} {j}" for i, d in enumerate(encoded.dimensions) for j in range(len(_names(d)))]
+
+
+# -- what covers a stretch ---------------------------------------------------------------------------------------------
+
+
+def _cover(i: int, dimension: Dimension) -> Query:
+    """A row per stretch (`low`, `high`) of the i-th line that some class has: its published values and its cost."""
+    ends = fragment(
+        "select distinct $l as low, $h as high from $c", l=column(f"low {i}"), h=column(f"high {i}"),
+        c=relation("classes"),
+    )  # fmt: skip
+    alone = fragment("e.low = e.high")
+    cases = _levels(dimension) if dimension.kind == "tree" else []
+    made = [*_shown(dimension, alone, cases), _cost(dimension, alone, cases)]
+    named = [query.named(shown, f"label {i} {j}") for j, shown in enumerate(made[:-1])]
+    tree = fragment(
+        "select e.low, e.high, $named, $cost as cost from ends as e join $a as a on e.low = a.place"
+        " join $b as b on e.high = b.place", named=named, cost=made[-1], a=relation(lines.line(i)),
+        b=relation(lines.line(i)),
+    )  # fmt: skip
+    return Query(()).then("ends", ends).then("cover", tree)
+
+
+def _levels(dimension: Dimension) -> list[tuple[int, Expression]]:
+    """The levels below `*`, and whether both ends of a stretch are in one node there."""
+    return [
+        (level, fragment("$a = $b", a=column(f"node {level}", "a"), b=column(f"node {level}", "b")))
+        for level in range(1, dimension.height)
+    ]
+
+
+_Cases = list[tuple[int, Expression]]
+
+
+def _shown(dimension: Dimension, alone: Expression, cases: _Cases) -> list[Expression]:
+    if dimension.represent != "label":
+        lower, upper = _bounds(dimension, alone, cases)
+        return [lower, upper] if dimension.represent == "bounds" else [query.interval(lower, upper)]
+    if dimension.kind == "tree":
+        nodes = [(held, column(f"node {level}", "a")) for level, held in cases]
+        return [_case([(alone, column("label", "a")), *nodes], query.literal("*"))]
+    several = {
+        "interval": "'[' || a.label || ', ' || b.label || ']'",
+        "run": "case when a.share = 0 and b.share = 1 then '*' else a.label || '..' || b.label end",
+        "single": "'*'",
+    }[dimension.kind]
+    return [fragment(f"case when $alone then a.label when b.apart then '*' else {several} end", alone=alone)]
+
+
+def _case(cases: list[tuple[Expression, Expression]], otherwise: Expression) -> Expression:
+    """The first `then` whose condition holds, else `otherwise`."""
+    for held, then in reversed(cases):
+        otherwise = fragment("case when $held then $then else $otherwise end", held=held, then=then,
+                             otherwise=otherwise)  # fmt: skip
+    return otherwise
+
+
+def _bounds(dimension: Dimension, alone: Expression, cases: _Cases) -> tuple[Expression, Expression]:
+    """The ends of what covers a stretch: values for an interval column, an ancestor's where there is a hierarchy."""
+    value, last = column("value", "a"), column("value", "b")
+    if dimension.kind == "interval":
+        shown = "case when $alone or not b.apart then $x end"
+        return fragment(shown, alone=alone, x=value), fragment(shown, alone=alone, x=last)
+    hierarchy = dimension.hierarchy
+    if hierarchy is None or not hierarchy.has_bounds:
+        raise SpecError(
+            f"represent: {dimension.represent} needs numbers, dates, or a hierarchy of intervals",
+            where=f"columns.{dimension.name}",
+        )  # fmt: skip
+    found = [(held, hierarchy.bounds(value, level, dimension.family)) for level, held in cases]
+    lower, upper = (
+        _case([(alone, value), *((held, ends[side]) for held, ends in found)], query.literal(None)) for side in (0, 1)
+    )
+    return lower, upper
+
+
+def _cost(dimension: Dimension, alone: Expression, cases: _Cases) -> Expression:
+    one, nothing = fragment("cast(1 as double)"), fragment("cast(0 as double)")
+    found = [(alone, nothing), (column("apart", "b"), one)]
+    if dimension.kind == "tree":
+        return _case([*found, *((held, column(f"cost {level}", "a")) for level, held in cases)], one)
+    return _case(found, one if dimension.kind == "single" else fragment("b.share - a.share"))
+
+
+def _published(encoded: Encoded) -> Expression:
+    """`published`: the classes with what covers them."""
+    tree = fragment("select $nothing from $c as c", nothing=[], c=relation("classes"))
+    told, costs = [column("class", "c"), column("records", "c")], []
+    for i, dimension in enumerate(encoded.dimensions):
+        name = working_name(f"cover {i}")
+        on = fragment("$l = $a and $h = $b", l=column(f"low {i}", "c"), h=column(f"high {i}", "c"),
+                      a=column("low", name), b=column("high", name))  # fmt: skip
+        tree = query.joined(tree, name, on)
+        told += [column(f"label {i} {j}", name) for j in range(len(_names(dimension)))]
+        costs.append(fragment("$w * $c", w=dimension.weight, c=column("cost", name)))
+    total = query.added(costs)
+    whole = sum(dimension.weight for dimension in encoded.dimensions)
+    return query.selecting(tree, [*told, fragment("$t / cast($w as double) as cost", t=total, w=whole)])
+
+
+# -- the records -------------------------------------------------------------------------------------------------------
+
+
+def _house(encoded: Encoded, key: str) -> bool:
+    """`homes`: the published values of each combination that is in one class; `shared`: the others, and the key."""
+    values = [column(f"value {i}", "c") for i in range(len(encoded.dimensions))]
+    values += [column("person", "c")] if encoded.entity else []
+    labels = [column(name, "u") for name in _columns(encoded)]
+    homes = fragment(
+        "select $values, $labels from $c as c join $p as p on c.id = p.id join $u as u on p.class = u.class"
+        " where p.records = c.records", values=values, labels=labels, c=relation("combinations"), p=relation("pieces"),
+        u=relation("published"),
+    )  # fmt: skip
+    encoded.work.make("homes", homes, "what is published for each combination")
+    shared = Query(()).then("several", fragment("select distinct id from $p where first > 0", p=relation("pieces")))
+    shared = shared.then("shared", fragment(
+        "select c.id, $values from $c as c join several as s on c.id = s.id", values=values, c=relation("combinations")
+    ))  # fmt: skip
+    encoded.work.make("shared", shared, "the combinations whose records are in several classes")
+    encoded.work.load("key", [{"key": np.array([key], dtype=object)}], "the secret key of the ties", "the environment")
+    (divided,) = encoded.work.ask(fragment("select count(*) from $s", s=relation("shared")), "count what is divided")
+    return bool(divided)
+
+
+class _Recoded:
+    """Builds the steps `source` … `recoded`."""
+
+    def __init__(self, published: Published) -> None:
+        self.published, self.encoded = published, published.encoded
+        source = self.encoded.source
+        self.others = [n for n, c in source.spec.columns.items() if c.role in ("sensitive", "insensitive")]
+        self.carried = [*([source.spec.entity] if source.spec.entity else []), *self.others]
+        taken = {*self.carried, *source.quasi_identifiers}
+        self.number, self.rank = (query.fresh(name, taken) for name in ("combination", "rank"))
+
+    def build(self) -> Query:
+        homes = working_name("homes")
+        tree = query.select([*self._carried("source"), *self._labels(homes)], "source")
+        alone = query.joined(tree, homes, self._same(homes))
+        steps = self.encoded.source.step()
+        if not self.published.divided:
+            return steps.then("recoded", alone, "every record, with what covers its class", inline=True)
+        steps = steps.then("ranked", self._ranked(), "records that agree on all quasi-identifiers, in a keyed order")
+        steps = steps.then("undivided", alone, "the others, and what covers their class", inline=True)
+        steps = steps.then("divided", self._divided(), "these, and what covers the class of each", inline=True)
+        told = [column(name) for name in (*self.carried, *self.published.labels)]
+        both = fragment("select $told from undivided union all select $told from divided", told=told)
+        return steps.then("recoded", both, "every record, with what covers its class", inline=True)
+
+    def _carried(self, relation: str) -> list[Expression]:
+        return [column(name, relation) for name in self.carried]
+
+    def _labels(self, relation: str) -> list[Expression]:
+        return [
+            query.named(column(own, relation), label)
+            for own, label in zip(_columns(self.encoded), self.published.labels, strict=True)
+        ]
+
+    def _same(self, home: str) -> Expression:
+        pairs = [(d.name, f"value {i}") for i, d in enumerate(self.encoded.dimensions)]
+        pairs += [(self.encoded.entity, "person")] if self.encoded.entity else []
+        return query.every(
+            fragment("$x is not distinct from $y", x=column(name, "source"), y=column(own, home)) for name, own in pairs
+        )
+
+    def _ranked(self) -> Expression:
+        shared, key = working_name("shared"), working_name("key")
+        text = [fragment("cast($x as varchar)", x=column(name, "source")) for name in self.carried]
+        drawn = column("key", key)
+        for word in text:
+            drawn = fragment("$a || '|' || coalesce($b, '')", a=drawn, b=word)
+        rank = fragment(
+            "cast(row_number() over (partition by $id order by md5($drawn), $text) - 1 as bigint) as $rank",
+            id=column("id", shared), drawn=drawn, text=text, rank=query.identifier(self.rank),
+        )  # fmt: skip
+        told = [*self._carried("source"), query.named(column("id", shared), self.number), rank]
+        tree = query.joined(query.select(told, "source"), shared, self._same(shared))
+        return query.joined(tree, key, query.literal(True))
+
+    def _divided(self) -> Expression:
+        pieces, published = working_name("pieces"), working_name("published")
+        rank, first = column(self.rank, "ranked"), column("first", pieces)
+        tree = query.select([*self._carried("ranked"), *self._labels(published)], "ranked")
+        within = fragment("$n = $id and $r >= $f and $r < $f + $m", n=column(self.number, "ranked"), r=rank, f=first,
+                          id=column("id", pieces), m=column("records", pieces))  # fmt: skip
+        tree = query.joined(tree, pieces, within)
+        on = fragment("$a = $b", a=column("class", pieces), b=column("class", published))
+        return query.joined(tree, published, on)

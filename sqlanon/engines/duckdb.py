@@ -269,6 +269,13 @@ class DuckDB:
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
 
+    def secret(self, step: str, name: str, key: str) -> Text:
+        """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
+        self.run("set the key", "SET VARIABLE sqlanon_key = ?", [key])
+        made = Text("SELECT getvariable('sqlanon_key') AS key")
+        self.temporary(step, name, made)
+        return made
+
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """More rows for a working table."""
         text = query.render(what, self.dialect, pretty=False)
@@ -276,7 +283,7 @@ class DuckDB:
 
     def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
         """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
-        item, making = self.sql(query.identifier(name)), f"CREATE OR REPLACE TEMP TABLE {{}} AS"
+        item, making = self.sql(query.identifier(name)), "CREATE OR REPLACE TEMP TABLE {} AS"
         for block in blocks:
             with self._step(step):
                 self.connection.register("sqlanon_block", dict(block))

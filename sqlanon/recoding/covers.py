@@ -23,8 +23,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from sqlanon import query
 from sqlanon.errors import SpecError
 from sqlanon.plan import Source
@@ -33,6 +31,9 @@ from sqlanon.recoding import lines
 from sqlanon.recoding.lines import Dimension
 from sqlanon.recoding.partition import Encoded, classes
 from sqlanon.recoding.working import relation, working_name
+
+# A class's cost is kept in whole parts, so that their sum is the same in whatever order it is taken.
+_PARTS = 10**9
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ def publish(encoded: Encoded, key: str) -> Published:
     encoded.work.drop(*(f"cover {i}" for i in range(len(encoded.dimensions))))
     labels = [column(name) for name in _columns(encoded)]
     steps = Query(()).then("merged", fragment(
-        "select cast(sum(records) as bigint) as records, sum(records * cost) as cost from $p group by $labels",
+        "select cast(sum(records) as bigint) as records, sum(cast(records as decimal(38, 0)) * cost) as cost from $p"
+        " group by $labels",
         labels=labels, p=relation("published"),
     ))  # fmt: skip
     found = encoded.work.ask(
         steps.then("counts", fragment(
             "select count(*), min(records), cast(sum(records * records) as bigint),"
-            " cast(sum(cost) as double) / cast(sum(records) as double) from merged"
+            f" cast(sum(cost) as double) / (cast(sum(records) as double) * {_PARTS}) from merged"
         )), "count the classes",
     )  # fmt: skip
     divided = _house(encoded, key)
@@ -212,7 +214,8 @@ def _published(encoded: Encoded) -> Expression:
         costs.append(fragment("$w * $c", w=dimension.weight, c=column("cost", name)))
     total = query.added(costs)
     whole = sum(dimension.weight for dimension in encoded.dimensions)
-    return query.selecting(tree, [*told, fragment("$t / cast($w as double) as cost", t=total, w=whole)])
+    cost = f"cast(floor($t / cast($w as double) * {_PARTS} + 0.5) as bigint) as cost"
+    return query.selecting(tree, [*told, fragment(cost, t=total, w=whole)])
 
 
 # -- the records -------------------------------------------------------------------------------------------------------
@@ -234,7 +237,7 @@ def _house(encoded: Encoded, key: str) -> bool:
         "select c.id, $values from $c as c join several as s on c.id = s.id", values=values, c=relation("combinations")
     ))  # fmt: skip
     encoded.work.make("shared", shared, "the combinations whose records are in several classes")
-    encoded.work.load("key", [{"key": np.array([key], dtype=object)}], "the secret key of the ties", "the environment")
+    encoded.work.secret("key", key, "the secret key of the ties")
     (divided,) = encoded.work.ask(fragment("select count(*) from $s", s=relation("shared")), "count what is divided")
     return bool(divided)
 

@@ -23,7 +23,7 @@ from typing import Literal
 
 from sqlanon import query
 from sqlanon.errors import SpecError
-from sqlanon.hierarchies import STAR, Hierarchy, Mask, Order, Rows
+from sqlanon.hierarchies import Hierarchy, Mask, Order, Rows
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
 from sqlanon.recoding.working import Work, relation
@@ -111,7 +111,8 @@ def draw(work: Work, i: int, dimension: Dimension, values: Query, length: int, c
     if dimension.rows is not None:
         _known(work, dimension, placed)
     nodes = [column(f"{word} {level}") for level in range(1, dimension.height) for word in ("node", "cost")]
-    told = [column("value"), _place(dimension, length), column("share"), column("apart"), fragment("cast(value as varchar) as label"), *nodes]
+    label = fragment("cast(value as varchar) as label")
+    told = [column("value"), _place(dimension, length), column("share"), column("apart"), label, *nodes]
     steps = placed.then("drawn", query.select(told, "placed"))
     most = (1 << bits(columns)) - 1
     steps = steps.then("ranked", fragment(
@@ -200,8 +201,7 @@ def _run(dimension: Dimension, values: Query) -> Query:
         " from seen left join listed on cast(value as varchar) = leaf"
     )
     shared = fragment(
-        "select value, leaf, apart, number, many, cast(number as double) / greatest(many - 1, 1) as share"
-        " from numbered"
+        "select value, leaf, apart, number, many, cast(number as double) / greatest(many - 1, 1) as share from numbered"
     )
     return Query((*values.steps, listed)).then("numbered", numbered).then("placed", shared)
 
@@ -243,7 +243,8 @@ def _computed(dimension: Dimension, values: Query, starred: Expression) -> Query
         query.named(hierarchy.label(column("value"), level, dimension.family), f"node {level}") for level in levels
     ]
     nodes = [column(f"node {level}") for level in levels]
-    labelled = query.select([query.named(column("value"), "leaf"), *labels], "seen", where=fragment("value is not null"))
+    leaf = query.named(column("value"), "leaf")
+    labelled = query.select([leaf, *labels], "seen", where=fragment("value is not null"))
     # Masked texts of different lengths are neighbours by value, but not in one node.
     by = [*reversed(nodes), column("leaf")] if isinstance(hierarchy, Mask) else [column("leaf")]
     apart = fragment("select leaf, $s as apart, $nodes from labelled", nodes=nodes, s=starred)

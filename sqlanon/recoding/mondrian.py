@@ -21,13 +21,15 @@ sensitive values; see `repair`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlanon import query
-from sqlanon.query import Expression, Query, column, fragment
+from sqlanon.query import Expression, Query, Text, column, fragment
 from sqlanon.recoding.partition import Encoded, even, order, whole_leaves
 from sqlanon.recoding.working import relation
 
 # Histogram rows of one level, at most: beyond it, fewer dimensions of each partition are looked at.
-_ROWS = 8_000_000
+_ROWS = 4_000_000
 
 
 def strict(encoded: Encoded, k: int) -> None:
@@ -65,11 +67,15 @@ def split(encoded: Encoded, k: int, *, looks: int | None = None) -> None:
 
 
 class _Levels:
-    """The levels of one run. Tables: `open n`, the rows that may still be cut at level n, and `state n`, their parts."""
+    """The levels of one run. `open`: the rows that may still be cut, `state`: their partitions.
+
+    Odd and even levels have tables of their own, each made from the other's, so that two sets of statements do for all.
+    """
 
     def __init__(self, encoded: Encoded, k: int, looks: int) -> None:
         self.encoded, self.k, self.looks = encoded, k, looks
         self.work, self.level = encoded.work, 1
+        self.said: dict[tuple[str, int], Text] = {}
         self.persons = "persons" if encoded.entity else "records"
         self.counted = list(dict.fromkeys(["records", self.persons]))
         self.rows = [column(name) for name in (*self.counted, *encoded.places)]
@@ -79,16 +85,38 @@ class _Levels:
     def run(self) -> None:
         """Level after level, until no partition is open."""
         whole = "select id, cast(0 as bigint) as part, $rows from $c"
-        self._make("open", fragment(whole, rows=self.rows, c=relation("combinations")), "the table as one partition")
+        opened = fragment(whole, rows=self.rows, c=relation("combinations"))
+        self.work.make(self._name("open"), opened, "the table as one partition")
         start = fragment("select cast(0 as bigint) as part, cast(0 as bigint) as dead")
-        self._make("state", start, "its number, and the dimensions that cannot be cut in it")
+        self.work.make(self._name("state"), start, "its number, and the dimensions that cannot be cut in it")
         nothing = fragment("select id, part from $o where 1 = 0", o=self._at("open"))
         self.work.make("leaves", nothing, "the partitions that are cut no more")
         while self._parts():
-            self._make("looks", self._looks(), "the dimensions of each partition that are looked at")
-            self._make("cuts", self._cuts(), "the best cut of each partition, and what becomes of its halves")
-            self._move()
+            self._step()
         self.work.drop(self._name("open"), self._name("state"))
+
+    def _step(self) -> None:
+        """One level: the best cut of every open partition, and the halves."""
+        looks, cuts = self._say("looks", self._looks), self._say("cuts", self._cuts)
+        self.work.make(self._name("looks"), looks, "the dimensions of each partition that are looked at")
+        self.work.make(self._name("cuts"), cuts, "the best cut of each partition, and what becomes of its halves")
+        opened, closed, state = (
+            self._say(what, build)
+            for what, build in (("open", self._opened), ("closed", self._closed), ("state", self._states))
+        )
+        before = [self._name(what) for what in ("open", "state", "looks", "cuts")]
+        self.work.add("leaves", closed, "the partitions that are cut no more")
+        self.level = 3 - self.level
+        self.work.make(self._name("open"), opened, "the partitions that may be cut further")
+        self.work.make(self._name("state"), state, "their numbers, and the dimensions that cannot be cut in them")
+        self.work.drop(*before)
+
+    def _say(self, what: str, build: Callable[[], Query | Expression]) -> Text:
+        """The SQL of a statement at this level, rendered once."""
+        place = (what, self.level)
+        if place not in self.said:
+            self.said[place] = Text(self.work.engine.sql(build()))
+        return self.said[place]
 
     def _name(self, what: str) -> str:
         return f"{what} {self.level}"
@@ -96,12 +124,9 @@ class _Levels:
     def _at(self, what: str) -> Expression:
         return relation(self._name(what))
 
-    def _make(self, what: str, body: Query | Expression, comment: str) -> None:
-        self.work.make(self._name(what), body, comment)
-
     def _parts(self) -> int:
-        (parts,) = self.work.ask(fragment("select count(*) from $s", s=self._at("state")), "count the partitions")
-        return int(parts)
+        count = self._say("parts", lambda: fragment("select count(*) from $s", s=self._at("state")))
+        return int(self.work.ask(count, "count the partitions")[0])
 
     def _looks(self) -> Query:
         """A row per partition and dimension: its ends (`low`, `high`), and whether there are `more` to look at."""
@@ -119,7 +144,7 @@ class _Levels:
         steps = steps.then("sides", fragment(each, told=told))
         alive = " ".join(f"when {i} then (dead // {power}) % 2" for i, power in enumerate(self._powers()))
         steps = steps.then("alive", fragment(
-            "select sides.part, $told, dimension, low, high, weight, dead from sides join $s as s on sides.part = s.part"
+            "select e.part, $told, dimension, low, high, weight, dead from sides as e join $s as s on e.part = s.part"
             f" where high > low and case dimension {alive} end = 0", s=self._at("state"), told=told,
         ))  # fmt: skip
         if self.looks == len(self.encoded.places):
@@ -204,24 +229,24 @@ class _Levels:
             totals=totals, befores=befores, l=self._at("looks"),
         ))  # fmt: skip
 
-    def _move(self) -> None:
-        """`open n + 1`, `state n + 1`, and more `leaves`."""
+    def _moved(self) -> Query:
+        """Every open row in its half, and whether that may be cut `still`."""
         left = fragment("c.dimension is null or $at <= c.at", at=self.at)
-        moved = Query(()).then("moved", fragment(
+        return Query(()).then("moved", fragment(
             "select id, case when $left then left_part else right_part end as part,"
             " case when $left then left_open else right_open end as still, $rows"
             " from $o as o join $c as c on o.part = c.part",
             left=left, rows=self.rows, o=self._at("open"), c=self._at("cuts"),
         ))  # fmt: skip
-        closed = moved.then("closed", fragment("select id, part from moved where not still"))
-        self.work.add("leaves", closed, "the partitions that are cut no more")
-        following = moved.then("still", fragment("select id, part, $rows from moved where still", rows=self.rows))
-        state = fragment(
+
+    def _closed(self) -> Query:
+        return self._moved().then("closed", fragment("select id, part from moved where not still"))
+
+    def _opened(self) -> Query:
+        return self._moved().then("still", fragment("select id, part, $rows from moved where still", rows=self.rows))
+
+    def _states(self) -> Expression:
+        return fragment(
             "select left_part as part, dead from $c where left_open union all"
             " select right_part, dead from $c where right_open", c=self._at("cuts"),
         )  # fmt: skip
-        before = [self._name(what) for what in ("open", "state", "looks", "cuts")]
-        self.level += 1
-        self._make("open", following, "the partitions that may be cut further")
-        self._make("state", state, "their numbers, and the dimensions that cannot be cut in them")
-        self.work.drop(*before)

@@ -1,4 +1,4 @@
-"""What all partitions share: combinations of quasi-identifiers with counts, the classes made of them, what is published.
+"""What all partitions share: the combinations of quasi-identifiers with their counts, and the classes made of them.
 
 A partition puts every record into a class of at least k records (k persons where an entity is named) and publishes, for
 each quasi-identifier, one value that covers all of the class. It works on whole numbers throughout:
@@ -8,8 +8,8 @@ each quasi-identifier, one value that covers all of the class. It works on whole
 | `line i` | value of the i-th quasi-identifier | see `lines` |
 | `combinations` | combination that occurs (and person, with an entity) | `id`, `value i`, `place i`, `records`, \
 `persons`, `key` |
-| `pieces` | combination × class | `id`, `class`, `first`, `records`: how many of the combination's records, from which |
-| `classes` | class | `class`, `records`, `persons`, `low i`, `high i`: the places between which the class lies |
+| `pieces` | combination × class | `id`, `class`, `first`, `records`: how many of its records, and from which on |
+| `classes` | class | `class`, `records`, `low i`, `high i`: the places between which the class lies |
 | `published` | class | `class`, `records`, the published columns, `cost` |
 
 *Persons*. A person who is at several combinations is counted at one of them, the first in the order of the key; records
@@ -163,8 +163,8 @@ def order(encoded: Encoded, located: Expression, *, in_parts: bool = False) -> N
 def whole_leaves(encoded: Encoded) -> None:
     """`pieces` where every leaf is a class as it stands."""
     made = fragment(
-        "select l.id, cast(l.part // 2 as bigint) as class, cast(0 as bigint) as first, records from $l as l join $c as c"
-        " on l.id = c.id", l=relation("leaves"), c=relation("combinations"),
+        "select l.id, cast(l.part // 2 as bigint) as class, cast(0 as bigint) as first, records"
+        " from $l as l join $c as c on l.id = c.id", l=relation("leaves"), c=relation("combinations"),
     )  # fmt: skip
     encoded.work.make("pieces", made, "which records of each combination are in which class")
 
@@ -191,15 +191,16 @@ def _even_persons(k: int) -> Query:
 
 
 def _even_records(k: int) -> Query:
-    """Group g begins at record ⌈g · total / groups⌉; a combination that fills whole groups fills one, all published alike.
+    """Group g begins at record ⌈g · total / groups⌉; the groups that one combination fills are one, published alike.
 
-    So a combination has up to three pieces: in the group where it begins, in those it fills, in the one where it ends.
+    So a combination has up to three pieces: where it begins, what it fills, and where it ends.
     """
     steps = Query(()).then("counted", fragment(
         f"select id, part, records, cast(sum(records) {_SO_FAR} as bigint) - records as start,"
         " cast(sum(records) over (partition by part) as bigint) as total from $o", o=relation("ordered"),
     ))  # fmt: skip
-    steps = steps.then("shared", fragment(f"select *, cast(greatest(total // {k}, 1) as bigint) as groups from counted"))
+    groups = f"cast(greatest(total // {k}, 1) as bigint) as groups"
+    steps = steps.then("shared", fragment(f"select *, {groups} from counted"))
     steps = steps.then("placed", fragment(
         "select *, cast((start * groups) // total as bigint) as earliest,"
         " cast(((start + records - 1) * groups) // total as bigint) as latest from shared"

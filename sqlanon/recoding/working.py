@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.query import Expression, Query, Text, table
+from sqlanon.query import Expression, Query, Text, identifier, table
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -47,6 +47,10 @@ class Work:
         self._keep(Statement("create", name, what, comment))
         return relation(name)
 
+    def secret(self, name: str, key: str, comment: str) -> None:
+        """A table of one row, the `key`, which no statement holds. Raises `EngineError`."""
+        self._keep(Statement("create", name, self.engine.secret(comment, working_name(name), key), comment))
+
     def add(self, name: str, what: Query | Expression | Text, comment: str) -> None:
         """More rows for a table that is there. Raises `EngineError`."""
         self.engine.append(comment, working_name(name), what)
@@ -67,6 +71,23 @@ class Work:
         """The numbers that a query answers, an array per column; missing ones are not allowed."""
         found = self.engine.arrays(comment, what)
         return {name: np.ma.getdata(column) for name, column in found.items()}
+
+    def script(self) -> str:
+        """All statements so far, in their order: they make the same tables when they are run by themselves.
+
+        Where a function filled a table, the script says which; there it does not run by itself.
+        """
+        return "\n".join(self._said(statement) for statement in self.statements)
+
+    def _said(self, statement: Statement) -> str:
+        name = self.engine.sql(identifier(working_name(statement.name)))
+        if statement.kind == "drop":
+            return f"DROP TABLE {name};"
+        head = "".join(f"-- {line}\n" for line in statement.comment.splitlines())
+        if statement.query is None:
+            return f"{head}-- {name} is filled by {statement.by}"
+        how = f"CREATE TEMP TABLE {name} AS" if statement.kind == "create" else f"INSERT INTO {name}"
+        return f"{head}{how}\n{self.engine.sql(statement.query)};"
 
     def drop(self, *names: str) -> None:
         """Takes working tables away that are no longer read."""

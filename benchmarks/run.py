@@ -2,10 +2,15 @@
 
     python benchmarks/run.py full-domain [--rows 1000000,10000000] [--runs 3]
     python benchmarks/run.py view-guard [--rows 10000000]
+    python benchmarks/run.py risk [--rows 1000000]
+    python benchmarks/run.py utility [--rows 1000000]
 
 `full-domain`: the optimum over Adult's 9 quasi-identifiers (12,960 transformations), k = 5, 2 % suppressed, the CSV
 read included; the baseline is one GROUP BY of the same columns on the same file in a process of its own. `view-guard`:
-reading a whole published view beside the GROUP BY of the same columns. Needs the shared folder (SQLANON_SHARED).
+reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. `risk`:
+the risks of eight quasi-identifiers, with 92 subsets and SUDA2, from the CSV, beside one GROUP BY of them. `utility`:
+every measure of usefulness of a released file against its CSV source, 1,000 COUNT queries among them. Needs the shared
+folder (SQLANON_SHARED).
 """
 
 from __future__ import annotations
@@ -123,11 +128,38 @@ def full_domain(rows: list[int], runs: int, folder: Path, console: Console) -> N
     console.print(table)
 
 
+def utility(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("data", "", "wall s", "CPU s", "peak MB", title="Usefulness of a release of 9 quasi-identifiers")
+    sources = [("Adult", ADULT / "adult.csv")]
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        sources.append((f"{count:,} perturbed", file))
+    for name, file in sources:
+        released = folder / f"{file.stem}.parquet"
+        made = spec(file, folder, COLUMNS, {"name": "bench", "as": "file", "path": str(released)})
+        sqlanon = [sys.executable, "-m", "sqlanon"]
+        run([*sqlanon, "release", str(made), "--json"])
+        checking = [*sqlanon, "check", str(released), "--spec", str(made), "--against", str(file), "--delimiter", ";"]
+        asked = {
+            "check": [*sqlanon, "check", str(released), "--spec", str(made), "--json"],
+            "check --against": [*checking, "--json"],
+            "plan": [*sqlanon, "plan", str(made), "--json"],
+            "plan --utility": [*sqlanon, "plan", str(made), "--utility", "--json"],
+            "one GROUP BY": [sys.executable, "-c", GROUP_BY, str(file), ",".join(COLUMNS)],
+        }
+        for what, command in asked.items():
+            taken = [run(command) for _ in range(runs)]
+            told = (median(taken, "wall"), median(taken, "cpu"), median(taken, "megabytes"))
+            table.add_row(name, what, f"{told[0]:.2f}", f"{told[1]:.2f}", f"{told[2]:.0f}")
+    console.print(table)
+
+
 def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> None:
     import duckdb
 
-    title = "Reading a guarded view beside the GROUP BY of its columns (s)"
-    table = Table("rows", "GROUP BY", "view, counted", "ratio", "view, all columns", "l-diverse view", title=title)
+    title = "Reading guarded views beside the GROUP BY that their guards need, in turns"
+    table = Table("rows", "", "wall s", "CPU s", "of the GROUP BY: wall", "CPU", title=title)
     for count in rows:
         file = folder / f"perturbed_{count}.parquet"
         write(count, file)
@@ -135,60 +167,109 @@ def view_guard(rows: list[int], runs: int, folder: Path, console: Console) -> No
         keys = tuple(name for name in COLUMNS if name != "occupation")
         with duckdb.connect(str(database)) as connection:
             connection.execute(f"CREATE TABLE people AS FROM '{file}'")
-        grouped = _publish(database, keys)
-        read = "SELECT count(*), " + ", ".join(f'max("{name}")' for name in COLUMNS)
+        every = "SELECT count(*), " + ", ".join(f'max("{name}")' for name in COLUMNS)
+        classes, bare = _publish(database, keys, "guarded", every)
+        cells, _ = _publish(database, keys, "diverse", every)
+        asked = {
+            "GROUP BY class": (classes, None),
+            "k-anonymous view, counted": ("SELECT count(*) FROM guarded", "GROUP BY class"),
+            "every column without a guard": (bare, "GROUP BY class"),
+            "k-anonymous view, every column": (f"{every} FROM guarded", "GROUP BY class"),
+            "GROUP BY class and value": (cells, None),
+            "l-diverse view, counted": ("SELECT count(*) FROM diverse", "GROUP BY class and value"),
+            "l-diverse view, every column": (f"{every} FROM diverse", "GROUP BY class and value"),
+        }
         with duckdb.connect(str(database), read_only=True) as connection:
-            asked = (grouped, "SELECT count(*) FROM guarded", f"{read} FROM guarded", f"{read} FROM diverse")
-            seconds = [_best(connection, sql, runs) for sql in asked]
-        figures = [f"{taken:.2f}" for taken in seconds]
-        table.add_row(f"{count:,}", *figures[:2], f"{seconds[1] / seconds[0]:.2f}", *figures[2:])
+            taken = _in_turns(connection, {name: sql for name, (sql, _) in asked.items()}, runs)
+        for name, (_, beside) in asked.items():
+            shares = [f"{mine / theirs:.2f}" for mine, theirs in zip(taken[name], taken[beside or name], strict=True)]
+            table.add_row(f"{count:,}", name, *(f"{seconds:.2f}" for seconds in taken[name]), *shares)
     console.print(table)
 
 
-def _publish(database: Path, keys: tuple[str, ...]) -> str:
-    """Two views at the levels of the optimum, and the GROUP BY of the same generalised columns, without a guard."""
+def risk(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("rows", "", "wall s", "CPU s", "peak MB", title="Risks of 8 quasi-identifiers beside one GROUP BY")
+    keys = ",".join(COLUMNS[:8])
+    for count in rows:
+        file = folder / f"perturbed_{count}.csv"
+        write(count, file)
+        asked = [sys.executable, "-m", "sqlanon", "risk", str(file), "--delimiter", ";", "--qi", keys, "--json"]
+        sized = ["--population-size", str(20 * count)]
+        for what, command in (
+            ("one GROUP BY", [sys.executable, "-c", GROUP_BY, str(file), keys]),
+            ("attackers and columns", [*asked, "--subsets", "0"]),
+            ("and the population", [*asked, "--subsets", "0", *sized]),
+            ("and 92 subsets", [*asked, *sized]),
+            ("and SUDA2, sets up to 3", [*asked, *sized, "--suda"]),
+            ("and SUDA2, sets up to 7", [*asked, *sized, "--suda", "--suda-size", "7"]),
+        ):
+            taken = [run(command) for _ in range(runs)]
+            figures = [
+                f"{median(taken, 'wall'):.2f}",
+                f"{median(taken, 'cpu'):.2f}",
+                f"{median(taken, 'megabytes'):.0f}",
+            ]
+            table.add_row(f"{count:,}", what, *figures)
+    console.print(table)
+
+
+def _publish(database: Path, keys: tuple[str, ...], name: str, read: str) -> tuple[str, str]:
+    """A view at the levels of the optimum; without its guard, the GROUP BY that it needs, and a read of its rows."""
     import sqlanon
-    from sqlanon.query import Query, Text
+    from sqlanon.query import Query, Step, Text
 
-    models = ({"model": "k-anonymity", "k": 5}, {"model": "l-diversity", "column": "occupation", "l": 3})
-    for name, privacy in (("diverse", models), ("guarded", models[:1])):
-        hierarchies = {c: {"csv": str(ADULT / f"adult_hierarchy_{c}.csv")} for c in keys}
-        told = {
-            "source": {"table": "people"},
-            "columns": {
-                c: {"role": "quasi-identifier", "hierarchy": hierarchies[c]} if c in keys else "sensitive"
-                for c in COLUMNS
-            },
-            "privacy": list(privacy),
-            "recoding": {"suppression": 1, "levels": {**dict.fromkeys(keys, 0), "age": 3, "education": 1}},
-            "publish": {"name": name, "as": "view"},
-        }
-        with sqlanon.connect(f"duckdb:///{database}") as engine:
-            made = sqlanon.release(told, engine)
-            steps = made.planned.plan.judged.query.steps
-            classes = Query(steps[: [step.name for step in steps].index("classes") + 1])
-            grouped = engine.sql(classes.then("counted", Text("SELECT count(*), sum(class_records) FROM classes")))
-    return grouped
+    models = [{"model": "k-anonymity", "k": 5}, {"model": "l-diversity", "column": "occupation", "l": 3}]
+    hierarchies = {c: {"csv": str(ADULT / f"adult_hierarchy_{c}.csv")} for c in keys}
+    told = {
+        "source": {"table": "people"},
+        "columns": {
+            c: {"role": "quasi-identifier", "hierarchy": hierarchies[c]} if c in keys else "sensitive" for c in COLUMNS
+        },
+        "privacy": models[: 1 + (name == "diverse")],
+        "recoding": {"suppression": 1, "levels": {**dict.fromkeys(keys, 0), "age": 3, "education": 1}},
+        "publish": {"name": name, "as": "view"},
+    }
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        steps = sqlanon.release(told, engine).planned.plan.judged.query.steps
+        names = [step.name for step in steps]
+
+        def upto(last: str, answer: str) -> str:
+            return engine.sql(Query((*steps[: names.index(last) + 1], Step("answer", Text(answer)))))
+
+        grouped = "histogram of occupation" if name == "diverse" else "classes"
+        counted = "class_count" if name == "diverse" else "class_records"
+        return (
+            upto(grouped, f'SELECT count(*), sum({counted}) FROM "{grouped}"'),
+            upto("recoded", f"{read} FROM recoded"),
+        )
 
 
-def _best(connection: Any, sql: str, runs: int) -> float:
-    taken = []
+def _in_turns(connection: Any, asked: dict[str, str], runs: int) -> dict[str, tuple[float, float]]:
+    """Wall and CPU seconds per question, medians; one after the other in every run, so that noise meets all alike."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in asked}
     for _ in range(runs + 1):
-        started = time.monotonic()
-        connection.execute(sql).fetchall()
-        taken.append(time.monotonic() - started)
-    return statistics.median(taken[1:])
+        for name, sql in asked.items():
+            started, before = time.monotonic(), time.process_time()
+            connection.execute(sql).fetchall()
+            taken[name].append((time.monotonic() - started, time.process_time() - before))
+    return {
+        name: (statistics.median(wall for wall, _ in found[1:]), statistics.median(cpu for _, cpu in found[1:]))
+        for name, found in taken.items()
+    }
+
+
+JOBS = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk, "utility": utility}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("full-domain", "view-guard"))
+    parser.add_argument("what", choices=JOBS)
     parser.add_argument("--rows", default="1000000,10000000", help="sizes, separated by commas")
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
     rows = [int(count) for count in given.rows.split(",") if count]
     with tempfile.TemporaryDirectory() as folder:
-        job = full_domain if given.what == "full-domain" else view_guard
+        job = JOBS[given.what]
         job(rows, given.runs, Path(folder), Console(width=120))
 
 

@@ -15,37 +15,85 @@ bounds. *Entity*: who a record is about. *Register*: the table of releases.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlanon import life
+from sqlanon.attacks import Attack, Attacked, Known, parse_attack
+from sqlanon.attacks import attack as _attack
 from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.engines import Origin, connect
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
+from sqlanon.exploring import Explored, explore
+from sqlanon.flow.model import FlowModel
+from sqlanon.flow.model import load as _load_flow
+from sqlanon.flow.risks import Assessment
+from sqlanon.flow.risks import assess as _assess
+from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
+from sqlanon.margins import margin as _margin
 from sqlanon.models import (
     AlphaKAnonymity,
     AverageRisk,
+    BalancedPPlusSensitivity,
     BetaLikeness,
+    DeltaDisclosure,
+    DeltaPresence,
+    EpsilonMAnonymity,
+    ExtendedPSensitivity,
     KAnonymity,
+    KEAnonymity,
+    KMAnonymity,
+    KMap,
     LDiversity,
     Model,
+    MUniqueness,
+    PAlphaSensitivity,
+    PersonalisedPrivacy,
+    PopulationUniqueness,
+    PPlusSensitivity,
+    PSensitivity,
+    SafePub,
+    SampleUniqueness,
     TCloseness,
+    ThetaSensitivity,
     Verdict,
 )
-from sqlanon.planning import Planned
+from sqlanon.planning import SAMPLE, Planned
 from sqlanon.planning import make as _make
+from sqlanon.planning import with_usefulness as _with_usefulness
+from sqlanon.policies import Policy
+from sqlanon.policies import load as _load_policy
+from sqlanon.prediction import Target
+from sqlanon.prediction import threshold as _threshold
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
+from sqlanon.removal import Method
+from sqlanon.removal import method as _method
+from sqlanon.risk import Risk
+from sqlanon.risk import risk as _risk
+from sqlanon.safe_harbor import SafeHarbor
+from sqlanon.safe_harbor import safe_harbor as _safe_harbor
 from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
+from sqlanon.utility import Described, Utility
 
 __all__ = [
-    "AlphaKAnonymity", "AverageRisk", "BetaLikeness", "Check", "Csv", "Date", "DuckDB", "EngineError", "Hierarchy",
-    "KAnonymity", "LDiversity", "Mask", "Model", "ModelNotMet", "NotPortable", "Order", "Planned", "Release",
-    "ReleaseError", "Spec", "SpecError", "SqlanonError", "TCloseness", "Tree", "Verdict", "Width", "anonymize", "check",
-    "connect", "load", "plan", "release", "schema",
+    "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "BetaLikeness", "Check", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
+    "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable",
+    "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
+    "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
+    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
+    "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release",
+    "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -58,49 +106,214 @@ def _spec(spec: AnySpec) -> Spec:
     return spec if isinstance(spec, Spec) else load(spec)
 
 
-def plan(spec: AnySpec, engine: DuckDB) -> Planned:
+def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
     """What would be published: levels, counts, verdicts, usefulness, SQL. Changes nothing.
 
-    Raises `SpecError`, `ModelNotMet` where no transformation satisfies the models, `EngineError`.
+    `utility` adds what takes another pass over the source: query errors, shifts, divergence. Raises `SpecError`,
+    `ModelNotMet` where no transformation satisfies the models, `EngineError`.
     """
-    return _make(_spec(spec), engine)
+    planned = _make(_spec(spec), engine)
+    planned = _with_usefulness(planned, engine) if utility else planned
+    if planned.plan.source.drawn_from:
+        engine.drop_temporary(SAMPLE)
+    return planned
 
 
-def release(spec: AnySpec, engine: DuckDB) -> Release:
-    """Publishes if, and only if, every model holds on what was made.
+def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:
+    """Publishes if, and only if, every model holds on what was made. `utility` as in `plan`.
 
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
-    return _release(_spec(spec), engine)
+    return _release(_spec(spec), engine, utility=utility)
 
 
 def check(
     relation: object,
     *,
-    quasi_identifiers: Sequence[str],
+    quasi_identifiers: Sequence[str] = (),
     sensitive: Sequence[str] = (),
     models: Sequence[Model | str] = (),
     engine: DuckDB | None = None,
     hierarchies: Mapping[str, Hierarchy] | None = None,
+    population: object | None = None,
+    against: object | None = None,
+    spec: AnySpec | None = None,
+    queries: int = 1000,
 ) -> Check:
     """Measures a table or view (by name), a file (by path) or a pandas, polars or Arrow frame.
 
+    `population` is the table that the records are from, in one of the same forms, for k-map and δ-presence.
+
     Without `models`, every measure that the columns allow is reported and nothing is judged. A model may be written as
-    on the command line: `"l-diversity(column=disease, l=3)"`. Raises `SpecError`, `EngineError`.
+    on the command line: `"l-diversity(column=disease, l=3)"`. `against` the source that the relation was made from, its
+    usefulness is measured, with so many COUNT `queries`. A `spec` tells what is not given: quasi-identifiers, sensitive
+    columns, hierarchies, weights and k. Raises `SpecError`, `EngineError`.
     """
     wanted = [parse_model(model) if isinstance(model, str) else model for model in models]
-    used = engine or connect()
+    used, known = engine or connect(), Described.by(_spec(spec)) if spec is not None else Described()
     try:
+        told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
+        released = told.read(used, _origin(relation, used))
+        source = None if against is None else told.against(told.read(used, _origin(against, used)), queries)
         return _check(
-            used, _origin(relation, used), quasi_identifiers=quasi_identifiers, sensitive=sensitive, models=wanted,
-            hierarchies=hierarchies,
+            used, released, quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive, models=wanted,
+            hierarchies=told.hierarchies, against=source,
+            population=None if population is None else _origin(population, used),
         )  # fmt: skip
     finally:
         if engine is None:
             used.close()
 
 
+def attack(
+    relation: object,
+    *,
+    quasi_identifiers: Sequence[str] = (),
+    sensitive: Sequence[str] = (),
+    attacks: Sequence[Attack | str] = (),
+    every: bool = False,
+    engine: DuckDB | None = None,
+    hierarchies: Mapping[str, Hierarchy] | None = None,
+    external: object | None = None,
+    population: object | None = None,
+    others: Sequence[object] = (),
+) -> Attacked:
+    """Runs the known attacks against a table, view, file or frame; without `attacks`, all that there is enough for.
+
+    The columns of a release of the register need not be named. An attack may be written as on the command line:
+    `"skewness(ratio=2)"`. `external` is a table of people, `population` one of everybody, `others` are releases of the
+    same source: by name, path or frame, or as `Known`, which says what their columns are called. What is reported is
+    information: nothing is judged. Raises `SpecError`, `EngineError`, `ReleaseError`.
+    """
+    wanted = [parse_attack(one) if isinstance(one, str) else one for one in attacks]
+    with ExitStack() as stack:
+        used = engine or stack.enter_context(connect())
+        known = _remembered(relation, used, stack)
+        found = _attack(
+            used, known.origin if known else _origin(relation, used),
+            quasi_identifiers=quasi_identifiers or (known.quasi_identifiers if known else ()),
+            sensitive=sensitive or (known.sensitive if known else ()), attacks=wanted, every=every,
+            hierarchies={**(known.hierarchies if known else {}), **(hierarchies or {})},
+            external=_known(external, used), population=_known(population, used),
+            others=[_other(one, used, stack) for one in others],
+        )  # fmt: skip
+        return replace(found, source=str(relation)) if known else found
+
+
+def _remembered(relation: object, engine: DuckDB, stack: ExitStack) -> life.Remembered | None:
+    """What the register (or a released file) says of a relation that is a release."""
+    return stack.enter_context(life.remembered(engine, str(relation))) if isinstance(relation, str | Path) else None
+
+
+def _known(relation: object | None, engine: DuckDB) -> Known | None:
+    return relation if isinstance(relation, Known) or relation is None else Known(_origin(relation, engine))
+
+
+def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
+    if isinstance(relation, Known):
+        return relation
+    known = _remembered(relation, engine, stack)
+    return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+
+
+def risk(
+    relation: object,
+    *,
+    quasi_identifiers: Sequence[str],
+    entity: str | None = None,
+    population: object = None,
+    population_size: int | None = None,
+    threshold: float = 0.2,
+    subsets: int | None = 3,
+    suda: bool = False,
+    suda_size: int | None = None,
+    engine: DuckDB | None = None,
+) -> Risk:
+    """How likely it is that somebody finds a person in a table or view, a file or a frame, and which columns cost most.
+
+    `population` is a table, file or frame of everybody, `population_size` how many they are; without either, only the
+    prosecutor's risk is told. The other arguments are those of `sqlanon.risk.risk`. Raises `SpecError`, `EngineError`.
+    """
+    used = engine or connect()
+    try:
+        everybody = None if population is None else _origin(population, used)
+        return _risk(
+            used, _origin(relation, used), quasi_identifiers=quasi_identifiers, entity=entity, population=everybody,
+            population_size=population_size, threshold=threshold, subsets=subsets, suda=suda, suda_size=suda_size,
+        )  # fmt: skip
+    finally:
+        if engine is None:
+            used.close()
+
+
+def predict(
+    relation: object,
+    *,
+    column: str,
+    fields: Sequence[str],
+    margin: Decimal | float | str | timedelta | None = None,
+    threshold: Fraction | Decimal | float | str | None = None,
+    threshold_column: str | None = None,
+    policy: Policy | str | Path | None = None,
+    above: bool = False,
+    all_subsets: bool = False,
+    remove: Method | None = None,
+    seed: int = 0,
+    original: object | None = None,
+    rules: Sequence[str] = (),
+    engine: DuckDB | None = None,
+) -> Explored:
+    """How well a sensitive column of a table, view, file or frame can be predicted from some fields. Changes nothing.
+
+    `policy` is a policy or the YAML file of one. Rules are judged, and nothing is raised where one blocks: see
+    `blocked`. Raises `SpecError`, `EngineError`.
+    """
+    agreed = _load_policy(Path(policy)) if isinstance(policy, str | Path) else policy
+    when = _threshold(threshold, threshold_column, agreed, above=above)
+    target = Target(column, None if margin is None else _margin(margin), when)
+    used = engine or connect()
+    try:
+        return explore(
+            used, _origin(relation, used), target, fields, all_subsets=all_subsets, remove=_method(remove), seed=seed,
+            original=None if original is None else _origin(original, used), rules=rules,
+            base=Path(policy).parent if isinstance(policy, str | Path) else Path(),
+        )  # fmt: skip
+    finally:
+        if engine is None:
+            used.close()
+
+
+def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor:
+    """HIPAA Safe Harbor's 18 identifiers on a table or view, a file or a frame. Raises `SpecError`, `EngineError`."""
+    used = engine or connect()
+    try:
+        return _safe_harbor(used, _origin(relation, used))
+    finally:
+        if engine is None:
+            used.close()
+
+
+def assess(
+    model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None, *, limit: int = LIMIT
+) -> Assessment:
+    """What a data-flow model comes to: its states, what nobody agreed to, its risk transitions, its rules.
+
+    Beyond `limit` states, the potential reads of each actor are built together; no risk transition is lost by that.
+    Nothing is raised where a rule blocks: see `blocked`. Raises `SpecError`, `ModelNotMet` where a flow's spec allows
+    no release, `EngineError`.
+    """
+    read = model if isinstance(model, FlowModel) else _load_flow(model)
+    used = engine or connect()
+    try:
+        return _assess(read, used, limit=limit)
+    finally:
+        if engine is None:
+            used.close()
+
+
 def _origin(relation: object, engine: DuckDB) -> Origin:
+    if isinstance(relation, Origin):
+        return relation
     if isinstance(relation, Path) or (isinstance(relation, str) and relation.lower().endswith(FILE_ENDINGS)):
         return Origin(file=Path(relation))
     return Origin(relation=relation) if isinstance(relation, str) else engine.register(relation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,38 @@ from sqlanon.engines import Column, Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Order
-from sqlanon.measures import Reference, Rows, measured
+from sqlanon.measuring import Reference, Rows, arrange, measured
 from sqlanon.models import (
     AlphaKAnonymity,
     AverageRisk,
+    BalancedPPlusSensitivity,
     BetaLikeness,
+    DeltaDisclosure,
+    DeltaPresence,
     KAnonymity,
+    KEAnonymity,
+    KMap,
     LDiversity,
     Model,
+    PAlphaSensitivity,
+    PPlusSensitivity,
+    PSensitivity,
+    SampleUniqueness,
     TCloseness,
+    ThetaSensitivity,
     Verdict,
     column_of,
+    complete,
+    guard_of,
+    histogram_of_sizes,
     judgement,
     needed,
     verdicts,
 )
-from sqlanon.plan import ORDERED, check_distance
-from sqlanon.query import Query
+from sqlanon.plan import NUMBERS, ORDERED, check_column, check_population
+from sqlanon.presets import expanded
+from sqlanon.query import Query, fragment
+from sqlanon.utility import Against, Utility
 
 
 @dataclass(frozen=True)
@@ -41,9 +56,10 @@ class Check:
     quasi_identifiers: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     holds: bool | None
+    utility: Utility | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        told = {
             "source": self.source,
             "rows": self.rows,
             "classes": self.classes,
@@ -51,6 +67,7 @@ class Check:
             "holds": self.holds,
             "models": [v.to_dict() for v in self.verdicts],
         }
+        return told | ({"utility": self.utility.to_dict()} if self.utility else {})
 
 
 def check(
@@ -61,32 +78,92 @@ def check(
     sensitive: Sequence[str] = (),
     models: Sequence[Model] = (),
     hierarchies: Mapping[str, Hierarchy] | None = None,
+    population: Origin | None = None,
     base: Path = Path(),
+    against: Against | None = None,
 ) -> Check:
-    """Measures a relation, in one pass over its rows for all models; without models, reports every measure there is.
+    """Measures a relation; without models, reports every measure there is.
 
-    The relation itself is the table that distances compare with. Raises `SpecError`, `EngineError`.
+    One pass over its rows per sensitive column (the quasi-identifiers are grouped with each), one more for a column of
+    guarding nodes or of sets, and one over the population table. The relation itself is the table that distances
+    compare with; `against` its source, its usefulness is told too. Raises `SpecError`, `EngineError`.
     """
     columns = {found.name: found for found in engine.columns(origin)}
-    asked = [name for name in map(column_of, models) if name]
-    _there(columns, {"--qi": quasi_identifiers, "--sensitive": sensitive, "--model": asked})
+    named = [name for model in expanded(models, sensitive) for name in (column_of(model), guard_of(model)) if name]
+    _there(columns, {"--qi": quasi_identifiers, "--sensitive": sensitive, "--model": named})
     if not quasi_identifiers:
         raise SpecError("at least one quasi-identifier is needed", where="--qi", allowed=columns)
     arranged = dict(hierarchies or {})
-    wanted = tuple(models) or _every(columns, sensitive, arranged)
+    wanted = (
+        _complete(expanded(models, sensitive))
+        if models
+        else _every(columns, sensitive, arranged, population is not None)
+    )
     for model in wanted:
-        if not (isinstance(model, TCloseness) and isinstance(arranged.get(model.column), Order)):
-            check_distance(model, columns)
-    steps, references = _arranged(wanted, arranged, base)
-    used = tuple(dict.fromkeys([*quasi_identifiers, *(name for name in map(column_of, wanted) if name)]))
-    read = ", ".join(f"s.{engine.sql(query.identifier(name))}" for name in used)
-    source = Query(()).then("source", query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s"), inline=True)
-    chain = measured(Rows("source", tuple(quasi_identifiers)), needed(wanted), references)
-    asking = source.join(steps).join(chain.query).then("judged", judgement(wanted, chain))
-    (row,) = engine.run("measure the relation", asking)
-    found = verdicts(wanted, row, judged=bool(models))
-    holds = all(v.holds for v in found) if models else None
-    return Check(str(origin), int(row[0]), int(row[1]), tuple(quasi_identifiers), found, holds)
+        check_column(model, columns, arranged, "--model" if models else "--sensitive")
+        if "population" in model.reads and population is None:
+            raise SpecError(f"{model.name} needs the population table", where="--population")
+    asked = tuple(dict.fromkeys([*quasi_identifiers, *(n for m in wanted for n in (column_of(m), guard_of(m)) if n)]))
+    steps = Query(()).then("source", _reading(engine, origin, asked), inline=True)
+    if population is not None:
+        people = {found.name: found for found in engine.columns(population)}
+        check_population(quasi_identifiers, columns, people)
+        steps = steps.then("people", _reading(engine, population, quasi_identifiers), inline=True)
+    found = _measure(
+        engine, origin, tuple(quasi_identifiers), wanted, steps, arranged, columns, base, judged=bool(models)
+    )
+    return replace(found, utility=against.measure(engine, origin, quasi_identifiers, sensitive)) if against else found
+
+
+def _complete(models: Sequence[Model]) -> tuple[Model, ...]:
+    try:
+        return complete(models)
+    except ValueError as error:
+        raise SpecError(str(error), where="--model") from None
+
+
+def _reading(engine: DuckDB, origin: Origin, names: Sequence[str]) -> query.Text:
+    read = ", ".join(f"s.{engine.sql(query.identifier(name))}" for name in names)
+    return query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s")
+
+
+def _measure(
+    engine: DuckDB, origin: Origin, keys: tuple[str, ...], wanted: tuple[Model, ...], steps: Query,
+    hierarchies: Mapping[str, Hierarchy], columns: Mapping[str, Column], base: Path, *, judged: bool,
+) -> Check:  # fmt: skip
+    """Runs what was asked, once it is known to make sense."""
+    there = any(step.name == "people" for step in steps.steps)
+    if there:
+        _large_enough(engine, steps)
+    references: dict[str, Reference] = {}
+    for name in dict.fromkeys(filter(None, map(column_of, wanted))):
+        hierarchy = hierarchies.get(name)
+        order = hierarchy.values if isinstance(hierarchy, Order) else ()
+        rows = hierarchy.rows(base) if hierarchy and not order else None
+        made, references[name] = arrange(
+            name, needed(wanted), relation="source", order=order, rows=rows, family=columns[name].family
+        )
+        steps = steps.join(made)
+    chain = measured(Rows("source", keys, population="people" if there else None), needed(wanted), references)
+    steps = steps.join(chain.query)
+    (row,) = engine.run("measure the relation", steps.then("judged", judgement(wanted, chain)))
+    sizes = None
+    if any(model.estimated for model in wanted):
+        counted = engine.run("count the class sizes", steps.then("sizes", histogram_of_sizes(chain)))
+        sizes = {int(size): int(classes) for size, classes in counted}
+    found = verdicts(wanted, row, sizes, judged=judged)
+    holds = all(v.holds for v in found) if judged else None
+    return Check(str(origin), int(row[0]), int(row[1]), keys, found, holds)
+
+
+def _large_enough(engine: DuckDB, steps: Query) -> None:
+    """Refuses a population table that has fewer records than the relation, which cannot be a sample of it."""
+    counted = fragment("select (select count(*) from source), (select count(*) from people)")
+    ((records, people),) = engine.run("count the population", steps.then("counted", counted))
+    if people < records:
+        raise SpecError(
+            f"the population table has {people} records, fewer than the {records} of the sample", where="--population"
+        )
 
 
 def _there(columns: Mapping[str, Column], named: Mapping[str, Sequence[str]]) -> None:
@@ -97,39 +174,23 @@ def _there(columns: Mapping[str, Column], named: Mapping[str, Sequence[str]]) ->
 
 
 def _every(
-    columns: Mapping[str, Column], sensitive: Sequence[str], arranged: Mapping[str, Hierarchy]
+    columns: Mapping[str, Column], sensitive: Sequence[str], arranged: Mapping[str, Hierarchy], population: bool
 ) -> tuple[Model, ...]:
     """A model for every measure that the columns allow; their bounds are not looked at."""
-    found: list[Model] = [KAnonymity(1), AverageRisk(1)]
+    found: list[Model] = [KAnonymity(1), AverageRisk(1), SampleUniqueness(1)]
+    found += [KMap(1), DeltaPresence(1)] if population else []
     for name in sensitive:
         found += [LDiversity(name, 1, "distinct"), LDiversity(name, 1, "entropy"), LDiversity(name, 2, "recursive", 1)]
-        found += [AlphaKAnonymity(name, 1), TCloseness(name, 1, "equal")]
+        found += [AlphaKAnonymity(name, 1), PSensitivity(name, 1), ThetaSensitivity(name, 1, k=1)]
         hierarchy = arranged.get(name)
+        if hierarchy is not None and hierarchy.categories:
+            found += [PPlusSensitivity(name, 1), PAlphaSensitivity(name, 1, 0), BalancedPPlusSensitivity(name, 1)]
+        if columns[name].family in NUMBERS:
+            found.append(KEAnonymity(name, 1, 0))
+        found.append(TCloseness(name, 1, "equal"))
         if columns[name].family in ORDERED or isinstance(hierarchy, Order):
             found.append(TCloseness(name, 1, "ordered"))
-        if hierarchy is not None and not isinstance(hierarchy, Order):
+        if hierarchy is not None and hierarchy.categories:
             found.append(TCloseness(name, 1, "hierarchical"))
-        found += [BetaLikeness(name, 1, "basic"), BetaLikeness(name, 1, "enhanced")]
+        found += [BetaLikeness(name, 1, "basic"), BetaLikeness(name, 1, "enhanced"), DeltaDisclosure(name, 1)]
     return tuple(found)
-
-
-def _arranged(
-    models: Sequence[Model], hierarchies: Mapping[str, Hierarchy], base: Path
-) -> tuple[Query, dict[str, Reference]]:
-    """The steps that hold the hierarchies of sensitive columns, and how each column's values are compared."""
-    steps, references = Query(()), dict[str, Reference]()
-    for name in dict.fromkeys(column_of(model) for model in models):
-        if name is None:
-            continue
-        hierarchy = hierarchies.get(name)
-        rows = hierarchy.rows(base) if hierarchy and not isinstance(hierarchy, Order) else None
-        tree = None
-        if rows:
-            height = len(rows[0]) - 1
-            labels = [f"node {level} of {name}" for level in range(height)]
-            steps = steps.join(Query((query.values(f"tree of {name}", labels, (row[:height] for row in rows)),)))
-            tree = (f"tree of {name}", height)
-        elif any(isinstance(m, TCloseness) and m.column == name and m.distance == "hierarchical" for m in models):
-            raise SpecError("a hierarchical distance needs the column's hierarchy", where="--hierarchy", found=name)
-        references[name] = Reference("source", None, hierarchy.values if isinstance(hierarchy, Order) else (), tree)
-    return steps, references

@@ -36,6 +36,7 @@ class Hierarchy:
     name: ClassVar[str]
     families: ClassVar[tuple[str, ...]] = ("integer", "decimal", "float", "text", "boolean", "date", "timestamp")
     has_bounds: ClassVar[bool] = False
+    categories: ClassVar[bool] = False  # whether its inner nodes are categories of values
 
     @property
     def height(self) -> int | None:
@@ -264,6 +265,7 @@ class Csv(Hierarchy):
     path: str
 
     name: ClassVar[str] = "csv"
+    categories: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _require(bool(self.path), "csv needs the path of a file")
@@ -296,6 +298,7 @@ class Tree(Hierarchy):
     tree: Any
 
     name: ClassVar[str] = "tree"
+    categories: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _require(isinstance(self.tree, Mapping) and len(self.tree) > 0, "tree is a mapping of categories")
@@ -359,6 +362,23 @@ class Order(Hierarchy):
     def _run(self, place: int, size: int) -> str:
         run = self.values[place - place % size : place - place % size + size]
         return run[0] if len(run) == 1 else f"{run[0]}..{run[-1]}"
+
+
+@dataclass(frozen=True)
+class Tabled(Hierarchy):
+    """A hierarchy by its rows, as a release remembers it; none of the forms of a spec."""
+
+    table: Rows
+
+    name: ClassVar[str] = "tabled"
+    categories: ClassVar[bool] = True
+
+    @property
+    def height(self) -> int:
+        return len(self.table[0]) - 1
+
+    def rows(self, base: Path) -> Rows:
+        return _checked(self.table, "the hierarchy of the release")
 
 
 def _checked(found: Sequence[tuple[str, ...]], where: str, lines: Sequence[int] = ()) -> Rows:

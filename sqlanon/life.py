@@ -1,4 +1,4 @@
-"""The life of a release after it was published: measured again, withdrawn."""
+"""The life of a release after it was published: measured again, attacked, withdrawn."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import query, register
+from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ReleaseError, SpecError
-from sqlanon.models import MODELS, AlphaKAnonymity, AverageRisk, BetaLikeness, KAnonymity, Model, TCloseness, Verdict
+from sqlanon.hierarchies import Hierarchy, Tabled
+from sqlanon.models import MODELS, Model, Verdict, column_of
 from sqlanon.register import Entry
 from sqlanon.verify import Published
 from sqlanon.verify import verify as measure
@@ -68,7 +70,8 @@ def verify(engine: DuckDB, name: str) -> Verified:
 def _published(item: str, keys: tuple[str, ...], recheck: dict[str, Any]) -> Published:
     orders = {name: tuple(values) for name, values in recheck.get("orders", {}).items()}
     trees = {name: tuple(map(tuple, rows)) for name, rows in recheck.get("trees", {}).items()}
-    return Published(item, keys, recheck.get("entity"), recheck.get("reference") or item, orders, trees)
+    reference, population = recheck.get("reference") or item, recheck.get("population")
+    return Published(item, keys, recheck.get("entity"), reference, orders, trees, population)
 
 
 def _again(
@@ -78,40 +81,31 @@ def _again(
     """Table or file: what the rows decide is measured, what they cannot decide stands if the rows are the same."""
     notes = [] if unchanged else ["the rows are not those that were judged" if unchanged is False else _OTHER_VERSION]
     promised = {model: _verdict(p) for model, p in zip(models, json.loads(entry.promises), strict=True)}
-    persons = entry.counted == "persons"
-    here = [m for m in models if not (_counts_persons(m) and persons) and not _compares(m)]
-    compared = [m for m in models if _compares(m)]
-    plain = _published(item, keys, {**recheck, "entity": None, "reference": None})
+    out_of_reach = {"guard"} | ({"persons"} if entry.counted == "persons" else set())
+    reached = [m for m in models if not m.reads & out_of_reach]
+    compared = [m for m in reached if m.reads & {"table", "population"}]
+    here = [m for m in reached if m not in compared]
+    plain = _published(item, keys, {**recheck, "entity": None, "reference": None, "population": None})
     found = measure(engine, plain, here)
     told = dict(zip(here, found.verdicts, strict=True))
-    if compared and recheck.get("reference"):
+    if compared and recheck.get("reference"):  # the population stands beside it
         try:
             again = measure(engine, _published(item, keys, {**recheck, "entity": None}), compared)
             told |= dict(zip(compared, again.verdicts, strict=True))
         except (EngineError, SpecError):
-            notes.append("the source cannot be read, so distances from it stand as judged")
+            notes.append("the source or the population cannot be read, so comparisons with it stand as judged")
     standing = [m for m in models if m not in told]
     if standing and unchanged:
         told |= {model: promised[model] for model in standing}
         notes.append(f"as judged at the release, on the same rows: {', '.join(m.name for m in standing)}")
     elif standing:
-        lost = {
-            m: Verdict(m.name, getattr(m, "column", None), m.parameters, None, m.bound, False, 0, 0) for m in standing
-        }
+        lost = {m: Verdict(m.name, column_of(m), m.parameters, None, m.bound, False, 0, 0) for m in standing}
         told |= lost
         notes.append("what the rows alone cannot decide does not hold any more")
     return Verified(entry, unchanged, found.rows, tuple(told[model] for model in models), tuple(notes))
 
 
 _OTHER_VERSION = "the digest was made by another version of the engine and cannot be compared"
-
-
-def _counts_persons(model: Model) -> bool:
-    return isinstance(model, (KAnonymity, AverageRisk)) or (isinstance(model, AlphaKAnonymity) and model.k is not None)
-
-
-def _compares(model: Model) -> bool:
-    return isinstance(model, (TCloseness, BetaLikeness))
 
 
 def _unchanged(engine: DuckDB, item: str, entry: Entry) -> bool | None:
@@ -163,6 +157,51 @@ def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
     for key in ("released_at", "expires_at", "withdrawn_at"):
         told[key] = datetime.fromisoformat(told[key]) if told[key] else None
     return Entry(**told, recheck="{}")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A release as a relation, with what its entry says of it: what an attack needs to know."""
+
+    origin: Origin
+    quasi_identifiers: tuple[str, ...]
+    sensitive: tuple[str, ...]
+    hierarchies: dict[str, Hierarchy]
+
+
+@contextmanager
+def remembered(engine: DuckDB, name: str) -> Iterator[Remembered | None]:
+    """The release of this name (or at this path) for as long as it is needed; None where it is no release.
+
+    Raises `ReleaseError` for the path of a file that is not there, `EngineError`.
+    """
+    if not _is_release(engine, name):
+        yield None
+        return
+    with _found(engine, name) as (entry, item):
+        promised = [promise["column"] for promise in json.loads(entry.promises)]
+        recheck = json.loads(entry.recheck)
+        trees = {column: tuple(map(tuple, rows)) for column, rows in recheck.get("trees", {}).items()}
+        yield Remembered(
+            Origin(query=f"SELECT * FROM {item}"),
+            tuple(json.loads(entry.quasi_identifiers)),
+            tuple(dict.fromkeys(column for column in promised if column)),
+            {column: Tabled(rows) for column, rows in trees.items()},
+        )
+
+
+def _is_release(engine: DuckDB, name: str) -> bool:
+    if register.current(engine, name) is not None:
+        return True
+    file = Path(name)
+    if not file.is_file():
+        return False
+    if file.suffix == ".parquet":
+        return engine.parquet_facts(file) is not None
+    if file.suffix != ".duckdb":
+        return False
+    with engine.attached(file) as catalog:
+        return any(e.status == "published" for e in register.entries(engine, catalog))
 
 
 def withdraw(engine: DuckDB, name: str) -> Entry:

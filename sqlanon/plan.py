@@ -1,14 +1,14 @@
 """Spec and column types → named steps. Pure: the same input gives the same bytes, and `plan --sql` prints what runs.
 
-source ▸ (hierarchies) ▸ recoded ▸ distributions, classes, measured ▸ kept ▸ released
+source ▸ (hierarchies) ▸ recoded ▸ distributions, classes, measured ▸ failing ▸ released
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -16,25 +16,32 @@ from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
-from sqlanon.measures import Measured, Reference, measured
-from sqlanon.measures import Rows as Records
-from sqlanon.models import Model, column_of, every_class, every_table, needed
+from sqlanon.measuring import Measured, Reference, arrange, measured
+from sqlanon.measuring import Rows as Records
+from sqlanon.models import Model, column_of, every_class, every_table, guard_of, needed
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Column as Declared
 from sqlanon.spec import Spec
 
-# Types whose values have an order of their own.
+# Types whose values have an order of their own, and those whose values are numbers of something.
 ORDERED = ("integer", "decimal", "float", "date", "timestamp")
+NUMBERS = ("integer", "decimal", "float", "date")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A spec held against the columns that its source really has. `rows` are its tabled hierarchies, by column."""
+    """A spec held against the columns that its source really has. `rows` are its tabled hierarchies, by column.
+
+    `population` is the FROM item of the population table, whose columns are called as the quasi-identifiers are;
+    `drawn_from` the one that `origin` is a random sample of, where it is.
+    """
 
     spec: Spec
     origin: str
     columns: Mapping[str, Column]
     rows: Mapping[str, Rows]
+    population: str | None = None
+    drawn_from: str = ""
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -43,7 +50,19 @@ class Source:
     @property
     def sensitive(self) -> tuple[str, ...]:
         """The sensitive columns that a model is about."""
-        return tuple(dict.fromkeys(m.column for m in self.spec.privacy if hasattr(m, "column")))
+        return tuple(dict.fromkeys(name for name in map(column_of, self.spec.privacy) if name))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The columns that models need and nobody publishes: who a record is about, what a person wants guarded."""
+        named = [self.spec.entity, *map(guard_of, self.spec.privacy)]
+        return tuple(dict.fromkeys(name for name in named if name and name not in self.spec.published))
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The columns beside quasi-identifiers and sensitive ones that the models' measures read."""
+        named = [self.spec.entity, *map(guard_of, self.spec.privacy)]
+        return tuple(dict.fromkeys(n for n in named if n and n not in (*self.quasi_identifiers, *self.sensitive)))
 
     def hierarchy(self, name: str) -> Hierarchy:
         return self.spec.columns[name].hierarchy or Suppress()
@@ -58,21 +77,25 @@ class Source:
 
     def step(self) -> Query:
         """The step `source`: only the columns that the spec names and does not drop."""
-        names = [
-            n for n, c in self.spec.columns.items() if c.role not in ("drop", "identifier") or n == self.spec.entity
-        ]
+        names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
+        return self._reading("source", self.origin, names, "only the columns that the spec names")
+
+    def people(self) -> Query:
+        """The step `people`: the quasi-identifiers of the population table; nothing where there is none."""
+        if self.population is None:
+            return Query(())
+        return self._reading("people", self.population, self.quasi_identifiers, "the population table")
+
+    def _reading(self, step: str, item: str, names: Sequence[str], comment: str) -> Query:
         listed = ", ".join(self._plain(name) for name in names)
-        return Query(()).then(
-            "source",
-            Text(f"SELECT {listed}\nFROM {self.origin} AS s"),
-            "only the columns that the spec names",
-            inline=True,
-        )
+        return Query(()).then(step, Text(f"SELECT {listed}\nFROM {item} AS s"), comment, inline=True)
 
     def _plain(self, name: str) -> str:
         """A column as its values are read by people: what looks different is different, and types tell no values."""
         own, found, role = query.identifier(name).sql("duckdb"), self.columns[name], self.spec.columns[name].role
         read = f"s.{own}"
+        if found.type.endswith("[]") and self._is_set(name):
+            return read
         if found.family == "float":
             plain = f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
         elif "ENUM" in found.type or (found.family == "other" and role in ("quasi-identifier", "sensitive")):
@@ -83,39 +106,38 @@ class Source:
             return read
         return f"{plain} AS {own}"
 
+    def _is_set(self, name: str) -> bool:
+        return any(column_of(model) == name and model.requires == "set" for model in self.spec.privacy)
+
     def trees(self) -> Query:
-        """A step per sensitive column whose hierarchy a distance needs: the value and its ancestors below the root."""
+        """The steps that arrange the values of sensitive columns: their trees, groups and nodes."""
         steps = Query(())
         for name in self.sensitive:
-            if name in self.rows and self._measures_tree(name):
-                height = len(self.rows[name][0]) - 1
-                labels = [f"node {level} of {name}" for level in range(height)]
-                rows = (row[:height] for row in self.rows[name])
-                steps = steps.join(Query((query.values(f"tree of {name}", labels, rows, f"the hierarchy of {name}"),)))
+            steps = steps.join(self._arranged(name, "", None)[0])
         return steps
-
-    def _measures_tree(self, name: str) -> bool:
-        return any(
-            getattr(m, "distance", None) == "hierarchical" and m.column == name
-            for m in self.spec.privacy
-            if hasattr(m, "column")
-        )
 
     def references(self, relation: str, weight: str | None = None) -> dict[str, Reference]:
         """Where each sensitive column's distribution in the whole table is read from."""
-        return {name: self._reference(name, relation, weight) for name in self.sensitive}
+        return {name: self._arranged(name, relation, weight)[1] for name in self.sensitive}
 
-    def _reference(self, name: str, relation: str, weight: str | None) -> Reference:
+    def _arranged(self, name: str, relation: str, weight: str | None) -> tuple[Query, Reference]:
         hierarchy = self.hierarchy(name)
-        tree = (f"tree of {name}", len(self.rows[name][0]) - 1) if self._measures_tree(name) else None
-        return Reference(relation, weight, hierarchy.values if isinstance(hierarchy, Order) else (), tree)
+        order = hierarchy.values if isinstance(hierarchy, Order) else ()
+        return arrange(
+            name, needed(self.spec.privacy), relation=relation, weight=weight, order=order, rows=self.rows.get(name),
+            family=self.family(name),
+        )  # fmt: skip
 
 
-def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...], *, collated: bool = False) -> Source:
+def resolve(
+    spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...], population: str | None = None,
+    people: tuple[Column, ...] = (),
+) -> Source:  # fmt: skip
     """Holds the spec against the source, and denies what was not declared. Raises `SpecError`.
 
     Every column of the source must be named, every named column must be there, with the declared type if one is
-    declared, and its hierarchy must be able to generalise that type.
+    declared, and its hierarchy must be able to generalise that type. A population table (its FROM item, its columns)
+    must hold every quasi-identifier in a type of the same family.
     """
     there = {found.name: found for found in columns}
     missing = [name for name in spec.columns if name not in there]
@@ -131,25 +153,65 @@ def resolve(spec: Spec, origin: Origin, item: str, columns: tuple[Column, ...], 
     if not spec.quasi_identifiers:
         raise SpecError("no column is a quasi-identifier", where="columns")
     rows = {name: tabled for name in spec.columns if (tabled := _rows(spec, name)) is not None}
-    source = Source(spec, item, there, rows)
+    source = Source(spec, item, there, rows, population)
     for name, declared in spec.columns.items():
         _check_column(source, name, declared, there[name])
     for model in spec.privacy:
-        check_distance(model, there, spec.columns)
+        check_column(model, there, {name: c.hierarchy for name, c in spec.columns.items()})
+    if population is not None:
+        check_population(source.quasi_identifiers, there, {found.name: found for found in people})
+    source.trees()  # raises where a model's level or node is not in its hierarchy
     return source
 
 
-def check_distance(model: Model, columns: Mapping[str, Column], declared: Mapping[str, Declared] | None = None) -> None:
-    """Refuses an ordered distance over values that have no order. Raises `SpecError`."""
+def check_column(
+    model: Model, columns: Mapping[str, Column], hierarchies: Mapping[str, Hierarchy | None], where: str = "privacy"
+) -> None:
+    """Refuses a model over a column that is not what it needs: ordered, a number, a set, with a hierarchy.
+
+    Raises `SpecError`.
+    """
     name = column_of(model)
-    if name is None or getattr(model, "distance", None) != "ordered":
+    if name is None or model.requires is None:
         return
-    hierarchy = declared[name].hierarchy if declared else None
-    if columns[name].family not in ORDERED and not isinstance(hierarchy, Order):
+    kind, hierarchy, found = columns[name], hierarchies.get(name), str(model)
+    if model.requires == "order" and kind.family not in ORDERED and not isinstance(hierarchy, Order):
         raise SpecError(
-            f"an ordered distance needs numbers, dates or an `order` hierarchy, and {name!r} is {columns[name].type}",
-            where="privacy", found="ordered", allowed=("equal", "hierarchical"),
+            f"an ordered distance needs numbers, dates or an `order` hierarchy, and {name!r} is {kind.type}",
+            where=where, found="ordered", allowed=("equal", "hierarchical"),
         )  # fmt: skip
+    if model.requires == "number" and kind.family not in NUMBERS:
+        raise SpecError(
+            f"{model.name} needs numbers or dates, and {name!r} is {kind.type}",
+            where=where,
+            found=found,
+            allowed=NUMBERS,
+        )
+    separated = getattr(model, "separator", None) is not None and kind.family == "text"
+    if model.requires == "set" and not (kind.type.endswith("[]") or separated):
+        raise SpecError(
+            f"{model.name} needs a list, or a text and its separator, and {name!r} is {kind.type}",
+            where=where,
+            found=found,
+        )
+    if model.requires == "hierarchy" and not (hierarchy and hierarchy.categories):
+        raise SpecError(
+            f"{model.name} needs a hierarchy of kind tree or csv at column {name!r}", where=where, found=found
+        )
+
+
+def check_population(names: Sequence[str], columns: Mapping[str, Column], people: Mapping[str, Column]) -> None:
+    """Refuses a population table without the quasi-identifiers, or with other types. Raises `SpecError`."""
+    for name in names:
+        if name not in people:
+            raise SpecError(
+                "the population table has no such column", where="population", found=name, allowed=sorted(people)
+            )
+        if people[name].family != columns[name].family:
+            raise SpecError(
+                f"the column {name!r} of the population table is {people[name].type}, and the source's is"
+                f" {columns[name].type}", where="population",
+            )  # fmt: skip
 
 
 def _rows(spec: Spec, name: str) -> Rows | None:
@@ -204,25 +266,33 @@ class Plan:
 
     @property
     def staged(self) -> Query:
-        """The same rows, with the entity beside them where the spec names one, for the verifier to count persons."""
-        entity = self.source.spec.entity
-        return self._released((*self.published, entity) if entity else self.published)
+        """The same rows, with what models need and nobody publishes beside them, for the verifier."""
+        return self._released((*self.published, *self.source.carried))
+
+    @property
+    def population(self) -> Query | None:
+        """The steps that end in the population, recoded as the release is."""
+        if self.source.population is None:
+            return None
+        steps = self.chain.steps[: [step.name for step in self.chain.steps].index("recoded people") + 1]
+        return Query(steps).then("recoded population", query.select(list(map(column, self.keys)), "recoded people"))
 
     def _released(self, names: tuple[str, ...]) -> Query:
-        match = query.same(self.keys, "recoded", "kept")
+        match = query.same(self.keys, "recoded", "failing")
         columns = [column(name, "recoded") for name in names]
         if not self.stars:
-            there = fragment("exists (select 1 from kept where $m)", m=match)
+            # Not `exists` in the classes that hold: a record that matches nothing is found to do so faster.
+            there = fragment("not exists (select 1 from failing where $m)", m=match)
             return self.chain.then("released", query.select(columns, "recoded", where=there), "what is published")
-        held = column(query.fresh("held", self.keys), "kept")
+        failed = column(query.fresh("failed", self.keys), "failing")
         starred = [
-            named(fragment("case when $h then $x else $s end", h=held, x=x, s=self.stars[name]), name)
+            named(fragment("case when $f then $s else $x end", f=failed, x=x, s=self.stars[name]), name)
             if name in self.stars
             else x
             for name, x in zip(names, columns, strict=True)
         ]
-        tree = query.joined(query.select(starred, "recoded"), "kept", match, "left")
-        return self.chain.then("released", tree, "what is published; the records of other classes with * instead")
+        tree = query.joined(query.select(starred, "recoded"), "failing", match, "left")
+        return self.chain.then("released", tree, "what is published; the records of failing classes with * instead")
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -237,37 +307,49 @@ class Plan:
 
 def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> Plan:
     """The plan that publishes a source at the given levels; `suppressed` is drop or star. Raises `SpecError`."""
-    base = source.step().join(source.trees()).join(_labels(source, levels))
     keys = {
-        name: _published(source, name, levels[name], starred=suppressed == "star") for name in source.quasi_identifiers
+        name: _published(source, name, levels[name], "source", starred=suppressed == "star")
+        for name in source.quasi_identifiers
     }
     _no_clash(source, keys)
-    base = base.then("recoded", _recoded(source, levels, keys), "every record, generalised", inline=True)
+    base = source.step().join(source.trees()).join(_labels(source, levels)).join(source.people())
+    if source.population is not None:
+        recoded = _recoded(source, levels, "people", suppressed == "star")
+        base = base.then("recoded people", recoded, "the population, generalised alike")
+    recoded = _recoded(source, levels, "source", suppressed == "star")
+    base = base.then("recoded", recoded, "every record, generalised", inline=True)
     names = tuple(label for columns in keys.values() for label in columns)
-    records = Records("recoded", names, entity=_entity(source))
+    people = "recoded people" if source.population is not None else None
+    records = Records("recoded", names, entity=source.spec.entity, population=people)
     models = source.spec.privacy
     judged = measured(records, needed(models), source.references("source"))
-    chain = base.join(judged.query)
-    held = [named(query.literal(True), query.fresh("held", names))] if suppressed == "star" else []
-    passing = query.select([fragment("*")], "measured", where=query.every(every_class(models, judged)))
-    chain = chain.then("passing", passing, "the classes within every bound")
-    kept = query.select([*map(column, names), *held], "passing")
-    whole = every_table(models, judged, "passing")
-    chain = chain.then("kept", query.filtered(kept, whole), "nothing, unless the models about the whole table hold too")
+    chain = _failing(base.join(judged.query), models, judged, names, starred=suppressed == "star")
     published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
     stars = {label: _star(source, name) for name, labels in keys.items() for label in labels}
     return Plan(
-        source, dict(levels), suppressed, names, published, Measured(base.join(judged.query), judged.columns),
+        source, dict(levels), suppressed, names, published, replace(judged, query=base.join(judged.query)),
         chain, stars if suppressed == "star" else {},
     )  # fmt: skip
 
 
+def _failing(
+    chain: Query, models: tuple[Model, ...], judged: Measured, names: tuple[str, ...], *, starred: bool
+) -> Query:
+    """The step `failing`: what is not proved to hold is in it, so that a missing measure suppresses its class."""
+    held = every_class(models, judged)
+    whole = every_table(models, judged, "passing")
+    if whole:
+        passing = query.select([fragment("*")], "measured", where=query.every(held))
+        chain = chain.then("passing", passing, "the classes within every bound")
+    flag = [named(query.literal(True), query.fresh("failed", names))] if starred else []
+    outside = fragment("($all) is not true", all=query.every([*held, *whole]))
+    tree = query.select([*map(column, names), *flag], "measured", where=outside)
+    told = "; all of them, unless the models about the whole table hold too" if whole else ""
+    return chain.then("failing", tree, f"the classes outside a bound{told}")
+
+
 def _star(source: Source, name: str) -> Expression:
     return query.literal(STAR if source.spec.columns[name].represent == "label" else None)
-
-
-def _entity(source: Source) -> str | None:
-    return source.spec.entity
 
 
 def _columns(source: Source, name: str, keys: Mapping[str, Mapping[str, Expression]]) -> tuple[str, ...]:
@@ -298,34 +380,36 @@ def _labels(source: Source, levels: Mapping[str, int]) -> Query:
     return steps
 
 
-def _recoded(source: Source, levels: Mapping[str, int], keys: Mapping[str, Mapping[str, Expression]]) -> Expression:
+def _recoded(source: Source, levels: Mapping[str, int], relation: str, starred: bool) -> Expression:
+    """The records of `source`, or the quasi-identifiers of `people`, at the given levels."""
     columns: list[Expression] = []
-    if source.spec.entity:
-        columns.append(column(source.spec.entity, "source"))
+    if relation == "source":
+        columns += [column(name, relation) for name in source.carried]
     for name, declared in source.spec.columns.items():
         if declared.role == "quasi-identifier":
-            columns += [named(expression, label) for label, expression in keys[name].items()]
-        elif declared.role in ("sensitive", "insensitive"):
-            columns.append(column(name, "source"))
-    tree = query.select(columns, "source")
+            made = _published(source, name, levels[name], relation, starred=starred)
+            columns += [named(expression, label) for label, expression in made.items()]
+        elif declared.role in ("sensitive", "insensitive") and relation == "source":
+            columns.append(column(name, relation))
+    tree = query.select(columns, relation)
     tabled = [name for name, level in levels.items() if name in source.rows and 0 < level < source.height(name)]
     for name in tabled:
         step = f"hierarchy of {name}"
-        on = fragment("cast($x as varchar) = $v", x=column(name, "source"), v=column("value", step))
+        on = fragment("cast($x as varchar) = $v", x=column(name, relation), v=column("value", step))
         tree = query.joined(tree, step, on, side="left")
     # A value that the hierarchy does not know is never published: in a view it may arrive after the plan was made.
     known = [
-        fragment("$x is null or $v is not null", x=column(name, "source"), v=column("value", f"hierarchy of {name}"))
+        fragment("$x is null or $v is not null", x=column(name, relation), v=column("value", f"hierarchy of {name}"))
         for name in tabled
     ]
     return query.filtered(tree, known)
 
 
-def _published(source: Source, name: str, level: int, *, starred: bool) -> dict[str, Expression]:
+def _published(source: Source, name: str, level: int, relation: str, *, starred: bool) -> dict[str, Expression]:
     """The published columns of a quasi-identifier at a level, and the expressions that make them."""
-    declared, value, family = source.spec.columns[name], column(name, "source"), source.family(name)
+    declared, value, family = source.spec.columns[name], column(name, relation), source.family(name)
     if declared.represent != "label":
-        return _interval(source, name, level)
+        return _interval(source, name, level, relation)
     if level == source.height(name):
         return {name: query.literal(STAR)}
     if level == 0:
@@ -335,9 +419,9 @@ def _published(source: Source, name: str, level: int, *, starred: bool) -> dict[
     return {name: source.hierarchy(name).label(value, level, family)}
 
 
-def _interval(source: Source, name: str, level: int) -> dict[str, Expression]:
+def _interval(source: Source, name: str, level: int, relation: str) -> dict[str, Expression]:
     """`NAME_from`, `NAME_to` (from ≤ value < to; equal for a value itself; both missing for all), or one range."""
-    declared, value, family = source.spec.columns[name], column(name, "source"), source.family(name)
+    declared, value, family = source.spec.columns[name], column(name, relation), source.family(name)
     if level == source.height(name):
         kind = {"integer": "bigint", "date": "date", "timestamp": "date", "float": "double"}.get(
             family, "decimal(38, 10)"

@@ -14,20 +14,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
-from sqlanon.models import KAnonymity, Verdict, exact
+from sqlanon.hierarchies import Rows
+from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
-from sqlanon.query import identifier
+from sqlanon.presets import PRESETS
+from sqlanon.query import Text, column, fragment, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
-from sqlanon.recoding.objectives import Separable, objective
+from sqlanon.recoding.objectives import Floats, Separable, objective
+from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
+from sqlanon.utility import Recoded, Utility, k_of, measure
+from sqlanon.utility.covering import amount, amount_of, floats, is_quantity
+from sqlanon.utility.losses import Labels, classes, losses
 
 # What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
 Tell = Callable[[str, float | None], None]
 
+
+# The working table that the records of a differentially private release are drawn into.
+SAMPLE = "sqlanon sample"
 
 # Below so many combinations in the base table, a transformation is counted faster by one thread.
 _SMALL = 50_000
@@ -48,9 +59,10 @@ class Planned:
     suppressed: int
     classes: int
     verdicts: tuple[Verdict, ...]
-    utility: dict[str, float]
+    utility: dict[str, Any]
     seconds: float
     notes: tuple[str, ...] = ()
+    usefulness: Utility | None = None
 
     @property
     def holds(self) -> bool:
@@ -72,7 +84,13 @@ class Planned:
         ]
         made = self.plan.query if kind == "view" else engine.shuffled(self.plan.query, self.plan.published)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
-        return "\n".join(" ".join(line.splitlines()) for line in head) + f"\n{statement}{engine.sql(made)};"
+        drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
+        draw = ""
+        if drawn:
+            drawing = sample(self.plan.source.drawn_from, drawn).sql
+            draw = f"CREATE TEMP TABLE {engine.sql(identifier(SAMPLE))} AS\n{drawing};\n"
+        told = "\n".join(" ".join(line.splitlines()) for line in head)
+        return f"{told}\n{draw}{statement}{engine.sql(made)};"
 
     def to_dict(self) -> dict[str, Any]:
         publish = self.plan.source.spec.publish
@@ -87,7 +105,7 @@ class Planned:
             "noise_rows": 0,
             "swaps": 0,
             "classes": self.classes,
-            "utility": self.utility,
+            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | self.utility,
             "models": [v.to_dict() for v in self.verdicts],
             "nodes": self.found.nodes,
             "nodes_checked": self.found.checked,
@@ -101,13 +119,33 @@ class Planned:
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
-    return resolve(spec, origin, engine.origin(origin), engine.columns(origin))
+    columns, item = engine.columns(origin), engine.origin(origin)
+    if spec.population is not None:
+        people = _origin(spec, spec.population)
+        return resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
+    source = resolve(spec, origin, item, columns)
+    drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
+    return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
+
+
+def _draw(engine: DuckDB, item: str, model: SafePub) -> str:
+    """Draws each record with the mechanism's probability into a working table, once for plan and release."""
+    engine.temporary("draw the sample", SAMPLE, sample(item, model))
+    return engine.sql(table(SAMPLE))
+
+
+def sample(item: str, model: SafePub) -> Text:
+    """The query that draws the sample."""
+    return Text(f"SELECT * FROM {item} AS s WHERE random() < {model.sampling!r}")
 
 
 def origin_of(spec: Spec) -> Origin:
     """Where the spec says that the rows are, seen from the folder of its file."""
+    return _origin(spec, spec.source)
+
+
+def _origin(spec: Spec, source: Where) -> Origin:
     text = tuple(name for name, column in spec.columns.items() if column.type == "text")
-    source = spec.source
     file = Path(spec.resolve(source.file)) if source.file else None
     return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
 
@@ -132,8 +170,14 @@ def _limit(spec: Spec, records: int) -> int:
     return math.floor(exact(spec.recoding.suppression) * records)
 
 
+def _least(spec: Spec) -> int:
+    """A number of records below which no class is kept: k persons have at least k records, l values too."""
+    persons = [model.k for model in spec.privacy if isinstance(model, KAnonymity)]
+    return max([1, *persons, *(int(model.l) for model in spec.privacy if isinstance(model, LDiversity))])
+
+
 def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
-    goal = objective(spec.recoding.loss, lattice.domains, lattice.records)
+    goal = objective(spec.recoding.loss, lattice.domains, lattice.records, _least(spec))
     limit = _limit(spec, lattice.records)
     progress = {"closed": 0.0}
 
@@ -176,32 +220,103 @@ def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> 
     spec = source.spec
     levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
     compiled = compile_plan(source, levels, spec.recoding.suppressed)
-    notes = (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
+    notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
+    notes += (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
     return Planned(
         compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
-        lattice.verdicts(found.node), _utility(lattice, spec, found), seconds, notes,
+        lattice.verdicts(found.node), _utility(lattice, source, found), seconds, notes,
     )  # fmt: skip
 
 
-def _utility(lattice: Lattice, spec: Spec, found: Found) -> dict[str, float]:
-    """The usefulness of a transformation, suppressed records counted (reference: models, section 5.1)."""
+def _utility(lattice: Lattice, source: Source, found: Found) -> dict[str, Any]:
+    """The usefulness of a transformation, as far as the search knows it (reference: models, section 5.1).
+
+    Suppressed records count; the objective in use stands under its name.
+    """
     counts, records = found.counts, lattice.records
     suppressed = lattice.check(found.node, records).labels if counts.suppressed else None
-    told: dict[str, float] = {}
-    for kind in dict.fromkeys(("loss", "precision", spec.recoding.loss)):
-        goal = objective(kind, lattice.domains, records)
-        if isinstance(goal, Separable):
-            bound = goal.bound(found.node)
-            if suppressed is not None:
-                bound = goal.with_penalties(found.node, goal.penalties(found.node, suppressed))
-            told[kind] = bound
-    size = records / (counts.kept_classes + (counts.suppressed > 0))
-    told["discernibility"] = float(counts.kept_squares + records * counts.suppressed)
-    told["average_class_size"] = size
-    k = max((m.k for m in spec.privacy if isinstance(m, KAnonymity)), default=None)
-    if k:
-        told["normalized_average_class_size"] = size / k
-    return told
+    labels = [
+        _labels(lattice, source, i, level, suppressed[i] if suppressed else None) for i, level in enumerate(found.node)
+    ]
+    sizes = classes(
+        counts.kept_squares,
+        counts.kept_classes,
+        records=records,
+        suppressed=counts.suppressed,
+        k=k_of(source.spec.privacy),
+    )
+    told = losses(labels, counts.suppressed).to_dict() | sizes.to_dict()
+    told[source.spec.recoding.loss.replace("-", "_")] = found.value
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _labels(lattice: Lattice, source: Source, i: int, level: int, suppressed: Floats | None) -> Labels:
+    """What the marginals tell of a quasi-identifier's labels at a level."""
+    domain = lattice.domains[i]
+    marginal = domain.marginals[level]
+    published = marginal.records if suppressed is None else marginal.records - suppressed
+    levels = np.full(len(published), float(level))
+    return Labels(
+        domain.name, domain.weight, published, marginal.leaves, _spans(lattice, source, i, level), marginal.records,
+        levels, domain.height, domain.leaves, domain.marginals[0].records,
+    )  # fmt: skip
+
+
+def _spans(lattice: Lattice, source: Source, i: int, level: int) -> Floats:
+    """Per label, the span of the numbers that it covers as a share of the column's range; NaN where they are none."""
+    domain, name = lattice.domains[i], lattice.domains[i].name
+    hierarchy, family, rows = source.hierarchy(name), source.family(name), source.rows.get(name)
+    unknown = np.full(len(domain.marginals[level].records), np.nan)
+    if not is_quantity(hierarchy, family) or not 0 < level < domain.height:
+        return unknown
+    labels, code = table(lattice.labelled(i)), column(f"code {level}")
+    if rows is not None:
+        asked = fragment("select min($l) from $t group by $c order by $c", l=column(f"label {level}"), t=labels, c=code)
+        known = _ends(rows, level, family)
+        told = [
+            known.get(label, (np.nan, np.nan)) for (label,) in lattice.engine.run(f"read the labels of {name}", asked)
+        ]
+        ends, everything = np.array(told), np.array([*known.values()])
+    else:
+        number = amount(column("value"), family)
+        asked = fragment("select min($n) as least, max($n) as greatest from $t group by $c order by $c",
+                         n=number, t=labels, c=code)  # fmt: skip
+        found = lattice.engine.arrays(f"read the labels of {name}", asked)
+        ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
+    numbers = everything[~np.isnan(everything)]
+    width = float(np.ptp(numbers)) if len(numbers) else 0.0
+    return (ends[:, 1] - ends[:, 0]) / width if width > 0 else unknown
+
+
+def _ends(rows: Rows, level: int, family: str) -> dict[str, tuple[float, float]]:
+    """The least and the greatest number under each label of a tabled hierarchy that has numbers under it."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        if (number := amount_of(row[0], family)) is not None:
+            least, greatest = found.get(row[level], (number, number))
+            found[row[level]] = (min(least, number), max(greatest, number))
+    return found
+
+
+def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Planned:
+    """The same plan with its whole usefulness: what it would publish, held against the source. Reads both once.
+
+    Raises `EngineError`, and `SpecError` where the source has changed meanwhile.
+    """
+    tell("measuring the usefulness", None)
+    plan, source = planned.plan, planned.plan.source
+    columns = []
+    for name, level in plan.levels.items():
+        declared, height = source.spec.columns[name], source.height(name)
+        levels = (level, height) if plan.suppressed == "star" and level < height else (level,)
+        columns.append(
+            Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
+        )
+    found = measure(
+        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
+        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
+    )  # fmt: skip
+    return replace(planned, usefulness=found)
 
 
 def drop_instead(planned: Planned) -> Planned:

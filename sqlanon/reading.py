@@ -2,7 +2,8 @@
 
 What a file may hold is said once, by the annotations of dataclasses: `Annotated[type, "description", {limits}]`.
 Reading and the editor's JSON Schema both follow them, so a new model or key needs no line here. A class may say which
-of its keys a text alone stands for (`short_key`), and what contradicts itself in its parts (`contradictions`).
+of its keys a text alone stands for (`short_key`, and `short_keys` if it may be one of several), and what contradicts
+itself in its parts (`contradictions`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from sqlanon.errors import SpecError, nearest
 from sqlanon.hierarchies import HIERARCHIES, Hierarchy
 from sqlanon.models import MODELS, Model
+from sqlanon.presets import PRESETS, Asked
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]  # the keys and positions that lead to a value
@@ -292,6 +294,8 @@ class Reader:
     def model(self, node: Node, place: Place) -> Any:
         if not isinstance(node, MappingNode):
             return self.unfit(node, place, "a mapping such as {model: k-anonymity, k: 5}")
+        if "preset" in _items(node):
+            return self.preset(node, place)
         _, name = _items(node).get("model", (node, None))
         if name is None:
             typo = next((key for key in _items(node) if nearest(key, ["model"])), None)
@@ -300,6 +304,17 @@ class Reader:
             found = name.value if isinstance(name, ScalarNode) else _kind(name)
             return self.note(name, (*place, "model"), "there is no such model", found, MODELS)
         return self.build(node, MODELS[name.value], place, skip="model")
+
+    def preset(self, node: Node, place: Place) -> Any:
+        """`{preset: NAME}`, in the place of a model."""
+        for key, (at, _) in _items(node).items():
+            if key != "preset":
+                return self.note(at, (*place, key), "a preset has no parameters", key, ("preset",))
+        name = _items(node)["preset"][1]
+        if not isinstance(name, ScalarNode) or name.value not in PRESETS:
+            found = name.value if isinstance(name, ScalarNode) else _kind(name)
+            return self.note(name, (*place, "preset"), "there is no such preset", found, PRESETS)
+        return Asked(name.value)
 
     def hierarchy(self, node: Node, place: Place) -> Any:
         """`{KIND: content}`; the content is that of the first field, or all fields by name."""
@@ -395,7 +410,12 @@ def models_and_hierarchies() -> dict[str, Any]:
     models = [
         object_schema(kind, {"model": {"const": name, "description": _meaning(kind)}}) for name, kind in MODELS.items()
     ]
-    return {"model": {"oneOf": models}, "hierarchy": {"oneOf": hierarchies}}
+    asked = _closed(
+        {"preset": {"enum": list(PRESETS), "description": "Its name."}},
+        ["preset"],
+        "What a law, guidance or paper asks for, as models.",
+    )
+    return {"model": {"oneOf": [*models, asked]}, "hierarchy": {"oneOf": hierarchies}}
 
 
 def _meaning(kind: Any) -> str:
@@ -416,7 +436,10 @@ def object_schema(kind: Any, more: Mapping[str, Any] | None = None) -> dict[str,
         for spelling in (name, name.replace("-", "_")):
             properties[spelling] = {**_shape(hint), **described, **default}
     found = _closed(properties, [*(more or {}), *(n for n in keys if keys[n].default is MISSING)], _meaning(kind))
-    return {"anyOf": [_shape(keys[kind.short_key("")].hint), found]} if hasattr(kind, "short_key") else found
+    if not hasattr(kind, "short_key"):
+        return found
+    shorts = getattr(kind, "short_keys", (kind.short_key(""),))
+    return {"anyOf": [*(_shape(keys[short].hint) for short in shorts), found]}
 
 
 def _shape(hint: Any) -> dict[str, Any]:

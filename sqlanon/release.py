@@ -16,17 +16,18 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlanon import query, register
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
+from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, silent
+from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, silent, with_usefulness
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -69,10 +70,13 @@ class Release:
         }
 
 
-def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Release:
+def release(
+    spec: Spec, engine: DuckDB, *, frame: object | None = None, utility: bool = False, tell: Tell = silent
+) -> Release:
     """Publishes a spec's source if, and only if, every model holds on what was made.
 
-    Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
+    With `utility`, the whole usefulness of what the plan makes is measured first. Raises `SpecError`, `ModelNotMet`
+    (nothing was published), `EngineError`, `ReleaseError`.
     """
     started = time.monotonic()
     publish = _target(spec, engine, frame)
@@ -80,11 +84,19 @@ def release(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Te
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
     publisher = _PUBLISHERS[publish.as_]
+    if utility:
+        planned = with_usefulness(planned, engine, tell)
     try:
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     except _Starred:
         planned = drop_instead(planned)
+        if utility:
+            planned = with_usefulness(planned, engine, tell)
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
+    finally:
+        if planned.plan.source.drawn_from:
+            with suppress(EngineError):  # what went wrong before is what must be told
+                engine.drop_temporary(SAMPLE)
     return Release(planned, measured, entry, time.monotonic() - started)
 
 
@@ -158,10 +170,10 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return self.spec.entity is not None or self.publish.as_ == "view"
+        return bool(self.plan.source.carried) or self.publish.as_ == "view"
 
     def stage(self) -> None:
-        """A working copy of the released rows with the entity."""
+        """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
             self.engine.temporary("stage the release", _STAGED, self.plan.staged)
@@ -204,7 +216,9 @@ class _Job:
         arranged = {n: columns[n].hierarchy for n in source.sensitive}
         orders = {n: hierarchy.values for n, hierarchy in arranged.items() if isinstance(hierarchy, Order)}
         trees = {n: rows for n, rows in source.rows.items() if n in source.sensitive}
-        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees)
+        people = self.plan.population
+        population = f"({self.engine.sql(people)})" if people else None
+        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees, population)
 
     def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
         """The line for the register: facts, with the number of suppressed records made coarse."""
@@ -221,17 +235,26 @@ class _Job:
             suppressed_at_most=register.coarse(planned.suppressed, k), classes=measured.classes,
             quasi_identifiers=json.dumps(self.plan.keys), counted="persons" if self.spec.entity else "records",
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
-            utility=json.dumps({name: float(f"{value:.3g}") for name, value in planned.utility.items()}),
+            utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
             expires_at=made + lifetime if lifetime else None,
         )  # fmt: skip
+
+    def _kept_measures(self) -> list[str]:
+        """The totals that the register keeps, which anybody who reads the release may know."""
+        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+                 "normalized_average_class_size")  # fmt: skip
+        return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
     def _recheck(self) -> str:
         """What `verify` needs later, as far as a reader may know it: a file tells nothing of its source."""
         if self.publish.as_ == "file":
             return "{}"
         needed = self._published("")
-        told: dict[str, Any] = {"reference": needed.reference, "orders": needed.orders, "trees": needed.trees}
+        told: dict[str, Any] = {
+            "reference": needed.reference, "orders": needed.orders, "trees": needed.trees,
+            "population": needed.population,
+        }  # fmt: skip
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
@@ -263,11 +286,9 @@ def _number(value: float | None) -> str:
 def _agree(planned: tuple[Verdict, ...], measured: tuple[Verdict, ...]) -> None:
     """Planner and verifier must come to the same numbers in their two ways; if not, one is wrong."""
     for theirs, ours in zip(planned, measured, strict=True):
-        if (
-            theirs.value is None
-            or ours.value is None
-            or not math.isclose(theirs.value, ours.value, rel_tol=1e-9, abs_tol=1e-9)
-        ):
+        numbers = [math.nan if v.value is None else v.value for v in (theirs, ours)]
+        missing = [math.isnan(number) for number in numbers]
+        if missing != [True, True] and not math.isclose(*numbers, rel_tol=1e-9, abs_tol=1e-9):
             raise ReleaseError(
                 f"planner and verifier disagree on {ours.model}: {_number(theirs.value)} and {_number(ours.value)}"
                 " (has the source changed meanwhile?); nothing was published"

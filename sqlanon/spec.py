@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, Model, column_of
+from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
+from sqlanon.policies import Policy
+from sqlanon.presets import PRESETS, Asked, expanded
 from sqlanon.reading import (
     NULL,
     Loader,
@@ -29,6 +31,8 @@ from sqlanon.reading import (
     path_text,
     together,
 )
+
+T = TypeVar("T")
 
 FILE_ENDINGS = tuple(
     e + z for e in (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson") for z in ("", ".gz", ".zst")
@@ -169,15 +173,26 @@ class Spec:
 
     source: Annotated[Source, "Where the records are: a table, a file or a query."]
     entity: Annotated[str | None, "The identifier of whom a record is about; k then counts persons."] = None
+    population: Annotated[
+        Source | None,
+        "The population that the records are from, with the same quasi-identifiers: for k-map and δ-presence.",
+    ] = None
     columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
     privacy: Annotated[tuple[Model, ...], "The models that must hold on what is published."]
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
+    policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
+    presets: tuple[str, ...] = field(default=(), metadata={"outside": True})  # those that models came from
 
     def __post_init__(self) -> None:
+        asked = tuple(model.preset for model in self.privacy if isinstance(model, Asked))
+        if asked:
+            object.__setattr__(self, "presets", asked)
+            object.__setattr__(self, "privacy", expanded(self.privacy, self.sensitive))
         if wrong := list(self.contradictions(vars(self))):
             raise together([SpecError(p, where=path_text(w), found=f, allowed=a) for w, p, f, a in wrong])
+        object.__setattr__(self, "privacy", complete(self.privacy))
 
     @staticmethod
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -215,6 +230,9 @@ class Spec:
 def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     """What does not fit together, as far as the parts of a spec could be read."""
     columns, privacy, recoding = (parts.get(name) for name in ("columns", "privacy", "recoding"))
+    if isinstance(privacy, tuple) and any(isinstance(model, Asked) for model in privacy):
+        yield from _presets(parts)
+        return
     if privacy == ():
         yield ("privacy",), "at least one model is needed", None, MODELS
     if not isinstance(columns, Mapping):
@@ -235,6 +253,10 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             there = [n for n, c in known.items() if c.role == role]
             yield place, f"must be the name of a column of role {role}, and this is {known[name].role}", name, there
 
+    if isinstance(policy := parts.get("policy"), Policy):
+        yield from (
+            (("policy", *place), told, word, allowed) for place, told, word, allowed in policy.problems(columns)
+        )
     if isinstance(entity := parts.get("entity"), str):
         yield from named(("entity",), entity, "identifier")
     models = privacy if isinstance(privacy, tuple) else ()
@@ -245,10 +267,10 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
         if about is None:
             continue
         yield from named(("privacy", i, "column"), about, "sensitive")
-        hierarchical = getattr(model, "distance", None) == "hierarchical"
-        if hierarchical and about in known and not isinstance(known[about].hierarchy, Csv | Tree):
-            problem = f"needs a hierarchy of kind tree or csv at column {about!r}"
-            yield ("privacy", i, "distance"), problem, "hierarchical", ()
+        if model.requires == "hierarchy" and about in known and not isinstance(known[about].hierarchy, Csv | Tree):
+            key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
+            yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
+    yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
     if not isinstance(recoding, Recoding) or recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -262,6 +284,69 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _presets(parts: Mapping[str, Any]) -> Iterator[Problem]:
+    """What does not fit together once presets are replaced by their models; told at the list of models."""
+    columns = parts.get("columns")
+    known = columns if isinstance(columns, Mapping) else {}
+    sensitive = [n for n, c in known.items() if isinstance(c, Column) and c.role == "sensitive"]
+    models = tuple(model for model in parts["privacy"] if isinstance(model, Model))
+    try:
+        found = expanded(models, sensitive)
+    except SpecError as error:
+        yield ("privacy",), error.problem, None, ()
+        return
+    if not found:
+        yield ("privacy",), "the preset asks for no model that a release can be judged by; add one", None, MODELS
+        return
+    for place, problem, word, allowed in _contradictions({**parts, "privacy": found}):
+        yield (("privacy",) if place[:1] == ("privacy",) else place), problem, word, allowed
+
+
+def _ingredients(
+    parts: Mapping[str, Any], models: tuple[Model, ...], columns: Mapping[str, Column]
+) -> Iterator[Problem]:
+    """What models need beside their columns: a population, guards, a k, a form of release."""
+    publish, view = parts.get("publish"), "a view cannot re-check this model when it is read; publish a table or a file"
+    for i, model in enumerate(models):
+        if "population" in model.reads and parts.get("population") is None:
+            yield ("privacy", i), f"{model.name} needs `population:`, the table that the records are from", None, ()
+        guard = guard_of(model)
+        if guard is not None and guard not in (parts.get("columns") or {}):
+            yield ("privacy", i, "guard"), "columns has no such column", guard, columns
+        elif guard is not None and guard in columns and columns[guard].role in ("quasi-identifier", "sensitive"):
+            yield ("privacy", i, "guard"), f"a guarding node cannot be a {columns[guard].role}", guard, ()
+        if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
+            yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
+        if isinstance(model, SafePub):
+            yield from _safepub(parts, i, models, columns)
+    try:
+        complete(models)
+    except ValueError as error:
+        yield ("privacy",), str(error), None, ()
+
+
+def _safepub(
+    parts: Mapping[str, Any], i: int, models: tuple[Model, ...], columns: Mapping[str, Column]
+) -> Iterator[Problem]:
+    """What would break the proof of (ε,δ)-differential privacy: whatever is decided by looking at the data."""
+    recoding = parts.get("recoding") or Recoding()
+    if isinstance(recoding, Recoding) and recoding.levels is None:
+        yield (
+            ("privacy", i),
+            "safepub needs recoding.levels: levels that are fixed without looking at the data",
+            None,
+            (),
+        )
+    if isinstance(recoding, Recoding) and (recoding.suppression != 1 or recoding.suppressed != "drop"):
+        yield ("privacy", i), "safepub needs recoding: {suppression: 1, suppressed: drop}", None, ()
+    if parts.get("entity") is not None:
+        yield ("privacy", i), "safepub protects single records, so no entity can be named", None, ()
+    if other := next((m for m in models if not isinstance(m, SafePub | KAnonymity)), None):
+        yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
+    if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
+        yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:
@@ -278,12 +363,21 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
 
 
 def parse_model(text: str) -> Model:
-    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets."""
+    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
+
+    The name of a preset stands for its models.
+    """
+    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
+
+
+def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
+    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
     call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
     if call is None:
-        raise SpecError("a model is written NAME(KEY=VALUE, …)", found=text, allowed=MODELS)
-    if call[1] not in MODELS:
-        raise SpecError("there is no such model", where=text, found=call[1], allowed=MODELS)
+        article = "an" if what[0] in "aeiou" else "a"
+        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
+    if call[1] not in kinds:
+        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
     quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
     try:
         body = Loader(
@@ -292,10 +386,10 @@ def parse_model(text: str) -> Model:
     except (yaml.YAMLError, RecursionError):
         body = None
     if body is None or any(value.tag == NULL for _, value in body.value):
-        keys = keys_of(MODELS[call[1]])
+        keys = keys_of(kinds[call[1]])
         problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
         raise SpecError(problem, where=text, found=call[2], allowed=keys)
-    return Reader(text, body, marked=False).finish(MODELS[call[1]])
+    return Reader(text, body, marked=False).finish(kinds[call[1]])
 
 
 def schema() -> dict[str, Any]:

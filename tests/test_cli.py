@@ -281,6 +281,7 @@ HOSTILE = {
     "plan --sql": ["plan", "s.yaml", "--sql", *DB],
     "release": ["release", "s.yaml", *DB],
     "check": ["check", TABLE, "--qi", AGE, "--sensitive", ILL, "--model", "k-anonymity(k=2)", *DB],
+    "risk": ["risk", TABLE, "--qi", AGE, "--qi", ILL, "--suda", "--safe-harbor", "--population", TABLE, *DB],
     "init": ["init", TABLE, *DB],
     "verify": ["verify", OUT, *DB],
     "releases": ["releases", *DB],

@@ -97,6 +97,21 @@ def test_the_specs_of_the_readme_load_and_are_about_the_demo(tmp_path: Path) -> 
     assert specs, "README.md shows no whole spec"
 
 
+def test_the_flow_model_of_the_readme_is_assessed_on_the_demo(folder: Path) -> None:
+    (block,) = [block for block in blocks("yaml") if "flows" in (yaml.safe_load(block.text) or {})]
+    (folder / "flow.yaml").write_text(block.text, encoding="utf-8")
+    found = sqlanon.assess(folder / "flow.yaml")
+    assert [(d.actor, d.field) for d in found.dangers] == [("researcher", "weight_kg")] * 4
+    assert all(danger.violations is not None for danger in found.dangers)
+    assert [(rule.blocks, rule.unknown) for rule in found.rules] == [(True, False)]
+
+
+EVERY_COMMAND = {
+    "demo", "init", "plan", "release", "check", "risk", "presets", "attack", "predict", "flow", "verify", "releases",
+    "withdraw", "schema",
+}  # fmt: skip
+
+
 def test_the_readme_names_every_command_and_only_options_that_exist() -> None:
     text = readme()
     for command in COMMANDS:
@@ -113,6 +128,19 @@ def test_the_readme_names_every_model_and_hierarchy() -> None:
     assert [name for name in (*MODELS, *HIERARCHIES) if f"`{name}`" not in readme()] == []
 
 
+def test_the_readme_names_every_preset_and_estimator() -> None:
+    from sqlanon.presets import PRESETS
+    from sqlanon.uniqueness import ESTIMATORS
+
+    assert [name for name in (*PRESETS, *ESTIMATORS) if f"`{name}`" not in readme()] == []
+
+
+def test_the_readme_names_every_attack() -> None:
+    from sqlanon.attacks import ATTACKS
+
+    assert [name for name in ATTACKS if f"`{name}`" not in readme()] == []
+
+
 def test_every_relative_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", readme())
     assert [link for link in links if not (README.parent / link).exists()] == []
@@ -127,7 +155,7 @@ def options(command: str) -> set[str]:
     source = Path(sys.modules[COMMANDS[command].__module__].__file__ or "").read_text(encoding="utf-8")
     body = source[source.index(f"def {COMMANDS[command].__name__}(") :].split(") -> None:", 1)[0]
     shared = {"Db": "--db", "Json": "--json", "ShowErrors": "--show-engine-errors", "TimeLimit": "--time-limit",
-              "Delimiter": "--delimiter"}  # fmt: skip
+              "Delimiter": "--delimiter", "Population": "--population", "Usefulness": "--utility"}  # fmt: skip
     used = {option for name, option in shared.items() if name in map(str, declared.values())}
     return used | set(re.findall(r'"(--[a-z-]+)"', body))
 
@@ -152,7 +180,7 @@ def test_the_help_lists_every_command_and_the_exit_statuses(capfd: pytest.Captur
     assert main(["--help"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert set(COMMANDS) == {"demo", "init", "plan", "release", "check", "verify", "releases", "withdraw", "schema"}
+    assert set(COMMANDS) == EVERY_COMMAND
     assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", out)] == []
     assert "1 a model does not hold" in " ".join(out.split())
     main([])
@@ -193,6 +221,24 @@ def shape(**keys: Any) -> dict[str, Any]:
 MODELS = {"type": "array", "minItems": 1, "items": shape(
     model=TEXT, column={"type": ["string", "null"]}, parameters={"type": "object"}, value=NULLABLE, bound=NULLABLE,
     holds=HOLDS, classes_violating=COUNT, rows_violating=COUNT)}  # fmt: skip
+ERRORS = shape(mean=NUMBER, median=NUMBER)
+SHORT = shape(
+    loss=NUMBER, precision=NUMBER, gcp=NUMBER, iloss=NUMBER, entropy=NUMBER, normalized_entropy=NUMBER,
+    discernibility=NUMBER, discernibility_baseline=NUMBER, average_class_size=NUMBER,
+    normalized_average_class_size=NUMBER, ncp={"type": "object", "additionalProperties": NUMBER},
+)  # fmt: skip
+SLICES = {"type": "array", "minItems": 1, "items": shape(queries=COUNT, overlap=ERRORS, uniform=ERRORS)}
+LONG = {"allOf": [SHORT, shape(
+    ambiguity=NUMBER, kl_divergence=NULLABLE, suppressed=COUNT,
+    columns={"type": "object", "additionalProperties": shape(
+        ncp=NUMBER, iloss=NUMBER, domain_share=NUMBER, precision=NULLABLE, entropy=NUMBER, normalized_entropy=NUMBER)},
+    query_error=shape(queries=COUNT, seed=COUNT, overlap=ERRORS, uniform=ERRORS, by_dimensionality=SLICES,
+                      by_selectivity=SLICES),
+    distribution_shift={"type": "object", "additionalProperties": shape(total_variation=NUMBER, earth_mover=NULLABLE)},
+    correlation_shift=shape(largest=NUMBER, pairs={"type": "array", "minItems": 1, "items": shape(
+        columns={"type": "array", "items": TEXT}, before=NUMBER, after=NUMBER, change=NUMBER,
+        measure={"enum": ["pearson", "spearman", "cramers_v", "correlation_ratio"]})}),
+)]}  # fmt: skip
 CHECK = shape(source=TEXT, rows=COUNT, classes=COUNT, quasi_identifiers={"type": "array", "items": TEXT}, holds=HOLDS,
               models=MODELS)  # fmt: skip
 PLAN = shape(
@@ -200,7 +246,7 @@ PLAN = shape(
     levels={"type": "object", "additionalProperties": COUNT}, suppressed=COUNT, noise_rows={"const": 0},
     swaps={"const": 0}, classes=COUNT, models=MODELS, nodes_checked=COUNT, seconds=NUMBER,
     fingerprint={"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
-    utility=shape(loss=NUMBER, discernibility=NUMBER, average_class_size=NUMBER, normalized_average_class_size=NUMBER),
+    utility=SHORT,
 )  # fmt: skip
 
 
@@ -241,6 +287,21 @@ def test_the_demo_runs_twice_in_a_folder_and_prints_the_objects_of_the_contract(
         assert {(m["bound"], m["holds"]) for m in told[moment]["models"]} == {(None, None)}
     assert told["before"]["models"][0]["value"] == 1
     assert told["after"]["models"][0]["value"] >= 5
+
+
+def test_usefulness_is_told_in_the_shape_of_the_contract(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = (folder / "patients.yaml").read_text()
+    levels = "{age: 4, sex: 0, zip: 3, country: 3, admitted: 3}"
+    (folder / "patients.yaml").write_text(text.replace("loss: loss}", f"loss: loss, levels: {levels}}}"))
+    database = ("--db", f"duckdb:///{folder / 'usefulness.duckdb'}")
+    for words in (("plan", folder / "patients.yaml", "--utility"),
+                  ("release", folder / "patients.yaml", "--utility", *database),
+                  ("check", "patients_release", "--spec", folder / "patients.yaml", "--against",
+                   folder / "patients.csv", "--queries", "100", *database)):  # fmt: skip
+        found = said(capfd, 0, *map(str, words))
+        jsonschema.validate(found, CHECK if words[0] == "check" else PLAN)
+        jsonschema.validate(found["utility"], LONG)
+        assert set(found["utility"]["distribution_shift"]) == {"age", "sex", "zip", "country", "admitted", "disease"}
 
 
 def test_check_reports_every_measure_that_the_columns_allow(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -20,9 +20,10 @@ import duckdb
 import pytest
 
 import sqlanon
-from sqlanon import cli, register
+from sqlanon import register
 from sqlanon.cli import main
 from sqlanon.engines.duckdb import DuckDB
+from sqlanon.showing import releases
 
 releasing = importlib.import_module("sqlanon.release")  # `sqlanon.release` is the function
 FORMS = {"table": "as: table", "view": "as: view", **{f: f"as: file, path: out.{f}" for f in ("parquet", "duckdb")}}
@@ -269,7 +270,7 @@ def test_an_interrupt_after_the_release_does_not_deny_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(people(tmp_path / "now", 600, "table"))
-    monkeypatch.setattr(cli, "_show_release", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(releases, "release", lambda _: signal.raise_signal(signal.SIGINT))
     assert main(RELEASE) != 0
     assert state(tmp_path / "now", "table").versions == [1, 2]
     assert "nothing was published" not in capsys.readouterr().err

@@ -27,8 +27,10 @@ PROMISES = {
     "alpha and k": [K, {"model": "alpha-k-anonymity", "column": "s", "alpha": 0.5}],
     "t and k": [K, {"model": "t-closeness", "column": "s", "t": 0.3}],
     "beta": [{"model": "beta-likeness", "column": "s", "beta": 1}],
+    "distinct and k": [{"model": "k-anonymity", "k": 3}, {"model": "l-diversity", "column": "s", "l": 2}],
     "average risk and k": [K, {"model": "average-risk", "risk": 0.3}],
 }
+LOSSES = ["loss", "discernibility", "average-class-size"]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,8 @@ ROWS = st.lists(
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-@given(rows=ROWS, suppression=st.sampled_from([0, 0.2, 0.5, 1]), loss=st.sampled_from(["loss", "discernibility"]))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows=ROWS, suppression=st.sampled_from([0, 0.2, 0.5, 1]), loss=st.sampled_from(LOSSES))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_plan_is_the_best_of_all_transformations(
     engine: DuckDB, promise: str, rows: list[tuple[Any, ...]], suppression: float, loss: str
 ) -> None:

@@ -346,18 +346,36 @@ def test_a_foreign_file_is_left_alone(engine: DuckDB, tmp_path: Path, kind: str)
     assert (tmp_path / form).read_bytes() == before
 
 
-def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckDB, tmp_path: Path) -> None:
-    rows = [(str(10000 + i // 3), "x") for i in range(300)] + [(str(20000 + i), NAME) for i in range(50)]
+GUARDS: dict[str, list[dict[str, Any]]] = {
+    "k": K2,
+    "l": [told("l-diversity", l=2)],
+    "k and t": [*K2, told("t-closeness", t=0.6)],
+    "k and average": [*K2, told("average-risk", risk=0.5)],
+}
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_a_reader_of_a_view_cannot_make_it_tell_of_suppressed_rows(engine: DuckDB, tmp_path: Path, guard: str) -> None:
+    rows = [(str(10000 + i // 3), "xyz"[i % 3]) for i in range(300)] + [(str(20000 + i), NAME) for i in range(50)]
     source(engine, {"a": "VARCHAR", "s": "VARCHAR"}, rows)
-    published(engine, {**PLAIN, "recoding": {"suppression": 0.2, "levels": {"a": 0}}}, "view", tmp_path)
+    spec = {**PLAIN, "privacy": GUARDS[guard], "recoding": {"suppression": 0.2, "levels": {"a": 0}}}
+    published(engine, spec, "view", tmp_path)
     seen, spy = set[str](), (["VARCHAR"], "BOOLEAN")
     engine.connection.create_function("spy", lambda value: not seen.add(value), *spy, side_effects=True)  # type: ignore
     assert len(engine.run("read", "SELECT * FROM rel WHERE spy(a) AND spy(s)")) == 300
     engine.connection.remove_function("spy")
-    assert seen == {row[0] for row in rows[:300]} | {"x"}
-    told = [f"CASE WHEN {test} THEN error('seen') ELSE true END" for test in ("a = '20007'", "s <> 'x'")]
-    for guard in (*told, "1 // (a::INTEGER - 20007) IS NOT NULL"):
-        assert engine.run("read", f"SELECT count(*) FROM rel WHERE {guard}") == [(300,)]
+    assert seen == {row[0] for row in rows[:300]} | set("xyz")
+    asked = [f"CASE WHEN {test} THEN error('seen') ELSE true END" for test in ("a = '20007'", "length(s) > 1")]
+    for predicate in (*asked, "1 // (a::INTEGER - 20007) IS NOT NULL"):
+        assert engine.run("read", f"SELECT count(*) FROM rel WHERE {predicate}") == [(300,)]
+
+
+def test_a_source_that_reads_differently_each_time_is_never_a_view(engine: DuckDB, tmp_path: Path) -> None:
+    plain(engine, [(i // 4, str(i)) for i in range(400)])
+    spec = {**PLAIN, "source": {"query": "SELECT * FROM t WHERE random() < 0.9"}, "recoding": {"suppression": 0.5}}
+    with pytest.raises(SqlanonError):
+        published(engine, spec, "view", tmp_path)
+    assert engine.kind_of("rel") is None
 
 
 @pytest.mark.parametrize("kind", ["VARCHAR", "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')"])

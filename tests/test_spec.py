@@ -17,6 +17,7 @@ from sqlanon.demo import SPEC as DEMO
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Date, Mask, Order, Tree, Width
 from sqlanon.models import MODELS, AlphaKAnonymity, KAnonymity, LDiversity, TCloseness
+from sqlanon.presets import PRESETS
 from sqlanon.spec import Column, Publish, Recoding, Source, Spec, load, parse_model, schema
 
 EXAMPLE = """\
@@ -512,7 +513,9 @@ def test_the_schema_is_a_schema_that_describes_every_key_and_closes_every_object
 
 def test_the_schema_knows_every_model_and_every_hierarchy() -> None:
     defined = schema()["$defs"]
-    assert {m["properties"]["model"]["const"] for m in defined["model"]["oneOf"]} == set(MODELS)
+    *models, preset = defined["model"]["oneOf"]
+    assert {m["properties"]["model"]["const"] for m in models} == set(MODELS)
+    assert preset["properties"]["preset"]["enum"] == list(PRESETS)
     assert {key for h in defined["hierarchy"]["oneOf"] for key in h["properties"]} == set(HIERARCHIES)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import duckdb
 from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
+from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
@@ -293,6 +296,37 @@ class DuckDB:
                     self.connection.unregister("sqlanon_block")
             making = "INSERT INTO temp.{}"
 
+    def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
+        """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""
+        self._frames += 1
+        held = f"sqlanon_numbers_{self._frames}"
+        with self._step(step):
+            self.connection.register(held, {label: _numbers(values) for label, values in columns.items()})
+        self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
+        self.connection.unregister(held)
+
+    @contextmanager
+    def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
+        """Our own functions on this connection, the keyed ones with this key; they are gone at the end.
+
+        `vectorised`: many rows at once through Arrow; by default where pyarrow is there. The results are the same.
+        """
+        arrow = bool(find_spec("pyarrow")) if vectorised is None else vectorised
+        # Made by a cursor of its own: a transaction that fails would take them away and leave their names behind.
+        with self._step("make the functions"):
+            maker = self.connection.cursor()
+        made: list[str] = []
+        try:
+            for function in FUNCTIONS:
+                with self._step("make the functions"):
+                    _make(maker, function, key, vectorised=arrow and function.many is not None)
+                made.append(function.name)
+            yield
+        finally:
+            for name in made:
+                maker.remove_function(name)
+            maker.close()
+
     def drop_temporary(self, *names: str) -> None:
         for name in names:
             self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
@@ -391,6 +425,31 @@ class DuckDB:
             "digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}"
         )
         return f"duckdb-{self.version}:{rows}:{total}"
+
+
+def _make(connection: duckdb.DuckDBPyConnection, function: Function, key: str, *, vectorised: bool) -> None:
+    first = (key,) if function.keyed else ()
+    call: Callable[..., Any] = partial(function.one, *first)
+    if vectorised and function.many is not None:
+        call = _through_arrow(partial(function.many, *first), len(function.takes))
+    kind = "arrow" if vectorised else "native"
+    connection.create_function(function.name, call, list(function.takes), function.gives, type=kind)  # type: ignore[call-overload]
+
+
+def _through_arrow(many: Callable[..., Any], arguments: int) -> Callable[..., Any]:
+    """A function of arrays as one of Arrow columns. DuckDB counts the parameters, so it has as many as it takes."""
+
+    def call(*columns: Any) -> Any:
+        return many(*(column.to_numpy() for column in columns))
+
+    of: dict[int, Callable[..., Any]] = {1: lambda a: call(a), 2: lambda a, b: call(a, b)}
+    return of[arguments]
+
+
+def _numbers(values: Sequence[int] | numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:
+    import numpy
+
+    return values if isinstance(values, numpy.ndarray) else numpy.array(values, dtype=numpy.int64)
 
 
 def family_of(kind: str) -> str:

@@ -77,7 +77,7 @@ class Search:
         self._feasible: NDArray[np.int64] = np.empty((0, width), dtype=np.int64)
         self._penalties: Floats = np.empty((0, width))
         self._counted: NDArray[np.int64] = np.empty((0, width), dtype=np.int64)
-        self._unsuppressed: Floats = np.empty(0)
+        self._above: Floats = np.empty(0)
         self._forecast = _Forecast(self.domains, self.limit)
 
     def run(self) -> Found | None:
@@ -134,7 +134,7 @@ class Search:
         """The least that a node or anything above it can cost."""
         least = self.objective.bound(node)
         if isinstance(self.objective, OfClasses):
-            below = self._unsuppressed[(self._counted <= np.array(node)).all(axis=1)]
+            below = self._above[(self._counted <= np.array(node)).all(axis=1)]
             least = max(least, float(below.max())) if below.size else least
         return least
 
@@ -167,7 +167,7 @@ class Search:
         row = np.array([node], dtype=np.int64)
         if isinstance(self.objective, OfClasses):
             self._counted = np.vstack([self._counted, row])
-            self._unsuppressed = np.append(self._unsuppressed, self.objective.unsuppressed(counts))
+            self._above = np.append(self._above, self.objective.above(counts))
         if self._certain(counts) > self.limit:
             self._infeasible = np.vstack([self._infeasible, row])
         if not self._holds(counts):

@@ -2,6 +2,9 @@
 
 `base` has one row per combination of quasi-identifiers, sensitive values (and persons) that occurs, with its count `n`
 and, per quasi-identifier and level, the number of its label. A node is a GROUP BY over it; the source is read once.
+
+The label numbers are digits of one number, each already times its place value, so that a class is their sum: one
+whole number to group and join by, and not as many columns as there are quasi-identifiers.
 """
 
 from __future__ import annotations
@@ -16,69 +19,134 @@ from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR
-from sqlanon.measures import Rows, measured
-from sqlanon.models import Verdict, every_class, every_table, judgement, needed, verdicts
+from sqlanon.measuring import Rows, measured
+from sqlanon.models import (
+    Verdict,
+    estimated_verdict,
+    every_class,
+    every_table,
+    histogram_of_sizes,
+    judgement,
+    needed,
+    verdicts,
+)
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
 from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
 
 _RAW, _BASE = "sqlanon base frequencies", "sqlanon base"
+_PEOPLE_RAW, _PEOPLE = "sqlanon population frequencies", "sqlanon population"
+
+
+# The largest class number: sums of its digits stay in a bigint.
+_MOST = 2**62
+
+# Above so many records, the sum of squared class sizes might not fit a 64-bit number.
+_SQUARES = 3 * 10**9
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a quasi-identifier stands in a class number: which number (one may not hold all), place value, labels."""
+
+    number: int
+    value: int
+    labels: int
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """The domains of the quasi-identifiers, and the base table that nodes are counted on."""
+    """The domains of the quasi-identifiers, and the base table that nodes are counted on.
+
+    `digits`: per quasi-identifier and level, the column of the base table; None where every record has the same label.
+    """
 
     engine: DuckDB
     source: Source
     domains: tuple[Domain, ...]
     records: int
     combinations: int
+    carried: str
+    numbers: tuple[str, ...]
+    places: tuple[_Place, ...]
+    digits: tuple[tuple[str | None, ...], ...]
     check_sql: str
     judging_sql: str
-    codes: tuple[tuple[str, ...], ...]
+    sizes_sql: str
 
     def check(self, node: Node, detail: int) -> Counts:
         """Counts one node: records and classes that the models keep or suppress.
 
         Up to `detail` suppressed records, the suppressed records per column and label come along; beyond, None.
         """
-        asked = f"WITH {self._node(node)}, allowed AS (SELECT {detail} AS allowed) {self.check_sql}"
+        asked = f"WITH {self._node(node)} {self.check_sql}"
         found = list(self.engine.arrays("count a transformation", asked).values())
-        suppressed, certain, kept, classes, kept_squares, squares, holds = (
-            int(np.ma.filled(column[:1], 0)[0]) for column in found[:7]
-        )
-        *codes, records, sure = found[7:]
-        present = ~np.ma.getmaskarray(records)
-        told = Counts(suppressed, kept, classes, kept_squares, squares, bool(holds), certain=certain)
+        numbers, (records, held, sure, *tables) = found[: len(self.numbers)], found[len(self.numbers) :]
+        gone = ~held
+        suppressed = int(records[gone].sum())
+        sizes = records.astype(object) if self.records > _SQUARES else records
+        kept = sizes[held]
+        # A class that fails a monotone model holds, at every more specific transformation, a class that fails it.
+        one_each = all(model.monotone for model in self.source.spec.privacy)
+        certain = int(records[~sure].sum()) + (int(np.count_nonzero(sure & gone)) if one_each else 0)
+        told = Counts(
+            suppressed, len(kept), len(records), int(kept @ kept), int(sizes @ sizes),
+            all(bool(column.all()) for column in tables) and self._estimates_hold(node), certain=certain,
+        )  # fmt: skip
         if suppressed > detail:
             return told
-        unsure = present & ~np.ma.filled(sure, True).astype(bool)
-        labels, certain_labels = (self._labels(node, codes, records, rows) for rows in (present, unsure))
+        labels, certain_labels = (self._labels(node, numbers, records, rows) for rows in (gone, gone & ~sure))
         return replace(told, labels=labels, certain_labels=certain_labels)
 
-    def _labels(self, node: Node, codes: Sequence[Any], records: Any, rows: Any) -> list[Floats]:
+    def _labels(self, node: Node, numbers: Sequence[Any], records: Any, rows: Any) -> list[Floats]:
         """Records per label and column, from the suppressed classes in `rows`."""
-        weights = np.ma.getdata(records)[rows]
+        weights, own = records[rows], [number[rows].astype(np.int64) for number in numbers]
         return [
-            np.bincount(np.ma.getdata(code)[rows], weights, len(d.marginals[level].records)).astype(np.float64)
-            for code, d, level in zip(codes, self.domains, node, strict=True)
+            np.bincount(
+                own[place.number] // place.value % place.labels, weights, len(d.marginals[level].records)
+            ).astype(np.float64)
+            for place, d, level in zip(self.places, self.domains, node, strict=True)
         ]
 
     def verdicts(self, node: Node) -> tuple[Verdict, ...]:
         """What every model comes to on the classes that the node keeps."""
         (row,) = self.engine.run("judge a transformation", f"WITH {self._node(node)} {self.judging_sql}")
-        return verdicts(self.source.spec.privacy, row)
+        models = self.source.spec.privacy
+        return verdicts(models, row, self._sizes(node) if any(m.estimated for m in models) else None)
+
+    def _estimates_hold(self, node: Node) -> bool:
+        """Whether the models that statistics decide hold on the classes that the node keeps."""
+        models = [model for model in self.source.spec.privacy if model.estimated]
+        return not models or all(estimated_verdict(m, self._sizes(node), 0).holds for m in models)
+
+    def _sizes(self, node: Node) -> dict[int, int]:
+        """How many kept classes have each size."""
+        found = self.engine.run("read the class sizes", f"WITH {self._node(node)} {self.sizes_sql}")
+        return {int(size): int(classes) for size, classes in found}
 
     def _node(self, node: Node) -> str:
-        """The step that gives the base table the node's labels under the names that the fixed part reads."""
-        labels = ", ".join(self.codes[i][level] for i, level in enumerate(node))
-        return f'node AS NOT MATERIALIZED (SELECT *, {labels} FROM "{_BASE}")'
+        """The steps that give the base tables the node's class numbers under the names that the fixed part reads."""
+        digits: list[list[str]] = [[] for _ in self.numbers]
+        for place, levels, level in zip(self.places, self.digits, node, strict=True):
+            digit = levels[level]
+            if digit is not None:
+                digits[place.number].append(digit)
+        sums = ", ".join(f"{' + '.join(own) or '0'} AS {name}" for own, name in zip(digits, self.numbers, strict=True))
+        made = f'node AS NOT MATERIALIZED (SELECT {self.carried}, {sums} FROM "{_BASE}")'
+        if self.source.population is None:
+            return made
+        return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
+
+    def labelled(self, i: int) -> str:
+        """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
+        return _domain(i)
 
     def close(self) -> None:
         """Drops the working tables."""
         shares = [_shares(name) for name in self.source.sensitive]
-        self.engine.drop_temporary(_RAW, _BASE, *shares, *(_domain(i) for i in range(len(self.domains))))
+        self.engine.drop_temporary(
+            _RAW, _BASE, _PEOPLE_RAW, _PEOPLE, *shares, *(_domain(i) for i in range(len(self.domains)))
+        )
 
 
 def _domain(i: int) -> str:
@@ -91,93 +159,96 @@ def _shares(name: str) -> str:
 
 def build(engine: DuckDB, source: Source) -> Lattice:
     """Reads the source once and encodes it. Raises `SpecError` where it has no rows or a value no hierarchy knows."""
-    spec, names = source.spec, source.quasi_identifiers
-    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *([spec.entity] if spec.entity else [])]))
+    names = source.quasi_identifiers
+    grouped = tuple(dict.fromkeys([*names, *source.sensitive, *source.beside]))
     n = fresh("n", grouped)
-    raw = source.step().then(
-        "base",
-        fragment(
-            "select $g, count(*) as $n from source group by $g", g=[column(x) for x in grouped], n=query.identifier(n)
-        ),
-    )
-    engine.temporary("read the source", _RAW, raw)
+    frequencies = "select $g, count(*) as $n from $rows group by $g"
+    for name, steps, columns in (("source", source.step(), grouped), ("people", source.people(), names)):
+        if steps.steps:
+            counted = fragment(
+                frequencies, g=[column(x) for x in columns], n=query.identifier(n), rows=query.table(name)
+            )
+            raw = _RAW if name == "source" else _PEOPLE_RAW
+            engine.temporary(f"read the {name}", raw, steps.then("base", counted))
     counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $raw", n=column(n), raw=query.table(_RAW))
     ((records,),) = engine.run("count the records", counted)
     if records == 0:
         raise SpecError("the source has no rows; nothing can be released", where="source")
+    _large_enough(engine, source, n, int(records))
     domains = tuple(_encode(engine, source, i, name, n) for i, name in enumerate(names))
     _known_sensitive(engine, source)
     for name in source.sensitive:
         shares = fragment("select $s, cast(sum($n) as bigint) as $m from $raw group by $s",
                           s=column(name), n=column(n), m=query.identifier(n), raw=query.table(_RAW))  # fmt: skip
         engine.temporary("count the sensitive values", _shares(name), shares)
-    keys = tuple(fresh(f"label {i}", grouped) for i in range(len(domains)))
-    codes = _base(engine, source, domains, n)
-    read = tuple(
-        tuple(engine.sql(named(code, key)) for code in levels) for key, levels in zip(keys, codes, strict=True)
-    )
+    carried = tuple(dict.fromkeys([*source.sensitive, *source.beside, n]))
+    places = _places(domains)
+    digits = _base(engine, source, domains, places, carried, n)
+    engine.drop_temporary(_RAW, _PEOPLE_RAW)
+    numbers = tuple(fresh(f"class {i}", grouped) for i in range(1 + max(place.number for place in places)))
     ((combinations,),) = engine.run("count the combinations", fragment("select count(*) from $b", b=query.table(_BASE)))
-    return Lattice(engine, source, domains, int(records), int(combinations), *_questions(engine, source, keys, n), read)
+    return Lattice(
+        engine, source, domains, int(records), int(combinations), _listed(engine, carried),
+        tuple(_listed(engine, [name]) for name in numbers), places, digits, *_questions(engine, source, numbers, n),
+    )  # fmt: skip
+
+
+def _listed(engine: DuckDB, names: Sequence[str]) -> str:
+    return ", ".join(engine.sql(column(name)) for name in names)
+
+
+def _places(domains: Sequence[Domain]) -> tuple[_Place, ...]:
+    """Each quasi-identifier's digit, with room for all its labels; a further number begins where one is full."""
+    found: list[_Place] = []
+    number, value = 0, 1
+    for domain in domains:
+        labels = max(len(marginal.records) for marginal in domain.marginals[domain.lowest : domain.highest + 1])
+        if value * labels > _MOST:
+            number, value = number + 1, 1
+        found.append(_Place(number, value, labels))
+        value *= labels
+    return tuple(found)
+
+
+def _large_enough(engine: DuckDB, source: Source, n: str, records: int) -> None:
+    """Refuses a population table that has fewer records than the source, which cannot be a sample of it."""
+    if source.population is None:
+        return
+    counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $p", n=column(n), p=query.table(_PEOPLE_RAW))
+    ((people,),) = engine.run("count the population", counted)
+    if people < records:
+        raise SpecError(
+            f"the population table has {people} records, fewer than the source's {records}", where="population"
+        )
+
+
+def _seen(source: Source, name: str, n: str) -> Expression:
+    """Each value of a quasi-identifier with its records in the source; a value of the population alone has none."""
+    parts = {"x": column(name), "n": column(n), "raw": query.table(_RAW), "people": query.table(_PEOPLE_RAW)}
+    if source.population is None:
+        return fragment("select $x as value, cast(sum($n) as bigint) as records from $raw group by $x", parts)
+    both = "select $x as value, $n as records from $raw union all select $x, 0 from $people"
+    return fragment(f"select value, cast(sum(records) as bigint) as records from ({both}) as b group by value", parts)
 
 
 def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:
     """One table per quasi-identifier: its values, the number of each value's label per level, and the marginals."""
-    height, family, declared = source.height(name), source.family(name), source.spec.columns[name]
-    counted = fragment(
-        "select $x as value, cast(sum($n) as bigint) as records from $raw group by $x",
-        x=column(name), n=column(n), raw=query.table(_RAW),
-    )  # fmt: skip
-    steps = Query((Step("seen", counted),))
-    leaf = fragment("cast(value as varchar)")
-    labels: list[Expression] = []
-    if name in source.rows:
-        columns = ["leaf", *(f"label {level}" for level in range(1, height))]
-        steps = steps.join(Query((query.values("hierarchy", columns, (row[:height] for row in source.rows[name])),)))
-        labels = [column(label) for label in columns[1:]]
-        joined = (
-            fragment(
-                "select value, records, leaf, $labels from seen left join hierarchy on $v = leaf", labels=labels, v=leaf
-            )
-            if labels
-            else fragment("select value, records, leaf from seen left join hierarchy on $v = leaf", v=leaf)
+    height, declared = source.height(name), source.spec.columns[name]
+    labels = [f"label {level}" for level in range(1, height)]
+    steps = _labelled(Query((Step("seen", _seen(source, name, n)),)), source, name, labels)
+    ranked = [
+        named(
+            fragment("cast(dense_rank() over (order by $x nulls first) - 1 as integer)", x=column(x)), f"code {level}"
         )
-        unknown = (
-            Query(steps.steps)
-            .then("labelled", joined)
-            .then(
-                "unknown",
-                fragment(
-                    "select count(*), coalesce(cast(sum(records) as bigint), 0) from labelled"
-                    " where leaf is null and value is not null"
-                ),
-            )
-        )
-        ((values, rows),) = engine.run(f"look up the values of {name}", unknown)
-        if values:
-            raise SpecError(
-                f"{values} value{'s' * (values > 1)} in {rows} row{'s' * (rows > 1)} are not in the hierarchy;"
-                f" list them with: SELECT DISTINCT {engine.sql(column(name))} FROM the source", where=f"columns.{name}",
-            )  # fmt: skip
-    else:
-        hierarchy = source.hierarchy(name)
-        # Published as bounds, values without an interval have no bounds, like missing ones, and share their class.
-        shown = "$x" if declared.represent == "label" else "nullif($x, '*')"
-        made = [
-            named(fragment(shown, x=hierarchy.label(column("value"), level, family)), f"label {level}")
-            for level in range(1, height)
-        ]
-        joined = (
-            fragment("select value, records, $m from seen", m=made)
-            if made
-            else fragment("select value, records from seen")
-        )
-        labels = [column(f"label {level}") for level in range(1, height)]
-    steps = steps.then("labelled", joined)
-    ranks = [named(fragment("cast(dense_rank() over (order by $x nulls first) - 1 as integer)", x=x), f"code {level}")
-             for level, x in enumerate([column("value"), *labels])]  # fmt: skip
-    kept = [column("value"), column("records"), *labels, *ranks]
-    steps = steps.then("encoded", query.select(kept, "labelled"))
-    engine.temporary(f"encode {name}", _domain(i), steps)
+        for level, x in enumerate(["value", *labels])
+    ]
+    stars = [named(fragment(f"coalesce($x = '{STAR}', false)", x=column(x)), f"star {x}") for x in labels]
+    told = [column("unknown"), *(column(f"leaves {x}") for x in labels if name in source.rows), *stars, *ranked]
+    kept = [column("value"), column("records"), fragment("value is null as missing"), *told]
+    # Nobody of the population matches what is never published.
+    known = fragment("not unknown or records > 0") if source.population is not None else None
+    encoded = query.select(kept, "labelled", where=known)
+    engine.temporary(f"encode {name}", _domain(i), steps.then("encoded", encoded))
     marginals, leaves = _marginals(engine, source, i, name, height)
     lowest, highest = declared.min or 0, height if declared.max is None else declared.max
     forced = source.spec.recoding.levels
@@ -186,33 +257,61 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
     return Domain(name, marginals, leaves, lowest, highest, declared.weight)
 
 
+def _labelled(steps: Query, source: Source, name: str, labels: Sequence[str]) -> Query:
+    """The step `labelled`: every value that was seen with its labels; `unknown` to a tabled hierarchy, or not."""
+    if name in source.rows:
+        height = len(labels) + 1
+        lines = query.values("lines", ["leaf", *labels], (row[:height] for row in source.rows[name]))
+        leaves = [named(fragment("count(*) over (partition by $x)", x=column(x)), f"leaves {x}") for x in labels]
+        hierarchy = query.select([fragment("*"), *leaves], "lines")
+        unknown = named(fragment("leaf is null and value is not null"), "unknown")
+        columns = [column(x) for x in ("value", "records", *labels, *(f"leaves {x}" for x in labels))]
+        joined = query.joined(
+            query.select([*columns, unknown], "seen"), "hierarchy", fragment("cast(value as varchar) = leaf"), "left"
+        )
+        return steps.join(Query((lines, Step("hierarchy", hierarchy)))).then("labelled", joined)
+    own, declared = source.hierarchy(name), source.spec.columns[name]
+    # Published as bounds, values without an interval have no bounds, like missing ones, and share their class.
+    shown = "$x" if declared.represent == "label" else "nullif($x, '*')"
+    made = [
+        named(fragment(shown, x=own.label(column("value"), level, source.family(name))), label)
+        for level, label in enumerate(labels, start=1)
+    ]
+    known = [column("value"), column("records"), named(query.literal(False), "unknown")]
+    return steps.then("labelled", query.select([*known, *made], "seen"))
+
+
 def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -> tuple[tuple[Marginal, ...], int]:
     """Per level and label: records, and leaves covered: lines of a tabled hierarchy, else values of the source."""
-    table = query.table(_domain(i))
     tabled = source.rows.get(name)
-    found: list[Marginal] = []
-    leaves = 0
-    for level in range(height):
-        label = fragment("cast($x as varchar)", x=column(f"label {level}" if level else "value"))
-        rows = engine.run(
-            f"count the labels of {name}",
-            fragment("select $c, min($l), cast(sum(records) as bigint), count(*) from $t group by $c order by $c",
-                     c=column(f"code {level}"), l=label, t=table),
-        )  # fmt: skip
-        records = np.array([float(r) for _, _, r, _ in rows])
-        covered = [float(values) for *_, values in rows]
-        missing = [at for at, (_, text, _, _) in enumerate(rows) if text is None]
-        if tabled is not None:
-            lines: dict[str, int] = {}
-            for row in tabled:
-                lines[row[level]] = lines.get(row[level], 0) + 1
-            covered = [float(lines.get(text, 1)) for _, text, _, _ in rows]
-        if level == 0:
-            leaves = (len(tabled) + len(missing)) if tabled is not None else len(rows)
-        covered = [float(leaves) if text == STAR else c for c, (_, text, _, _) in zip(covered, rows, strict=True)]
-        found.append(Marginal(records, np.array(covered)))
-    everything = Marginal(np.array([found[0].records.sum()]), np.array([float(leaves)]))
-    return (*found, everything), leaves
+    labels = [f"label {level}" for level in range(1, height)]
+    asked = ["records", "missing", "unknown", *(f"code {level}" for level in range(height))]
+    asked += [f"star {label}" for label in labels] + [f"leaves {label}" for label in labels if tabled is not None]
+    found = engine.arrays(f"count the labels of {name}", query.select([*map(column, asked)], _domain(i)))
+    told = {label: np.ma.filled(numbers, 1) for label, numbers in found.items()}
+    records = told["records"].astype(np.float64)
+    if told["unknown"].any():
+        raise _unknown(engine, name, int(told["unknown"].sum()), int(records[told["unknown"]].sum()))
+    leaves = len(tabled) + int(told["missing"].any()) if tabled is not None else int(np.count_nonzero(records))
+    everything = Marginal(np.array([records.sum()]), np.array([float(leaves)]))
+    marginals, root = [everything], np.ones(len(records), dtype=bool)
+    for level in reversed(range(height)):
+        code = told[f"code {level}"]
+        covered = np.bincount(code, records > 0).astype(np.float64)
+        if level and tabled is not None:
+            covered[code] = told[f"leaves label {level}"]
+        # What is `*` here and at every level above stands for everything; a value that is just called so does not.
+        root &= told[f"star label {level}"] if level else False
+        covered[code[root]] = leaves
+        marginals.append(Marginal(np.bincount(code, records).astype(np.float64), covered))
+    return tuple(reversed(marginals)), leaves
+
+
+def _unknown(engine: DuckDB, name: str, values: int, rows: int) -> SpecError:
+    return SpecError(
+        f"{values} value{'s' * (values > 1)} in {rows} row{'s' * (rows > 1)} are not in the hierarchy;"
+        f" list them with: SELECT DISTINCT {engine.sql(column(name))} FROM the source", where=f"columns.{name}",
+    )  # fmt: skip
 
 
 def _known_sensitive(engine: DuckDB, source: Source) -> None:
@@ -235,64 +334,64 @@ def _known_sensitive(engine: DuckDB, source: Source) -> None:
             )
 
 
-def _base(engine: DuckDB, source: Source, domains: Sequence[Domain], n: str) -> tuple[tuple[Expression, ...], ...]:
-    """The base table: label numbers of every level that the search may use; how each level's number is read from it."""
-    spec = source.spec
-    carried = tuple(dict.fromkeys([*source.sensitive, *([spec.entity] if spec.entity else []), n]))
-    selected = [column(name, "r") for name in carried]
-    tree = fragment("select $nothing from $raw as r", nothing=[], raw=query.table(_RAW))
-    codes: list[tuple[Expression, ...]] = []
-    for i, domain in enumerate(domains):
-        on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
-        tree = query.joined(tree, _domain(i), on)
-        read: list[Expression] = []
+def _base(
+    engine: DuckDB,
+    source: Source,
+    domains: Sequence[Domain],
+    places: Sequence[_Place],
+    carried: tuple[str, ...],
+    n: str,
+) -> tuple[tuple[str | None, ...], ...]:
+    """The base tables: the digits of every level that the search may use; the column of each level's digit."""
+    kind = "integer" if all(place.value * place.labels < 2**31 for place in places) else "bigint"
+    made: list[Expression] = []
+    digits: list[tuple[str | None, ...]] = []
+    for i, (domain, place) in enumerate(zip(domains, places, strict=True)):
+        own: list[str | None] = []
         for level in range(domain.height + 1):
             if level == domain.height or not domain.lowest <= level <= domain.highest:
-                read.append(query.literal(0))
+                own.append(None)
                 continue
-            label = fresh(f"label {i} at {level}", carried)
-            selected.append(named(column(f"code {level}", _domain(i)), label))
-            read.append(column(label))
-        codes.append(tuple(read))
-    engine.temporary("encode the source", _BASE, query.selecting(tree, selected))
-    engine.drop_temporary(_RAW)
-    return tuple(codes)
+            label, digit = fresh(f"digit {i} at {level}", carried), f"cast(cast($code as bigint) * $value as {kind})"
+            made.append(named(fragment(digit, code=column(f"code {level}", _domain(i)), value=place.value), label))
+            own.append(engine.sql(column(label)))
+        digits.append(tuple(own))
+    for what, base, raw, names in (("source", _BASE, _RAW, carried), ("population", _PEOPLE, _PEOPLE_RAW, (n,))):
+        if what == "source" or source.population is not None:
+            kept = [column(name, "r") for name in names]
+            tree = fragment("select $n from $raw as r", n=kept, raw=query.table(raw))
+            for i, domain in enumerate(domains):
+                on = fragment("$v is not distinct from $d", v=column(domain.name, "r"), d=column("value", _domain(i)))
+                tree = query.joined(tree, _domain(i), on)
+            engine.temporary(f"encode the {what}", base, query.selecting(tree, [*kept, *made]))
+    return tuple(digits)
 
 
-def _questions(engine: DuckDB, source: Source, keys: tuple[str, ...], n: str) -> tuple[str, str]:
-    """The fixed parts of the two questions about a node, over the steps `node` and `allowed` that differ."""
+def _questions(engine: DuckDB, source: Source, numbers: tuple[str, ...], n: str) -> tuple[str, str, str]:
+    """The fixed parts of the questions about a node, over the steps `node` and `people` that differ.
+
+    The first is answered per class: its numbers, its records, whether it is held, whether its failure is for good, and
+    where there are models about the whole table, whether they hold on what is kept.
+    """
     models = source.spec.privacy
     references = {name: replace(r, relation=_shares(name)) for name, r in source.references("", n).items()}
-    chain = measured(Rows("node", keys, entity=source.spec.entity, weight=n), needed(models), references)
-    records = chain.columns["class_records"]
+    people = "people" if source.population is not None else None
+    chain = measured(Rows("node", numbers, source.spec.entity, n, people, n), needed(models), references)
+    steps = source.trees().join(chain.query)
     closed = [model for model in models if model.monotone_with_suppression]
-    held = [named(fragment("($all) is true", all=query.every(every_class(some, chain))), name)
-            for name, some in (("held", models), ("sure", closed))]  # fmt: skip
-    steps = source.trees().join(chain.query).then("judged", fragment("select *, $held from measured", held=held))
-    steps = steps.then("kept", fragment("select * from judged where held"))
-    # A class that fails a monotone model holds, at every more specific transformation, a class that fails it.
-    one_each = all(model.monotone for model in models)
-    totals = fragment(
-        "select cast(coalesce(sum($r) filter (where not held), 0) as bigint) as suppressed,"
-        " cast(coalesce(sum($r) filter (where not sure), 0) as bigint)"
-        f" + {'count(*) filter (where sure and not held)' if one_each else 0} as certain,"
-        " count(*) filter (where held) as kept, count(*) as present,"
-        " cast(coalesce(sum($r * $r) filter (where held), 0) as bigint) as kept_squares,"
-        " cast(sum($r * $r) as bigint) as squares, cast($tables as integer) as tables_hold from judged",
-        r=records, tables=query.every(every_table(models, chain, "kept")),
-    )  # fmt: skip
-    labels = [column(key) for key in keys]
-    failing = fragment(
-        "select $k, $r, sure, allowed from judged cross join allowed where not held", k=labels, r=records
-    )
-    answer = fragment(
-        "select suppressed, certain, kept, present, kept_squares, squares, tables_hold, $k, $r, sure"
-        " from totals left join failing on suppressed <= allowed", k=labels, r=records,
-    )  # fmt: skip
-    checking = steps.then("totals", totals).then("failing", failing).then("answer", answer)
+    told = [*map(column, numbers), named(chain.columns["class_records"], "class's records")]
+    told += [named(fragment("($all) is true", all=query.every(every_class(some, chain))), name)
+             for name, some in (("held", models), ("sure", closed))]  # fmt: skip
+    kept = fragment("select * from measured where $held", held=query.every(every_class(models, chain)))
+    steps = steps.then("kept", kept)
+    whole = every_table(models, chain, "kept")
+    if whole:
+        told.append(named(query.every(whole), "whole"))
+    checking = steps.then("answer", query.select(told, "measured"))
     judging = steps.then("answer", judgement(models, chain, "kept"))
-    check, judge = (
-        f"SELECT * FROM ({query.render(chain, engine.dialect, pretty=False)}) AS answer"
-        for chain in (checking, judging)
+    sizing = steps.then("answer", histogram_of_sizes(chain, "kept"))
+    check, judge, sizes = (
+        f"SELECT * FROM ({query.render(question, engine.dialect, pretty=False)}) AS answer"
+        for question in (checking, judging, sizing)
     )
-    return check, judge
+    return check, judge, sizes

@@ -2,8 +2,8 @@
 
 Two kinds. *Separable* objectives (`loss`, `precision`, `entropy`, `height`) add a cost per record and column, so the
 columns' marginal counts alone give a bound that no suppression can undercut: a suppressed record never costs less than
-its generalization. *Class* objectives (`discernibility`, `average-class-size`) depend on the classes; without
-suppression they never fall under generalization, so every transformation that was counted bounds all above it.
+its generalization. *Class* objectives (`discernibility`, `average-class-size`) depend on the classes, which only unite
+under generalization, so every transformation that was counted bounds all above it.
 """
 
 from __future__ import annotations
@@ -121,10 +121,13 @@ class Separable:
 
 
 class OfClasses:
-    """Discernibility (Σ |E|² of kept classes, n a suppressed record) or average class size (n ÷ published classes)."""
+    """Discernibility (Σ |E|² of kept classes, n a suppressed record) or average class size (n ÷ published classes).
 
-    def __init__(self, kind: str, domains: Sequence[Domain], records: int) -> None:
-        self.kind, self.domains, self.records = kind, domains, records
+    `least`: a number of records below which no class is kept.
+    """
+
+    def __init__(self, kind: str, domains: Sequence[Domain], records: int, least: int = 1) -> None:
+        self.kind, self.domains, self.records, self.least = kind, domains, records, least
 
     def bound(self, node: Node) -> float:
         """No more classes than combinations of labels; fewest squares where all classes are of one size."""
@@ -134,9 +137,16 @@ class OfClasses:
         most = min(math.prod(labels), self.records)
         return self.records**2 / most if self.kind == "discernibility" else self.records / most
 
-    def unsuppressed(self, counts: Counts) -> float:
-        """The value if nothing were suppressed: it bounds this transformation and all that are more general."""
-        return float(counts.squares) if self.kind == "discernibility" else self.records / counts.classes
+    def above(self, counts: Counts) -> float:
+        """What a transformation that was counted, and every more general one, costs at least.
+
+        A class above is a union of classes here. One that is kept there holds a class that is kept here, or nothing but
+        records suppressed here, at least `least` of them; and a suppressed one takes up at least one of either.
+        """
+        suppressed, least = counts.suppressed, self.least
+        if self.kind == "discernibility":
+            return float(counts.kept_squares + max(counts.squares - counts.kept_squares, suppressed * least))
+        return self.records / min(counts.classes, counts.kept_classes + -(-suppressed // least))
 
     def value(self, counts: Counts) -> float:
         if self.kind == "discernibility":
@@ -148,7 +158,7 @@ Objective = Separable | OfClasses
 OBJECTIVES = ("loss", "average-class-size", "discernibility", "precision", "entropy", "height")
 
 
-def objective(kind: str, domains: Sequence[Domain], records: int) -> Objective:
-    """The objective of that name (the spec's `recoding.loss`)."""
+def objective(kind: str, domains: Sequence[Domain], records: int, least: int = 1) -> Objective:
+    """The objective of that name (the spec's `recoding.loss`); no class of fewer than `least` records is ever kept."""
     of_classes = kind in ("discernibility", "average-class-size")
-    return OfClasses(kind, domains, records) if of_classes else Separable(kind, domains, records)
+    return OfClasses(kind, domains, records, least) if of_classes else Separable(kind, domains, records)

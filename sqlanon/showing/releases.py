@@ -1,108 +1,18 @@
-"""What people see in a terminal: results as tables and sentences; for machines, one JSON object.
-
-A name from outside is shown as text: neither rich nor the terminal takes any of it for an instruction.
-"""
+"""What would be published, what was, and what became of it."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import markup
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
-
 from sqlanon.check import Check
 from sqlanon.life import Verified
-from sqlanon.planning import Planned, Tell, silent
+from sqlanon.planning import Planned
 from sqlanon.register import Entry
 from sqlanon.release import Release
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
-
-
-def escape(text: str) -> str:
-    """A name from outside, so that neither rich nor the terminal takes any of it for an instruction."""
-    return markup.escape(printable(text))
-
-
-def printable(text: str) -> str:
-    """The text with every control character spelt out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-@contextmanager
-def telling(as_json: bool) -> Iterator[Tell]:
-    """A progress bar on a terminal; silence for machines."""
-    if as_json or not err.is_terminal:
-        yield silent
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-
-        def tell(what: str, done: float | None) -> None:
-            progress.update(task, description=what, total=None if done is None else 1.0, completed=done or 0.0)
-
-        yield tell
-
-
-def print_json(found: dict[str, Any]) -> None:
-    """One JSON object on one line of standard output."""
-    sys.stdout.write(json.dumps(found, ensure_ascii=False, allow_nan=False, default=str) + "\n")
-
-
-def show(found: Any, as_json: bool, people: Callable[[Any], None]) -> None:
-    """A result for machines (`to_dict`) or for people."""
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        people(found)
-
-
-def number(value: object) -> str:
-    """A number as a person reads it; a missing one is a dash."""
-    if value is None:
-        return "–"
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
-    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
-
-
-def table(title: str, *columns: str) -> Table:
-    """An empty table; the first column is words, the others are numbers."""
-    made = Table(
-        title=Text(printable(title), style="bold"), title_justify="left", header_style="dim", box=None, pad_edge=False
-    )
-    for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
-    return made
-
-
-def models(verdicts: list[dict[str, Any]], title: str) -> Table:
-    """Verdicts as a table."""
-    judged = any(v["holds"] is not None for v in verdicts)
-    made = table(title, "model", "measured", *(("bound", "classes off", "records off", "") if judged else ()))
-    for v in verdicts:
-        words = [f"{key} {value}" for key, value in v["parameters"].items()]
-        name = " ".join(
-            filter(
-                None, [v["model"], f"of {v['column']}" if v["column"] else "", f"({', '.join(words)})" if words else ""]
-            )
-        )
-        row: list[str | Text] = [escape(name), number(v["value"])]
-        if judged:
-            verdict = Text("holds", style="green") if v["holds"] else Text("does not hold", style="bold red")
-            row += [number(v["bound"]), number(v["classes_violating"]), number(v["rows_violating"]), verdict]
-        made.add_row(*row)
-    return made
+from sqlanon.showing.measures import models, totals, utility
+from sqlanon.showing.terminal import escape, number, out, table
 
 
 def plan(planned: Planned) -> None:
@@ -116,6 +26,8 @@ def plan(planned: Planned) -> None:
     out.print(models(found["models"], "What was promised, and what the plan comes to"))
     out.print()
     out.print(counts(found))
+    if planned.usefulness:
+        utility(planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
 
@@ -123,11 +35,10 @@ def plan(planned: Planned) -> None:
 def counts(found: dict[str, Any]) -> str:
     """Records, classes, usefulness and cost of a plan or release, in sentences."""
     share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
-    utility = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in found["utility"].items())
     return (
         f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
         f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
-        f"Usefulness: {utility}.\n"
+        f"Usefulness: {totals(found['utility'])}.\n"
         f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
     )
 
@@ -138,17 +49,14 @@ def release(made: Release) -> None:
     out.print(models(found["models"], "Measured on the published rows"))
     out.print()
     out.print(counts(found))
+    if made.planned.usefulness:
+        utility(made.planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
     out.print(
         f"[bold green]Published[/] {escape(made.name)} version {made.entry.version} as {made.entry.kind}:"
         f" {escape(made.location)}"
     )
-
-
-def check(found: Check) -> None:
-    """What was measured."""
-    out.print(models(found.to_dict()["models"], f"{found.source}: {found.rows:,} records in {found.classes:,} classes"))
 
 
 def verified(found: Verified) -> None:
@@ -208,3 +116,6 @@ def demo(directory: Path, file: Path, before: Check, made: Release, after: Check
         "sqlanon init YOUR.csv -o spec.yaml   # a spec for your own table",
     ):
         out.print(f"  {line}", markup=False)
+
+
+_BAR, _MOST_ROWS = 30, 40

@@ -1,0 +1,132 @@
+"""The relations that take part in an attack, read so that none of their own names, types or collations matter.
+
+A working table holds what a question needs of a relation under our own names, for as long as the question lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlanon import query
+from sqlanon.engines import Column, Origin
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import SpecError
+from sqlanon.query import Query, Text
+
+_PREFIX = "sqlanon attack: "
+
+# A quasi-identifier's column in a relation, or the two columns of its bounds (from ≤ value < to).
+Cell = str | tuple[str, str]
+Cells = Mapping[str, Cell]
+_BOUNDED = ("integer", "decimal", "float", "date", "timestamp")
+
+
+class Unfit(SpecError):
+    """An attack that was asked for cannot be run on what there is; the message names what is missing."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A relation that an attacker holds: people with names, a whole population, or another release.
+
+    `columns`: the quasi-identifiers that it knows, with the names of its columns; without it, those of the same name.
+    `person`: its column, and that of the attacked relation, that tell who is who; only the data holder has the second.
+    `quasi_identifiers`: those of another release, where it has more than it shares.
+    """
+
+    origin: Origin
+    columns: Mapping[str, str] = field(default_factory=dict)
+    person: tuple[str, str] | None = None
+    quasi_identifiers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation with the columns that it really has. `where`: the argument that named it, for messages."""
+
+    engine: DuckDB
+    origin: Origin
+    columns: Mapping[str, Column]
+    where: str
+
+    @staticmethod
+    def of(engine: DuckDB, origin: Origin, where: str) -> Relation:
+        """Looks a relation up. Raises `SpecError` where it is not there."""
+        return Relation(engine, origin, {found.name: found for found in engine.columns(origin)}, where)
+
+    def require(self, names: Sequence[str], where: str | None = None) -> None:
+        """Raises `SpecError` for a name that is no column of the relation."""
+        for name in names:
+            if name not in self.columns:
+                told = f"the relation {self.origin} has no such column"
+                raise SpecError(told, where=where or self.where, found=name, allowed=self.columns)
+
+    def cells(self, quasi_identifiers: Sequence[str]) -> dict[str, Cell]:
+        """The quasi-identifiers by name; `age_from` and `age_to`, published bounds, are the two of `age`."""
+        names, found = set(quasi_identifiers), dict[str, Cell]()
+        for name in quasi_identifiers:
+            stem = name.removesuffix("_from").removesuffix("_to")
+            ends = (f"{stem}_from", f"{stem}_to")
+            kinds = {self.columns[end].family for end in ends if end in names}
+            paired = stem not in names and set(ends) <= names and len(kinds) == 1 and kinds <= set(_BOUNDED)
+            found |= {stem: ends} if paired else {name: name}
+        return found
+
+    def rows(self, names: Mapping[str, Cell]) -> Query:
+        """The step `source`: cells of the relation under the names that are their keys here."""
+        self.require([name for cell in names.values() for name in ([cell] if isinstance(cell, str) else cell)])
+        read = ", ".join(f"{self._read(cell)} AS {self._quoted(label)}" for label, cell in names.items())
+        text = f"SELECT {read}\nFROM {self.engine.origin(self.origin)} AS s"
+        return Query(()).then("source", Text(text), f"what is asked of {self.where}", inline=True)
+
+    def _quoted(self, name: str) -> str:
+        return self.engine.sql(query.identifier(name))
+
+    def _read(self, cell: Cell) -> str:
+        """A column, or published bounds as the label that they would be."""
+        if isinstance(cell, str):
+            return self._plain(cell)
+        lower, upper = (f"s.{self._quoted(name)}" for name in cell)
+        text = f"'[' || CAST({lower} AS VARCHAR) || ', ' || CAST({upper} AS VARCHAR) || ')'"
+        missing, alone = f"{lower} IS NULL OR {upper} IS NULL", f"CAST({lower} AS VARCHAR)"
+        return f"CASE WHEN {missing} THEN '*' WHEN {lower} = {upper} THEN {alone} ELSE {text} END"
+
+    def _plain(self, name: str) -> str:
+        """A column as its values are read by people: what looks different is different (as a plan reads its source)."""
+        read, found = f"s.{self._quoted(name)}", self.columns[name]
+        if found.family == "float":
+            return f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
+        if found.family in ("text", "other"):
+            return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+        return read
+
+
+class Workings:
+    """Working tables of one attack; `close` drops them."""
+
+    def __init__(self, engine: DuckDB) -> None:
+        self.engine = engine
+        self._made: list[str] = []
+
+    def table(self, name: str, what: Query) -> str:
+        """Makes a working table and returns its name."""
+        full = f"{_PREFIX}{name}"
+        self.engine.temporary(f"work out {name}", full, what)
+        if full not in self._made:
+            self._made.append(full)
+        return full
+
+    def close(self) -> None:
+        self.engine.drop_temporary(*self._made)
+
+
+@contextmanager
+def workings(engine: DuckDB) -> Iterator[Workings]:
+    """Working tables that are gone afterwards, whatever happens."""
+    made = Workings(engine)
+    try:
+        yield made
+    finally:
+        made.close()

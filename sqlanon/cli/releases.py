@@ -1,0 +1,195 @@
+"""Releases: the example, a first spec, plan, release, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import sqlanon
+from sqlanon import life, profiling, register
+from sqlanon.check import check as check_relation
+from sqlanon.cli.options import (
+    Db,
+    Delimiter,
+    Json,
+    ShowErrors,
+    Source,
+    SpecFile,
+    TimeLimit,
+    Usefulness,
+    app,
+    origin_named,
+)
+from sqlanon.engines import Origin
+from sqlanon.errors import SpecError, SqlanonError
+from sqlanon.planning import make, origin_of, with_usefulness
+from sqlanon.release import release as publish
+from sqlanon.showing import releases as shown
+from sqlanon.showing.terminal import out, print_json, show, telling
+from sqlanon.spec import load, schema
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the example.")] = Path("sqlanon-demo"),
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """The main job on an example, in one command: patients, their spec, plan, release, check before and after."""
+    from sqlanon import demo as example
+
+    with telling(as_json) as tell:
+        tell("making 20,000 patients", None)
+        file = example.write(directory)
+    spec, database = load(file), directory / "clinic.duckdb"
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        keys, sensitive = spec.quasi_identifiers, spec.sensitive
+        before = check_relation(engine, origin_of(spec), quasi_identifiers=keys, sensitive=sensitive)
+        with telling(as_json) as tell:
+            made = publish(spec, engine, tell=tell)
+        after = check_relation(
+            engine, Origin(relation=made.name), quasi_identifiers=made.planned.plan.keys, sensitive=sensitive
+        )
+    if as_json:
+        print_json({"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()})
+        return
+    shown.demo(directory, file, before, made, after)
+
+
+@app.command()
+def init(
+    source: Source,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the spec here.")] = None,
+    db: Db = None,
+    delimiter: Delimiter = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Profiles a source and proposes a spec that runs, saying why."""
+    if output is not None and output.exists():
+        raise SpecError("the file is there already, and was not touched", where="--output", found=str(output))
+    with sqlanon.connect(db, read_only=True) as engine, telling(as_json) as tell:
+        origin = origin_named(source, delimiter)
+        # The spec names its source as seen from its own folder.
+        named = os.path.relpath(source, output.parent) if output is not None and origin.file is not None else source
+        text = profiling.propose(profiling.profile(engine, origin, tell=tell), source_text=named, name=_name(source))
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"source": source, "spec": text, "written": str(output) if output else None})
+    elif output is None:
+        sys.stdout.write(text)
+    else:
+        out.print(f"{output} is written; read it, then: sqlanon plan {output}", markup=False)
+
+
+def _name(source: str) -> str:
+    return Path(source).name.split(".")[0] or "source"
+
+
+@app.command()
+def plan(
+    spec: SpecFile,
+    db: Db = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that makes the release, and nothing else.")] = False,
+    utility: Usefulness = False,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """What would be published: levels, measures, usefulness, cost. Changes nothing."""
+    with sqlanon.connect(db, read_only=True) as engine:
+        with telling(as_json or sql) as tell:
+            planned = make(_spec(spec, time_limit), engine, tell=tell)
+            if utility and not sql:
+                planned = with_usefulness(planned, engine, tell)
+        if sql:
+            text = planned.sql(engine)
+            sys.stdout.write(json.dumps({"sql": text}) + "\n" if as_json else text + "\n")
+        else:
+            show(planned, as_json, shown.plan)
+
+
+def _spec(file: Path, time_limit: float | None) -> sqlanon.Spec:
+    from dataclasses import replace
+
+    spec = load(file)
+    return replace(spec, recoding=replace(spec.recoding, time_limit=time_limit)) if time_limit else spec
+
+
+@app.command()
+def release(
+    spec: SpecFile,
+    db: Db = None,
+    utility: Usefulness = False,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Publishes if, and only if, every model holds on what was made."""
+    wanted = _spec(spec, time_limit)
+    with sqlanon.connect(db) as engine:
+        if wanted.publish is not None and wanted.publish.as_ != "file" and not engine.persistent:
+            raise SpecError(
+                f"a {wanted.publish.as_} in a database in memory would be gone at once", where="--db",
+                allowed=("--db duckdb:///path.duckdb", "publish: {as: file}"),
+            )  # fmt: skip
+        try:
+            with telling(as_json) as tell:
+                made = publish(wanted, engine, utility=utility, tell=tell)
+        except KeyboardInterrupt:
+            raise SqlanonError("interrupted; nothing was published") from None
+        show(made, as_json, shown.release)
+
+
+@app.command()
+def verify(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A release, or the path of a released file.")],
+    db: Db = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Measures a release again, on the rows that are there now."""
+    with sqlanon.connect(db, read_only=True) as engine:
+        found = life.verify(engine, name)
+        show(found, as_json, shown.verified)
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowErrors = False) -> None:
+    """Every release of a database, with its versions."""
+    with sqlanon.connect(db, read_only=True) as engine:
+        found = register.entries(engine)
+    if as_json:
+        print_json({"releases": [entry.to_dict() for entry in found]})
+        return
+    shown.releases(found)
+
+
+@app.command()
+def withdraw(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A release.")],
+    db: Db = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Takes a release away; the register keeps the fact."""
+    with sqlanon.connect(db, create=False) as engine:
+        entry = life.withdraw(engine, name)
+    if as_json:
+        print_json({"release": entry.name, "version": entry.version, "status": "withdrawn"})
+    else:
+        out.print(f"{entry.name} version {entry.version} is withdrawn.", markup=False)
+
+
+@app.command("schema")
+def show_schema(as_json: Json = False) -> None:
+    """The JSON Schema of the spec, for editors."""
+    sys.stdout.write(json.dumps(schema(), indent=None if as_json else 2, ensure_ascii=False) + "\n")

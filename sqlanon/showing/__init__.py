@@ -1,0 +1,1 @@
+"""What people see in a terminal: results as tables and sentences; for machines, one JSON object."""

@@ -1,0 +1,158 @@
+"""The verifier: measures a published relation on its own rows, from the definitions, sharing no code with the planner.
+
+It reads back one number per class and sensitive value (never a row), and computes every model over these histograms
+with numpy: dense where the planner is sparse, cumulative where it is closed. A release is judged by these numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlanon import query
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_of, verdict
+from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Published, Sets
+from sqlanon.verify.judges import DETAILS, JUDGES, WHOLE
+
+__all__ = ["Measured", "Published", "verify"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was read back: records, classes, the classes' sizes in records and in persons, and the verdicts."""
+
+    rows: int
+    classes: int
+    sizes: Ints
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def holds(self) -> bool:
+        return all(v.holds for v in self.verdicts)
+
+
+def verify(engine: DuckDB, published: Published, models: Sequence[Model]) -> Measured:
+    """Every model's verdict on a published relation. Raises `EngineError`; nothing holds on an empty relation."""
+    records, persons = _sizes(engine, published)
+    people = _people(engine, published) if published.population else None
+    histograms = {
+        name: _histogram(engine, published, name)
+        for name in dict.fromkeys(column_of(model) for model in models if model.requires != "set")
+        if name
+    }
+    verdicts = []
+    for model in models:
+        name, guard = column_of(model) or "", guard_of(model)
+        evidence = Evidence(
+            records, persons, histograms.get(name), published, name, people,
+            _guards(engine, published, guard) if guard else None,
+            _sets(engine, published, name) if model.requires == "set" else (),
+        )  # fmt: skip
+        verdicts.append(_verdict(model, evidence))
+    return Measured(int(records.sum()), len(records), records, tuple(verdicts))
+
+
+def _verdict(model: Model, evidence: Evidence) -> Verdict:
+    sizes, total = evidence.records, int(evidence.records.sum())
+    if model.estimated:
+        found, counts = np.unique(evidence.persons, return_counts=True)
+        return estimated_verdict(model, dict(zip(found.tolist(), counts.tolist(), strict=True)), total)
+    values, holds = JUDGES[type(model)](model, evidence)
+    details = DETAILS[type(model)](evidence) if type(model) in DETAILS and len(sizes) else {}
+    if len(values) == 0:
+        return verdict(model, None, 0, 0, empty=len(sizes) == 0)
+    worst = float((np.min if model.worst == "min" else np.max)(values)) if np.isfinite(values).all() else None
+    if len(holds) == len(sizes) and model.scope == "class":
+        broken, whole = ~holds, WHOLE.get(type(model), _always)(model, evidence)
+        return verdict(
+            model, worst, max(int(broken.sum()), 0 if whole else 1), int(sizes[broken].sum()), details=details
+        )
+    failed = not holds.all()
+    return verdict(model, worst, len(sizes) * failed, total * failed, details=details)
+
+
+def _always(_: Model, __: Evidence) -> bool:
+    return True
+
+
+# -- reading back ------------------------------------------------------------------------------------------------------
+
+
+def _list(engine: DuckDB, names: Sequence[str]) -> str:
+    """Columns of the relation `p`, always by that name: a column may be called like anything here."""
+    return ", ".join(engine.sql(query.column(name, "p")) for name in names)
+
+
+def _sizes(engine: DuckDB, published: Published) -> tuple[Ints, Ints]:
+    """Records and persons per class, in the order of the classes' numbers in the histograms."""
+    keys, persons = _list(engine, published.keys), "count(*)"
+    if published.entity:
+        # Records whose entity is missing may all be about one person, so together they count as one.
+        who = _list(engine, [published.entity])
+        persons = f"count(DISTINCT {who}) + (count(*) > count({who}))::INTEGER"
+    sql = (
+        f"SELECT count(*)::BIGINT AS records, ({persons})::BIGINT AS persons FROM {published.item} AS p"
+        f" GROUP BY {keys} ORDER BY {keys}"
+    )
+    found = engine.arrays("read back the classes", sql)
+    return found["records"].astype(np.int64), found["persons"].astype(np.int64)
+
+
+def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
+    """The counts of one sensitive column. Values that the reference lacks get table count 0."""
+    value, keys = _list(engine, [name]), _list(engine, published.keys)
+    sql = (
+        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
+        f" FROM {published.item} AS p GROUP BY {keys}, {value}),"
+        f" here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
+        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT c.v, 0 FROM cells AS c"
+        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM c.v)),"
+        " numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
+    )
+    joined = (
+        "SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
+    )
+    cells = engine.arrays(f"read back the values of {name}", f"{sql} {joined}")
+    labels = f"{sql} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
+    rows = engine.run(f"read back the values of {name}", labels)
+    classes, values, counts = (cells[key].astype(np.int64) for key in ("class", "number", "counted"))
+    table = np.array([n for _, n in rows], dtype=np.int64)
+    return Histogram(classes, values, counts, table, tuple(v for v, _ in rows))
+
+
+def _people(engine: DuckDB, published: Published) -> tuple[Ints, int]:
+    """Population records that share each class's quasi-identifiers, in the order of the classes; how many classes."""
+    keys = _list(engine, published.keys)
+    own = ", ".join(f"{engine.sql(query.column(key, 'p'))} AS k{i}" for i, key in enumerate(published.keys))
+    names = [f"k{i}" for i in range(len(published.keys))]
+    same = " AND ".join(f"c.{name} IS NOT DISTINCT FROM q.{name}" for name in names)
+    sql = (
+        f"WITH c AS (SELECT {own} FROM {published.item} AS p GROUP BY {keys}),"
+        f" q AS (SELECT {own}, count(*)::BIGINT AS n FROM {published.population} AS p GROUP BY {keys})"
+        " SELECT coalesce(q.n, 0)::BIGINT AS people, (SELECT count(*) FROM q) AS everywhere"
+        f" FROM c LEFT JOIN q ON {same}"
+        f" ORDER BY {', '.join(f'c.{name}' for name in names)}"
+    )
+    found = engine.arrays("read back the population", sql)
+    everywhere = int(found["everywhere"][0]) if len(found["everywhere"]) else 0
+    return found["people"].astype(np.int64), everywhere
+
+
+def _guards(engine: DuckDB, published: Published, guard: str) -> Guards:
+    """How many records of each class have each guarding node."""
+    keys, node = _list(engine, published.keys), _list(engine, [guard])
+    sql = (
+        f"SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {node}::VARCHAR AS guard"
+        f" FROM {published.item} AS p GROUP BY {keys}, {node}"
+    )
+    return tuple((int(number), label) for number, label in engine.run("read back the guarding nodes", sql))
+
+
+def _sets(engine: DuckDB, published: Published, name: str) -> Sets:
+    """The different values of a set-valued column, with their records."""
+    value = _list(engine, [name])
+    sql = f"SELECT {value} AS v, count(*) AS n FROM {published.item} AS p GROUP BY {value}"
+    return tuple((v, int(n)) for v, n in engine.run(f"read back the values of {name}", sql))

@@ -27,7 +27,7 @@ from sqlanon import query
 from sqlanon.errors import SpecError
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
-from sqlanon.recoding import lines
+from sqlanon.recoding import lines, records
 from sqlanon.recoding.lines import Dimension
 from sqlanon.recoding.partition import Encoded, classes
 from sqlanon.recoding.working import relation, working_name
@@ -42,7 +42,6 @@ class Published:
 
     `keys`: the published quasi-identifier columns, by quasi-identifier (two for one that is published as bounds).
     `classes`: different published combinations; `gcp`: the global certainty penalty of all records; `squares`: Σ |E|².
-    `divided`: whether the records of one combination may be in several classes.
     """
 
     encoded: Encoded
@@ -51,7 +50,6 @@ class Published:
     least: int
     squares: int
     gcp: float
-    divided: bool
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -63,7 +61,8 @@ class Published:
 
         They read the working tables, and give the same rows each time they are run.
         """
-        return _Recoded(self).build()
+        told = list(zip(_columns(self.encoded), self.labels, strict=True))
+        return records.steps(self.encoded, told, "recoded", "every record, with what covers its class")
 
 
 def publish(encoded: Encoded, key: str) -> Published:
@@ -74,12 +73,7 @@ def publish(encoded: Encoded, key: str) -> Published:
     """
     keys = {d.name: _names(d) for d in encoded.dimensions}
     _no_clash(encoded.source, keys)
-    classes(encoded)
-    for i, dimension in enumerate(encoded.dimensions):
-        made = _cover(i, dimension)
-        encoded.work.make(f"cover {i}", made, f"what covers each stretch of {dimension.name}")
-    encoded.work.make("published", _published(encoded), "what is published for each class")
-    encoded.work.drop(*(f"cover {i}" for i in range(len(encoded.dimensions))))
+    cover(encoded)
     labels = [column(name) for name in _columns(encoded)]
     steps = Query(()).then("merged", fragment(
         "select cast(sum(records) as bigint) as records, sum(cast(records as decimal(38, 0)) * cost) as cost from $p"
@@ -92,8 +86,26 @@ def publish(encoded: Encoded, key: str) -> Published:
             f" cast(sum(cost) as double) / (cast(sum(records) as double) * {_PARTS}) from merged"
         )), "count the classes",
     )  # fmt: skip
-    divided = _house(encoded, key)
-    return Published(encoded, keys, int(found[0]), int(found[1]), int(found[2]), float(found[3]), divided)
+    records.house(encoded, key, _columns(encoded))
+    return Published(encoded, keys, int(found[0]), int(found[1]), int(found[2]), float(found[3]))
+
+
+def cover(encoded: Encoded) -> None:
+    """Makes `classes` from `pieces`, and `published`: what covers each. Raises `SpecError`, `EngineError`."""
+    classes(encoded)
+    for i, dimension in enumerate(encoded.dimensions):
+        made = _cover(i, dimension)
+        encoded.work.make(f"cover {i}", made, f"what covers each stretch of {dimension.name}")
+    encoded.work.make("published", _published(encoded), "what is published for each class")
+    encoded.work.drop(*(f"cover {i}" for i in range(len(encoded.dimensions))))
+
+
+def alike(encoded: Encoded) -> Expression:
+    """A row per `class` of `published`: the number of the classes that are published as it is (`alike`)."""
+    return fragment(
+        "select class, dense_rank() over (order by $labels) as alike from $p",
+        labels=[column(name) for name in _columns(encoded)], p=relation("published"),
+    )  # fmt: skip
 
 
 def _names(dimension: Dimension) -> tuple[str, ...]:
@@ -216,93 +228,3 @@ def _published(encoded: Encoded) -> Expression:
     whole = sum(dimension.weight for dimension in encoded.dimensions)
     cost = f"cast(floor($t / cast($w as double) * {_PARTS} + 0.5) as bigint) as cost"
     return query.selecting(tree, [*told, fragment(cost, t=total, w=whole)])
-
-
-# -- the records -------------------------------------------------------------------------------------------------------
-
-
-def _house(encoded: Encoded, key: str) -> bool:
-    """`homes`: the published values of each combination that is in one class; `shared`: the others, and the key."""
-    values = [column(f"value {i}", "c") for i in range(len(encoded.dimensions))]
-    values += [column("person", "c")] if encoded.entity else []
-    labels = [column(name, "u") for name in _columns(encoded)]
-    homes = fragment(
-        "select $values, $labels from $c as c join $p as p on c.id = p.id join $u as u on p.class = u.class"
-        " where p.records = c.records", values=values, labels=labels, c=relation("combinations"), p=relation("pieces"),
-        u=relation("published"),
-    )  # fmt: skip
-    encoded.work.make("homes", homes, "what is published for each combination")
-    shared = Query(()).then("several", fragment("select distinct id from $p where first > 0", p=relation("pieces")))
-    shared = shared.then("shared", fragment(
-        "select c.id, $values from $c as c join several as s on c.id = s.id", values=values, c=relation("combinations")
-    ))  # fmt: skip
-    encoded.work.make("shared", shared, "the combinations whose records are in several classes")
-    encoded.work.secret("key", key, "the secret key of the ties")
-    (divided,) = encoded.work.ask(fragment("select count(*) from $s", s=relation("shared")), "count what is divided")
-    return bool(divided)
-
-
-class _Recoded:
-    """Builds the steps `source` … `recoded`."""
-
-    def __init__(self, published: Published) -> None:
-        self.published, self.encoded = published, published.encoded
-        source = self.encoded.source
-        self.others = [n for n, c in source.spec.columns.items() if c.role in ("sensitive", "insensitive")]
-        self.carried = [*([source.spec.entity] if source.spec.entity else []), *self.others]
-        taken = {*self.carried, *source.quasi_identifiers}
-        self.number, self.rank = (query.fresh(name, taken) for name in ("combination", "rank"))
-
-    def build(self) -> Query:
-        homes = working_name("homes")
-        tree = query.select([*self._carried("source"), *self._labels(homes)], "source")
-        alone = query.joined(tree, homes, self._same(homes))
-        steps = self.encoded.source.step()
-        if not self.published.divided:
-            return steps.then("recoded", alone, "every record, with what covers its class", inline=True)
-        steps = steps.then("ranked", self._ranked(), "records that agree on all quasi-identifiers, in a keyed order")
-        steps = steps.then("undivided", alone, "the others, and what covers their class", inline=True)
-        steps = steps.then("divided", self._divided(), "these, and what covers the class of each", inline=True)
-        told = [column(name) for name in (*self.carried, *self.published.labels)]
-        both = fragment("select $told from undivided union all select $told from divided", told=told)
-        return steps.then("recoded", both, "every record, with what covers its class", inline=True)
-
-    def _carried(self, relation: str) -> list[Expression]:
-        return [column(name, relation) for name in self.carried]
-
-    def _labels(self, relation: str) -> list[Expression]:
-        return [
-            query.named(column(own, relation), label)
-            for own, label in zip(_columns(self.encoded), self.published.labels, strict=True)
-        ]
-
-    def _same(self, home: str) -> Expression:
-        pairs = [(d.name, f"value {i}") for i, d in enumerate(self.encoded.dimensions)]
-        pairs += [(self.encoded.entity, "person")] if self.encoded.entity else []
-        return query.every(
-            fragment("$x is not distinct from $y", x=column(name, "source"), y=column(own, home)) for name, own in pairs
-        )
-
-    def _ranked(self) -> Expression:
-        shared, key = working_name("shared"), working_name("key")
-        text = [fragment("cast($x as varchar)", x=column(name, "source")) for name in self.carried]
-        drawn = column("key", key)
-        for word in text:
-            drawn = fragment("$a || '|' || coalesce($b, '')", a=drawn, b=word)
-        rank = fragment(
-            "cast(row_number() over (partition by $id order by md5($drawn), $text) - 1 as bigint) as $rank",
-            id=column("id", shared), drawn=drawn, text=text, rank=query.identifier(self.rank),
-        )  # fmt: skip
-        told = [*self._carried("source"), query.named(column("id", shared), self.number), rank]
-        tree = query.joined(query.select(told, "source"), shared, self._same(shared))
-        return query.joined(tree, key, query.literal(True))
-
-    def _divided(self) -> Expression:
-        pieces, published = working_name("pieces"), working_name("published")
-        rank, first = column(self.rank, "ranked"), column("first", pieces)
-        tree = query.select([*self._carried("ranked"), *self._labels(published)], "ranked")
-        within = fragment("$n = $id and $r >= $f and $r < $f + $m", n=column(self.number, "ranked"), r=rank, f=first,
-                          id=column("id", pieces), m=column("records", pieces))  # fmt: skip
-        tree = query.joined(tree, pieces, within)
-        on = fragment("$a = $b", a=column("class", pieces), b=column("class", published))
-        return query.joined(tree, published, on)

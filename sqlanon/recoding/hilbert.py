@@ -88,7 +88,7 @@ def _ranks(encoded: Encoded) -> Iterator[Columns]:
 
 def _best(encoded: Encoded, k: int) -> None:
     """`pieces` by the dynamic programme."""
-    loss = groups.Loss(encoded.span, _weights(encoded), tuple(d.kind == "single" for d in encoded.dimensions))
+    loss = groups.Loss(encoded.span, encoded.weights, tuple(d.kind == "single" for d in encoded.dimensions))
     found = groups.best(_stream(encoded), k, loss)
     encoded.work.load("cut", _cut(found), "the cheapest groups along the order", "sqlanon.udfs.groups.best")
     first = "cast(sum(c.records) over (partition by c.at order by c.class) - c.records as bigint) as first"
@@ -98,14 +98,6 @@ def _best(encoded: Encoded, k: int) -> None:
     )  # fmt: skip
     encoded.work.make("pieces", made, "which records of each combination are in which class")
     encoded.work.drop("cut")
-
-
-def _weights(encoded: Encoded) -> tuple[int, ...]:
-    """The columns' weights in whole numbers, the largest 256 where they differ."""
-    given = [dimension.weight for dimension in encoded.dimensions]
-    if len(set(given)) == 1:
-        return (1,) * len(given)
-    return tuple(max(round(256 * weight / max(given)), 1) for weight in given)
 
 
 def _stream(encoded: Encoded) -> Iterator[groups.Block]:

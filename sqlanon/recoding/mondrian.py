@@ -33,8 +33,8 @@ _ROWS = 4_000_000
 
 
 def strict(encoded: Encoded, k: int) -> None:
-    """Makes `pieces` of disjoint boxes of at least k persons. Raises as `split` does."""
-    split(encoded, k)
+    """Makes `pieces` of disjoint boxes of at least k persons, and `nodes`. Raises as `split` does."""
+    split(encoded, k, nodes=True)
     whole_leaves(encoded)
     encoded.work.drop("leaves")
 
@@ -55,15 +55,16 @@ def located() -> Expression:
     )  # fmt: skip
 
 
-def split(encoded: Encoded, k: int, *, looks: int | None = None) -> None:
+def split(encoded: Encoded, k: int, *, looks: int | None = None, nodes: bool = False) -> None:
     """Makes `leaves`: the partition (`part`) of every combination (`id`) when no partition can be cut any more.
 
     `looks`: how many dimensions of a partition are looked at in one level, the widest first; else as many as the number
-    of combinations allows. Raises `ModelNotMet` where there are fewer than k persons in all, `EngineError`.
+    of combinations allows. With `nodes`, that table gets the stretch of the order that each partition fills which was
+    cut (`first` … before `until`). Raises `ModelNotMet` where there are fewer than k persons in all, `EngineError`.
     """
     encoded.require(k)
-    levels = _Levels(encoded, k, min(looks or max(_ROWS // encoded.combinations, 1), len(encoded.dimensions)))
-    levels.run()
+    seen = min(looks or max(_ROWS // encoded.combinations, 1), len(encoded.dimensions))
+    _Levels(encoded, k, seen, nodes=nodes).run()
 
 
 class _Levels:
@@ -72,8 +73,8 @@ class _Levels:
     Odd and even levels have tables of their own, each made from the other's, so that two sets of statements do for all.
     """
 
-    def __init__(self, encoded: Encoded, k: int, looks: int) -> None:
-        self.encoded, self.k, self.looks = encoded, k, looks
+    def __init__(self, encoded: Encoded, k: int, looks: int, *, nodes: bool) -> None:
+        self.encoded, self.k, self.looks, self.nodes = encoded, k, looks, nodes
         self.work, self.level = encoded.work, 1
         self.said: dict[tuple[str, int], Text] = {}
         self.persons = "persons" if encoded.entity else "records"
@@ -91,6 +92,9 @@ class _Levels:
         self.work.make(self._name("state"), start, "its number, and the dimensions that cannot be cut in it")
         nothing = fragment("select id, part from $o where 1 = 0", o=self._at("open"))
         self.work.make("leaves", nothing, "the partitions that are cut no more")
+        if self.nodes:
+            none = fragment("select part as first, part as until from $o where 1 = 0", o=self._at("open"))
+            self.work.make("nodes", none, "the partitions that were cut")
         while self._parts():
             self._step()
         self.work.drop(self._name("open"), self._name("state"))
@@ -104,6 +108,8 @@ class _Levels:
             self._say(what, build)
             for what, build in (("open", self._opened), ("closed", self._closed), ("state", self._states))
         )
+        if self.nodes:
+            self.work.add("nodes", self._say("nodes", self._cut), "the partitions that were cut")
         before = [self._name(what) for what in ("open", "state", "looks", "cuts")]
         self.work.add("leaves", closed, "the partitions that are cut no more")
         self.level = 3 - self.level
@@ -190,7 +196,7 @@ class _Levels:
             " left join best as b on s.part = b.part", s=self._at("state"),
         ))  # fmt: skip
         return steps.then("cuts", fragment(
-            "select part, dead, dimension, at,"
+            "select part, dead, dimension, at, before + after as total,"
             " case when dimension is null then part when turned = 0 then part else part + 2 * after end as left_part,"
             " case when turned = 0 then part + 2 * before + 1 else part - 1 end as right_part,"
             f" case when dimension is null then more = 1 else before_persons >= {2 * self.k} end as left_open,"
@@ -238,6 +244,13 @@ class _Levels:
             " from $o as o join $c as c on o.part = c.part",
             left=left, rows=self.rows, o=self._at("open"), c=self._at("cuts"),
         ))  # fmt: skip
+
+    def _cut(self) -> Expression:
+        first = "cast(part // 2 as bigint)"
+        return fragment(
+            f"select {first} as first, {first} + total as until from $c where dimension is not null",
+            c=self._at("cuts"),
+        )  # fmt: skip
 
     def _closed(self) -> Query:
         return self._moved().then("closed", fragment("select id, part from moved where not still"))

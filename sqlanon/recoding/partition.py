@@ -54,6 +54,14 @@ class Encoded:
         return [f"place {i}" for i in range(len(self.dimensions))]
 
     @property
+    def weights(self) -> tuple[int, ...]:
+        """The columns' weights in whole numbers, the largest 256 where they differ."""
+        given = [dimension.weight for dimension in self.dimensions]
+        if len(set(given)) == 1:
+            return (1,) * len(given)
+        return tuple(max(round(256 * weight / max(given)), 1) for weight in given)
+
+    @property
     def entity(self) -> str | None:
         """The column that says who a record is about, where k counts persons."""
         return self.source.spec.entity

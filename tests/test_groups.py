@@ -122,7 +122,9 @@ def test_the_groups_are_the_cheapest_of_all_and_hold_every_record_once(sequence:
         if sequence.persons is not None:
             counted = sum(sequence.persons[row] for row in pieces.rows[here])
         assert counted >= sequence.k
-    assert list(zip(pieces.rows, pieces.groups, strict=True)) == sorted(set(zip(pieces.rows, pieces.groups, strict=True)))
+    assert list(zip(pieces.rows, pieces.groups, strict=True)) == sorted(
+        set(zip(pieces.rows, pieces.groups, strict=True))
+    )
 
 
 def test_a_long_run_of_equal_records_is_divided_into_three_pieces_at_most() -> None:
@@ -140,7 +142,9 @@ def test_an_empty_sequence_and_a_k_below_one_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("columns", "bits"), [(1, 5), (2, 3), (3, 3), (4, 2), (8, 1)])
-def test_the_hilbert_curve_goes_through_every_cell_once_and_from_neighbour_to_neighbour(columns: int, bits: int) -> None:
+def test_the_hilbert_curve_goes_through_every_cell_once_and_from_neighbour_to_neighbour(
+    columns: int, bits: int
+) -> None:
     cells = np.array(list(product(range(1 << bits), repeat=columns)), dtype=np.int64)
     ranks = hilbert(cells, bits)
     assert sorted(ranks.tolist()) == list(range(len(cells)))

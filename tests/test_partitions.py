@@ -182,16 +182,16 @@ def anonymized(
     rows: Sequence[tuple[Cell, ...]] | None = None,
 ) -> list[Result]:
     source = source_of(engine, table, rows)
-    encoded = encode(engine, source, lines_of(source, table))
+    encoded = encode(engine, source, key, dimensions=lines_of(source, table))
     try:
-        return [_anonymized(encoded, table, method, key) for method in methods]
+        return [_anonymized(encoded, table, method) for method in methods]
     finally:
         encoded.close()
 
 
-def _anonymized(encoded: Encoded, table: Table, method: str, key: str) -> Result:
+def _anonymized(encoded: Encoded, table: Table, method: str) -> Result:
     METHODS[method](encoded, table.k)
-    published, engine = publish(encoded, key), encoded.work.engine
+    published, engine = publish(encoded), encoded.work.engine
     names = [*(["who"] if table.entity else []), "number", *published.labels]
     found = engine.run("read back", published.recoded())
     sql = f'SELECT sum(records), count(DISTINCT id) FROM "{working_name("pieces")}" GROUP BY class'
@@ -491,11 +491,12 @@ def test_a_value_that_the_hierarchy_does_not_know_is_refused_and_not_told(engine
 
 def test_bounds_of_what_has_none_are_refused(engine: DuckDB) -> None:
     source = source_of(engine, Table([("a", None, 0)], ("text",), 1))
-    encoded = encode(engine, source, [replace(d, represent="bounds") for d in dimensions(source)])
+    bounds = [replace(d, represent="bounds") for d in dimensions(source)]
+    encoded = encode(engine, source, "key", dimensions=bounds)
     try:
         mondrian.strict(encoded, 1)
         with pytest.raises(SpecError, match="represent: bounds needs numbers"):
-            publish(encoded, "key")
+            publish(encoded)
     finally:
         encoded.close()
 
@@ -519,10 +520,10 @@ def test_the_working_tables_go_with_the_partition(engine: DuckDB) -> None:
 def test_the_script_of_a_partition_makes_it_again_by_itself(engine: DuckDB, method: str) -> None:
     rows = [(i * 7 % 11, ["plum", "pear", "beet", None][i % 4], None, i) for i in range(40)]
     source = source_of(engine, Table(rows, ("integer", "tree"), 3))
-    encoded = encode(engine, source)
+    encoded = encode(engine, source, "the key")
     try:
         METHODS[method](encoded, 3)
-        published = publish(encoded, "the key")
+        published = publish(encoded)
         script, recoded = encoded.work.script(), engine.sql(published.recoded())
         assert "the key" not in script
         wanted = sorted(engine.run("read", recoded), key=repr)
@@ -550,11 +551,11 @@ MEASURED = {
 def test_adult_loses_no_more_than_the_reference(engine: DuckDB, method: str) -> None:
     names = ["age", "education", "marital-status", "native-country", "race", "sex", "workclass"]
     source = source_of_adult(engine, names)
-    encoded = encode(engine, source, [ordinal(name) for name in names])
+    encoded = encode(engine, source, "key", dimensions=[ordinal(name) for name in names])
     try:
         for k in (5, 50):
             METHODS[method](encoded, k)
-            published = publish(encoded, "key")
+            published = publish(encoded)
             assert published.least >= k
             assert published.gcp <= MEASURED[method][k]
     finally:

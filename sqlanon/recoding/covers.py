@@ -65,11 +65,10 @@ class Published:
         return records.steps(self.encoded, told, "recoded", "every record, with what covers its class")
 
 
-def publish(encoded: Encoded, key: str) -> Published:
+def publish(encoded: Encoded) -> Published:
     """Makes `published` from `pieces`, and `homes`, the published values of every combination.
 
-    `key` decides, in secret, which of the records that agree on all quasi-identifiers go to which class. Raises
-    `SpecError` where a published column would have the name of another, `EngineError`.
+    Raises `SpecError` where a published column would have the name of another, `EngineError`.
     """
     keys = {d.name: _names(d) for d in encoded.dimensions}
     _no_clash(encoded.source, keys)
@@ -86,7 +85,7 @@ def publish(encoded: Encoded, key: str) -> Published:
             f" cast(sum(cost) as double) / (cast(sum(records) as double) * {_PARTS}) from merged"
         )), "count the classes",
     )  # fmt: skip
-    records.house(encoded, key, _columns(encoded))
+    records.house(encoded, _columns(encoded))
     return Published(encoded, keys, int(found[0]), int(found[1]), int(found[2]), float(found[3]))
 
 

@@ -6,17 +6,20 @@ each quasi-identifier, one value that covers all of the class. It works on whole
 | working table | one row per | columns |
 | --- | --- | --- |
 | `line i` | value of the i-th quasi-identifier | see `lines` |
-| `combinations` | combination that occurs (and person, with an entity) | `id`, `value i`, `place i`, `records`, \
-`persons`, `key` |
+| `combinations` | combination that occurs, of quasi-identifiers and what stands `beside` them | `id`, `value i`, \
+`place i`, `beside j`, `records`, `persons` |
 | `pieces` | combination × class | `id`, `class`, `first`, `records`: how many of its records, and from which on |
 | `classes` | class | `class`, `records`, `low i`, `high i`: the places between which the class lies |
 | `published` | class | `class`, `records`, the published columns, `cost` |
+
+Beside the quasi-identifiers stands the person, where an entity is named, and whatever else is to stay together. `id`
+numbers the combinations from 1 along the space-filling curve, in Gray order.
 
 *Persons*. A person who is at several combinations is counted at one of them, the first in the order of the key; records
 whose entity is missing count as one person together. So a class has at least the persons that it counts.
 
 *Ties*. Records that agree on all quasi-identifiers may go to different classes. Which ones do is decided by MD5 over a
-secret key and the record, never by a sensitive value alone, so that the algorithm's way cannot be followed backwards
+secret key and the record, never by a value alone, so that the algorithm's way cannot be followed backwards
 (minimality attack, Wong et al. 2007). Everything else is totally ordered by the quasi-identifiers themselves: the same
 rows give the same classes whatever their order and the number of threads.
 """
@@ -38,11 +41,16 @@ from sqlanon.recoding.working import Work, relation, working_name
 
 @dataclass(frozen=True)
 class Encoded:
-    """A source in whole numbers. `span`: places from one end of a line to the other; counts of what there is."""
+    """A source in whole numbers, and counts of what there is.
+
+    `beside`: the columns that stand beside the quasi-identifiers in a combination. `span`: places from one end of a
+    line to the other.
+    """
 
     work: Work
     source: Source
     dimensions: tuple[Dimension, ...]
+    beside: tuple[str, ...]
     span: int
     combinations: int
     records: int
@@ -77,14 +85,20 @@ class Encoded:
             raise ModelNotMet(f"k = {k} is larger than the table of {self.persons} {of}; nothing was published")
 
 
-def encode(engine: DuckDB, source: Source, dimensions: Sequence[Dimension] = ()) -> Encoded:
+def encode(
+    engine: DuckDB, source: Source, key: str, *, dimensions: Sequence[Dimension] = (), beside: Sequence[str] = ()
+) -> Encoded:
     """Reads the source once and encodes it. `dimensions` stand for those of the spec where they are given.
 
-    Raises `SpecError` where the source has no rows or a value no hierarchy knows, `EngineError`.
+    `key` decides, in secret, about records that agree on all quasi-identifiers. Raises `SpecError` where the source has
+    no rows or a value no hierarchy knows, `EngineError`.
     """
     work, wanted = Work(engine), tuple(dimensions) or lines.dimensions(source)
+    entity = source.spec.entity
+    more = tuple(dict.fromkeys([*([entity] if entity else []), *beside]))
     try:
-        _find(work, source, wanted)
+        work.secret("key", key, "the secret key of the ties")
+        _find(work, source, wanted, more)
         distinct = ", ".join(f'count(distinct "value {i}")' for i in range(len(wanted)))
         counted = fragment(f"select coalesce(cast(sum(records) as bigint), 0), {distinct} from $f", f=relation("found"))
         records, *many = work.ask(counted, "count the values")
@@ -93,59 +107,70 @@ def encode(engine: DuckDB, source: Source, dimensions: Sequence[Dimension] = ())
         span = lines.span(max([*map(int, many), *(len(d.rows or ()) for d in wanted)]))
         for i, dimension in enumerate(wanted):
             lines.draw(work, i, dimension, lines.seen("found", i), span, len(wanted))
-        _combine(work, wanted, persons=source.spec.entity is not None)
+        _combine(work, len(wanted), len(more), persons=entity is not None)
         work.drop("found")
         total = "select count(*), cast(sum(persons) as bigint) from $c"
         combinations, persons = work.ask(fragment(total, c=relation("combinations")), "count the combinations")
-        return Encoded(work, source, wanted, span, int(combinations), int(records), int(persons))
+        return Encoded(work, source, wanted, more, span, int(combinations), int(records), int(persons))
     except BaseException:
         work.close()
         raise
 
 
-def _find(work: Work, source: Source, dimensions: Sequence[Dimension]) -> None:
-    """`found`: the combinations (with their person, where one is named) and how many records have each."""
-    entity = source.spec.entity
+def _find(work: Work, source: Source, dimensions: Sequence[Dimension], beside: Sequence[str]) -> None:
+    """`found`: the combinations, and how many records have each."""
     columns = [query.named(column(d.name), f"value {i}") for i, d in enumerate(dimensions)]
-    group = [column(d.name) for d in dimensions]
-    if entity:
-        columns.append(query.named(column(entity), "person"))
-        group.append(column(entity))
-    counted = [*columns, fragment("count(*) as records")]
-    made = source.step().then("found", query.select(counted, "source", group=group))
-    work.make("found", made, "the combinations that occur, with their records")
+    columns += [query.named(column(name), f"beside {j}") for j, name in enumerate(beside)]
+    group = [column(name) for name in (*(d.name for d in dimensions), *beside)]
+    made = query.select([*columns, fragment("count(*) as records")], "source", group=group)
+    work.make("found", source.step().then("found", made), "the combinations that occur, with their records")
 
 
-def _combine(work: Work, dimensions: Sequence[Dimension], *, persons: bool) -> None:
-    """`combinations`: each with its places and its key on the space-filling curve."""
+def _combine(work: Work, count: int, beside: int, *, persons: bool) -> None:
+    """`combinations`, in the order of the curve."""
+    values, places, others = (
+        [column(f"{word} {i}") for i in range(many)]
+        for word, many in (("value", count), ("place", count), ("beside", beside))
+    )
     tree = fragment("select $nothing from $found as f", nothing=[], found=relation("found"))
-    columns = [column("records", "f"), *([column("person", "f")] if persons else [])]
-    for i in range(len(dimensions)):
+    columns = [column("records", "f"), *(column(node.name, "f") for node in (*values, *others))]
+    for i in range(count):
         name = working_name(lines.line(i))
         on = fragment("$v is not distinct from $l", v=column(f"value {i}", "f"), l=column("value", name))
         tree = query.joined(tree, name, on)
-        columns.append(column(f"value {i}", "f"))
         columns += [query.named(column(word, name), f"{word} {i}") for word in ("place", "bits")]
     steps = Query(()).then("placed", query.selecting(tree, columns))
-    kept = [column("records"), *([column("person")] if persons else [])]
-    kept += [column(f"{word} {i}") for i in range(len(dimensions)) for word in ("value", "place")]
-    mixed = fragment("$b as key", b=query.added([column(f"bits {i}") for i in range(len(dimensions))]))
+    kept = [column("records"), *values, *places, *others]
+    mixed = fragment("$b as key", b=query.added([column(f"bits {i}") for i in range(count)]))
     steps = steps.then("interleaved", query.select([*kept, mixed], "placed"))
     for shift in (1, 2, 4, 8, 16, 32):
         # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.
         step = fragment("select $kept, xor(key, key >> $s) as key from $earlier",
                         kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
         steps = steps.then(f"reflected {shift}", step)
-    order = [column("key"), *(column(f"place {i}") for i in range(len(dimensions)))]
-    if persons:
-        by = [*order, column("person")]
-        first = "row_number() over (partition by person order by $by)"
-        count = fragment(f"cast(case when {first} = 1 then 1 else 0 end as bigint) as persons", by=by[:-1])
-    else:
-        by, count = order, fragment("records as persons")
-    told = [fragment("cast(row_number() over (order by $by) as integer) as id", by=by), count, *kept, column("key")]
-    made = steps.then("combinations", query.select(told, steps.steps[-1].name))
-    work.make("combinations", made, "the combinations in whole numbers")
+    along = [column("key"), *places]
+    first = fragment(
+        "cast(case when row_number() over (partition by $p order by $by) = 1 then 1 else 0 end as bigint) as persons",
+        p=column("beside 0"), by=along,
+    )  # fmt: skip
+    by = [*along, *_drawn(others)]
+    told = [fragment("cast(row_number() over (order by $by) as integer) as id", by=by), *kept]
+    told.append(first if persons else fragment("records as persons"))
+    work.make("combinations", steps.then("combinations", query.select(told, steps.steps[-1].name)),
+              "the combinations in whole numbers, along the curve")  # fmt: skip
+
+
+def _drawn(values: Sequence[Expression]) -> list[Expression]:
+    """A keyed order of values, and the values themselves: total."""
+    return [keyed(values), *values] if values else []
+
+
+def keyed(values: Sequence[Expression]) -> Expression:
+    """MD5 over the key and the values: an order that tells nothing to those who have not the key."""
+    drawn = fragment("(select key from $k)", k=relation("key"))
+    for value in values:
+        drawn = fragment("$d || '|' || coalesce(cast($v as varchar), '')", d=drawn, v=value)
+    return fragment("md5($d)", d=drawn)
 
 
 def order(encoded: Encoded, located: Expression, *, in_parts: bool = False) -> None:

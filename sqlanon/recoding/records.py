@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from sqlanon import query
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
-from sqlanon.recoding.partition import Encoded
+from sqlanon.recoding.partition import Encoded, keyed
 from sqlanon.recoding.working import relation, working_name
 
 
-def house(encoded: Encoded, key: str, told: Sequence[str] = ()) -> None:
-    """`homes`: what is `told` of each combination that is in one class; `shared`: the others, and `key`.
+def house(encoded: Encoded, told: Sequence[str] = ()) -> None:
+    """`homes`: what is `told` of each combination that is in one class; `shared`: the others.
 
     `told` are columns of `published`; without them it is the number of the class. Raises `EngineError`.
     """
     values = [column(f"value {i}", "c") for i in range(len(encoded.dimensions))]
-    values += [column("person", "c")] if encoded.entity else []
+    values += [column(f"beside {j}", "c") for j in range(len(encoded.beside))]
     tree = fragment("select $n from $c as c join $p as p on c.id = p.id", n=[], c=relation("combinations"),
                     p=relation("pieces"))  # fmt: skip
     shown = [column("class", "p")]
@@ -38,7 +38,6 @@ def house(encoded: Encoded, key: str, told: Sequence[str] = ()) -> None:
         "select c.id, $values from $c as c join several as s on c.id = s.id", values=values, c=relation("combinations")
     ))  # fmt: skip
     encoded.work.make("shared", shared, "the combinations whose records are in several classes")
-    encoded.work.secret("key", key, "the secret key of the ties")
 
 
 def carried(source: Source) -> list[str]:
@@ -86,24 +85,20 @@ class _Steps:
 
     def _same(self, home: str) -> Expression:
         pairs = [(d.name, f"value {i}") for i, d in enumerate(self.encoded.dimensions)]
-        pairs += [(self.encoded.entity, "person")] if self.encoded.entity else []
+        pairs += [(name, f"beside {j}") for j, name in enumerate(self.encoded.beside)]
         return query.every(
             fragment("$x is not distinct from $y", x=column(name, "source"), y=column(own, home)) for name, own in pairs
         )
 
     def _ranked(self) -> Expression:
-        shared, key = working_name("shared"), working_name("key")
-        text = [fragment("cast($x as varchar)", x=column(name, "source")) for name in self.carried]
-        drawn = column("key", key)
-        for word in text:
-            drawn = fragment("$a || '|' || coalesce($b, '')", a=drawn, b=word)
+        shared, others = working_name("shared"), self._carried("source")
         rank = fragment(
-            "cast(row_number() over (partition by $id order by md5($drawn), $text) - 1 as bigint) as $rank",
-            id=column("id", shared), drawn=drawn, text=text, rank=query.identifier(self.rank),
+            "cast(row_number() over (partition by $id order by $drawn, $text) - 1 as bigint) as $rank",
+            id=column("id", shared), drawn=keyed(others), rank=query.identifier(self.rank),
+            text=[fragment("cast($x as varchar)", x=other) for other in others],
         )  # fmt: skip
         told = [*self._carried("source"), query.named(column("id", shared), self.number), rank]
-        tree = query.joined(query.select(told, "source"), shared, self._same(shared))
-        return query.joined(tree, key, query.literal(True))
+        return query.joined(query.select(told, "source"), shared, self._same(shared))
 
     def _divided(self) -> Expression:
         pieces, published = working_name("pieces"), working_name("published")

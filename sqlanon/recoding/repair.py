@@ -47,13 +47,13 @@ def smallest(models: Sequence[Model]) -> int:
     return max([1, *(int(-(-number // 1)) for number in found if isinstance(number, int | float))])
 
 
-def repair(encoded: Encoded, models: Sequence[Model], key: str, *, limit: int = 0, boxes: bool = False) -> Repaired:
+def repair(encoded: Encoded, models: Sequence[Model], *, limit: int = 0, boxes: bool = False) -> Repaired:
     """Changes `pieces` until every class holds, but for classes with `limit` records at most.
 
     Raises `ModelNotMet` with the verdicts where one class of all records that are left fails too, `EngineError`.
     """
     judged = tuple(model for model in models if model.scope == "class" and "population" not in model.reads)
-    return _Repair(encoded, judged, key, limit, boxes).run()
+    return _Repair(encoded, judged, limit, boxes).run()
 
 
 class _Repair:
@@ -63,8 +63,8 @@ class _Repair:
     where it is not known.
     """
 
-    def __init__(self, encoded: Encoded, models: tuple[Model, ...], key: str, limit: int, boxes: bool) -> None:
-        self.encoded, self.models, self.key, self.limit, self.boxes = encoded, models, key, limit, boxes
+    def __init__(self, encoded: Encoded, models: tuple[Model, ...], limit: int, boxes: bool) -> None:
+        self.encoded, self.models, self.limit, self.boxes = encoded, models, limit, boxes
         self.work, self.round, self.source = encoded.work, 0, encoded.source
         self.read = (*self.source.sensitive, *self.source.beside)
         self.home, self.count = (query.fresh(name, self.read) for name in ("home", "members"))
@@ -114,7 +114,7 @@ class _Repair:
     # -- what is judged ----------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        records.house(self.encoded, self.key)
+        records.house(self.encoded)
         number, read = query.fresh("class", self.read), [column(name) for name in self.read]
         steps = records.steps(self.encoded, [("class", number)], "assigned", "every record, and its class")
         counted = fragment("count(*) as $n", n=query.identifier(self.count))

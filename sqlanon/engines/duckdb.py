@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -271,6 +271,30 @@ class DuckDB:
         """A working table of this connection, seen by nobody else."""
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+
+    def secret(self, step: str, name: str, key: str) -> Text:
+        """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
+        self.run("set the key", "SET VARIABLE sqlanon_key = ?", [key])
+        made = Text("SELECT getvariable('sqlanon_key') AS key")
+        self.temporary(step, name, made)
+        return made
+
+    def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        """More rows for a working table."""
+        text = query.render(what, self.dialect, pretty=False)
+        self.run(step, f"INSERT INTO temp.{self.sql(query.identifier(name))} {text}")
+
+    def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
+        """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
+        item, making = self.sql(query.identifier(name)), "CREATE OR REPLACE TEMP TABLE {} AS"
+        for block in blocks:
+            with self._step(step):
+                self.connection.register("sqlanon_block", dict(block))
+                try:
+                    self.connection.execute(f"{making.format(item)} SELECT * FROM sqlanon_block")
+                finally:
+                    self.connection.unregister("sqlanon_block")
+            making = "INSERT INTO temp.{}"
 
     def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
         """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""

@@ -244,7 +244,7 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
     ]
     stars = [named(fragment(f"coalesce($x = '{STAR}', false)", x=column(x)), f"star {x}") for x in labels]
     told = [column("unknown"), *(column(f"leaves {x}") for x in labels if name in source.rows), *stars, *ranked]
-    kept = [column("value"), column("records"), fragment("value is null as missing"), *told]
+    kept = [*map(column, ["value", "records", *labels]), fragment("value is null as missing"), *told]
     # Nobody of the population matches what is never published.
     known = fragment("not unknown or records > 0") if source.population is not None else None
     encoded = query.select(kept, "labelled", where=known)

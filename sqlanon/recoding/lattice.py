@@ -137,6 +137,12 @@ class Lattice:
             return made
         return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
 
+    @property
+    def repeated(self) -> bool:
+        """Whether most rows of any release are known to occur many times, because the base table holds all of them."""
+        grouped, spec = {*self.source.quasi_identifiers, *self.source.sensitive}, self.source.spec
+        return not self.source.beside and grouped.issuperset(spec.published) and self.combinations * 4 <= self.records
+
     def labelled(self, i: int) -> str:
         """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
         return _domain(i)

@@ -126,8 +126,8 @@ def spec_of(table: Table) -> Spec:
     who = Column("identifier" if table.entity else "drop")
     return Spec(
         source=Where(table="people"), entity="who" if table.entity else None,
-        columns={**quasi, "who": who, "number": Column("insensitive")}, privacy=(KAnonymity(table.k),), recoding=Recoding(),
-        publish=Publish("r"), base=Path(),
+        columns={**quasi, "who": who, "number": Column("insensitive")}, privacy=(KAnonymity(table.k),),
+        recoding=Recoding(), publish=Publish("r"), base=Path(),
     )  # fmt: skip
 
 

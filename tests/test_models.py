@@ -537,7 +537,7 @@ def test_delta_disclosure_counts_absent_values(engine: DuckDB, judge: Judge) -> 
 
 
 @BOTH
-def test_a_union_of_classes_never_has_more_delta_since_an_absent_value_is_infinite(engine: DuckDB, judge: Judge) -> None:
+def test_a_union_never_has_more_delta_since_an_absent_value_is_infinite(engine: DuckDB, judge: Judge) -> None:
     found = vectors.vector("delta-disclosure-present-only-not-monotone")
     apart = [tuple(row) for row in found["rows"]]
     united = [("A+B" if key in ("A", "B") else key, value) for key, value in apart]

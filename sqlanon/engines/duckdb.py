@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -55,6 +55,7 @@ class DuckDB:
         self.path = Path(path).absolute() if path else None
         self._owned = connection is None
         self._frames = 0
+        self._working: set[str] = set()
         with self._step("open the database"):
             self.connection = connection or duckdb.connect(str(self.path or ":memory:"), read_only=read_only)
             if self._owned:
@@ -270,7 +271,19 @@ class DuckDB:
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """A working table of this connection, seen by nobody else."""
         text = query.render(what, self.dialect, pretty=False)
+        self._working.add(name)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
+        before = set(self._working)
+        try:
+            yield
+        finally:
+            with suppress(EngineError):  # what went wrong before is what must be told
+                self.drop_temporary(*sorted(self._working - before))
+                self.run("forget the order", "RESET VARIABLE sqlanon_key")
 
     def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
         """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""
@@ -311,6 +324,7 @@ class DuckDB:
     def drop_temporary(self, *names: str) -> None:
         for name in names:
             self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
+            self._working.discard(name)
 
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""

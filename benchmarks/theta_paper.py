@@ -26,20 +26,21 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlanon.udfs import theta as t
+from sqlanon.udfs.theta import Theta, exact
+from sqlanon.udfs.theta_packing import Packed, pack
+from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
 from theta_report import write
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.query import Query
 from sqlanon.recoding import swaps
 from sqlanon.recoding.swaps import Partition
-from sqlanon.udfs import theta as t
-from sqlanon.udfs.theta import Theta, exact
-from sqlanon.udfs.theta_packing import Packed, pack
-from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 ADULT = Path(os.environ.get("SQLANON_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "data" / "adult"
@@ -50,7 +51,7 @@ SEED = 716
 BITS = 8
 
 
-# -- the data -----------------------------------------------------------------------------------------------------------
+# -- the data -------------------------------------------------------------------------------------------------------
 
 
 def hierarchy(name: str) -> list[list[str]]:
@@ -60,7 +61,7 @@ def hierarchy(name: str) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Data:
-    """The records as whole numbers: each quasi-identifier's place in its order, the sensitive value and its category."""
+    """The records as numbers: each quasi-identifier's place in its order, the sensitive value and its category."""
 
     keys: Ints
     domains: Ints
@@ -116,7 +117,7 @@ def load(engine: DuckDB, found: Data) -> None:
     )
 
 
-# -- the methods: each leaves a table `made` (id, grp, s, q…) and says what it did -------------------------------------
+# -- the methods: each leaves a table `made` (id, grp, s, q…) and says what it did ----------------------------------
 
 COLUMNS = ("id", "grp", "s", "category", *(f"q{i}" for i in range(len(KEYS))), "place")
 
@@ -226,10 +227,10 @@ def packed(engine: DuckDB, k: int, n: int) -> Done:
     order = np.array([s for (s,) in engine.run("read", "SELECT s FROM people ORDER BY place")])
     known: dict[tuple[int, int], Packed | None] = {}
     while True:
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             if (a, b) not in known:
                 known[a, b] = pack(np.bincount(order[a:b], minlength=len(counts)).tolist(), theta)
-        dealt = [known[a, b] for a, b in zip(edges, edges[1:], strict=False)]
+        dealt = [known[a, b] for a, b in pairwise(edges)]
         failing = [number for number, block in enumerate(dealt) if block is None]
         if not failing:
             deal_packed(engine, edges, [block.histogram for block in dealt if block is not None])
@@ -280,58 +281,65 @@ METHODS: dict[str, Callable[[DuckDB, int, int], Done]] = {
 }  # fmt: skip
 
 
-# -- what came out ------------------------------------------------------------------------------------------------------
+# -- what came out --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Conjunctions of ranges over some of the quasi-identifiers, and how many records meet each."""
+    """Conjunctions of ranges, by the number of the quasi-identifier, and how many records meet each."""
 
-    low: Ints
-    high: Ints
+    ranges: list[dict[int, tuple[int, int]]]
     counts: Ints
 
 
 def queries(found: Data, many: int = 1000) -> Queries:
     """Random queries over two to four quasi-identifiers, ranges as long as a drawn selectivity asks for; none empty."""
-    random = np.random.default_rng(SEED + 1)
-    low, high, counts = [], [], []
+    random, records = np.random.default_rng(SEED + 1), boxes_of(found.keys, found.keys)
+    ranges, counts = [], []
     while len(counts) < many:
         share, asked = float(np.exp(random.uniform(np.log(0.002), np.log(0.4)))), int(random.integers(2, 5))
-        a, b = np.zeros(len(KEYS), dtype=np.int64), found.domains - 1
-        for key in random.choice(len(KEYS), asked, replace=False):
+        query = {}
+        for key in random.choice(len(KEYS), asked, replace=False).tolist():
             length = max(1, round(float(found.domains[key]) * share ** (1 / asked)))
-            a[key] = random.integers(0, found.domains[key] - length + 1)
-            b = b.copy()
-            b[key] = a[key] + length - 1
-        count = len(within(found.keys, found.keys, a, b, found.domains))
+            start = int(random.integers(0, found.domains[key] - length + 1))
+            query[key] = (start, start + length - 1)
+        count = len(within(records, query))
         if count:
-            low.append(a)
-            high.append(b)
+            ranges.append(query)
             counts.append(count)
-    return Queries(np.array(low), np.array(high), np.array(counts))
+    return Queries(ranges, np.array(counts))
 
 
-def within(low: Ints, high: Ints, a: Ints, b: Ints, domains: Ints) -> Ints:
-    """Which boxes have a part of the ranges from a to b."""
-    there = np.arange(len(low))
-    for key in np.flatnonzero((a > 0) | (b < domains - 1)):
-        there = there[(low[there, key] <= b[key]) & (high[there, key] >= a[key])]
-    return there
+Boxes = list[tuple[Any, Any]]
 
 
-def errors(low: Ints, high: Ints, sizes: Ints, asked: Queries, domains: Ints) -> tuple[Any, Any]:
-    """|estimate − truth| / truth of each query: every overlapping class counted whole, as in the paper, and by its share."""
+def boxes_of(low: Ints, high: Ints) -> Boxes:
+    """The least and greatest place of each box, column by column, in few bytes."""
+    return [(np.ascontiguousarray(a, dtype=np.int16), np.ascontiguousarray(b, dtype=np.int16))
+            for a, b in zip(low.T, high.T, strict=True)]  # fmt: skip
+
+
+def within(boxes: Boxes, ranges: dict[int, tuple[int, int]]) -> Ints:
+    """Which boxes have a part of all the ranges."""
+    there = None
+    for key, (a, b) in ranges.items():
+        low, high = boxes[key] if there is None else (ends[there] for ends in boxes[key])
+        met = np.flatnonzero((low <= b) & (high >= a))
+        there = met if there is None else there[met]
+    return there if there is not None else np.arange(len(boxes[0][0]))
+
+
+def errors(boxes: Boxes, sizes: Ints, asked: Queries) -> tuple[Any, Any]:
+    """|estimate − truth| / truth of each query: overlapping classes counted whole (the paper), and by their share."""
     whole, part = [], []
-    widths = high - low + 1
-    for a, b, truth in zip(asked.low, asked.high, asked.counts, strict=True):
-        there = within(low, high, a, b, domains)
-        share = np.ones(len(there))
-        for key in np.flatnonzero((a > 0) | (b < domains - 1)):
-            share *= np.minimum(high[there, key], b[key]) - np.maximum(low[there, key], a[key]) + 1
-            share /= widths[there, key]
+    for ranges, truth in zip(asked.ranges, asked.counts.tolist(), strict=True):
+        there = within(boxes, ranges)
+        share = sizes[there].astype(np.float64)
+        for key, (a, b) in ranges.items():
+            low, high = (ends[there] for ends in boxes[key])
+            share *= (np.minimum(high, b) - np.maximum(low, a) + 1) / (high - low + 1)
         whole.append(abs(int(sizes[there].sum()) - truth) / truth)
-        part.append(abs(float(sizes[there] @ share) - truth) / truth)
+        part.append(abs(float(share.sum()) - truth) / truth)
     return np.array(whole), np.array(part)
 
 
@@ -360,16 +368,17 @@ def measured(engine: DuckDB, k: int, done: Done, found: Data, asked: Queries) ->
     classes, theta = Histogram(g, s, c, int(found.values.max()) + 1), Theta(k, exact(MU))
     sizes = classes.sizes
     low, high = boxes[:, 0::2], boxes[:, 1::2]
-    whole, part = errors(low, high, sizes, asked, found.domains)
+    whole, part = errors(boxes_of(low, high), sizes, asked)
     spans = (high - low) / np.maximum(found.domains - 1, 1)
     shares = asked.counts / n
-    per = [(a, b, (shares >= a) & (shares < b)) for a, b in zip(SELECTIVITIES, SELECTIVITIES[1:], strict=False)]
+    per = [(a, b, (shares >= a) & (shares < b)) for a, b in pairwise(SELECTIVITIES)]
     return {
         "classes": classes.size, "least": int(sizes.min()), "violating": len(classes.below(theta)),
         "dcp": t.discernibility(sizes.tolist()), "excess": t.discernibility(sizes.tolist()) - n * k,
         "c_avg": float(t.average_class_size(sizes.tolist(), k)), "noise": len(done.noise), "swaps": done.swaps,
         "confidence": max(max(x.values()) / sum(x.values()) for x in classes.per_class()),
-        "distinct": min(map(len, classes.per_class())), "gcp": float((spans * sizes[:, None]).sum() / sizes.sum() / len(KEYS)),
+        "distinct": min(map(len, classes.per_class())),
+        "gcp": float((spans * sizes[:, None]).sum() / sizes.sum() / len(KEYS)),
         "blocks": done.blocks, "seconds": round(done.seconds, 2), "note": done.note,
         "error": {"overlap": float(whole.mean()), "overlap_median": float(np.median(whole)),
                   "uniform": float(part.mean()), "uniform_median": float(np.median(part))},
@@ -378,8 +387,8 @@ def measured(engine: DuckDB, k: int, done: Done, found: Data, asked: Queries) ->
     }  # fmt: skip
 
 
-def experiment(rows: int, ks: Sequence[int]) -> dict[str, Any]:
-    """All figures."""
+def experiment(rows: int, ks: Sequence[int], keep: Callable[[dict[str, Any]], None]) -> None:
+    """All figures; those of each k are kept as soon as they are there."""
     found = data(rows)
     asked = queries(found)
     totals = np.bincount(found.values).tolist()
@@ -408,7 +417,7 @@ def experiment(rows: int, ks: Sequence[int]) -> dict[str, Any]:
                     flush=True,
                 )
             result["k"][k] = row
-    return result
+            keep(result)
 
 
 def main() -> None:
@@ -417,11 +426,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=160150)
     parser.add_argument("--k", default=",".join(map(str, range(2, 21, 2))))
     asked = parser.parse_args()
-    result = experiment(asked.rows, [int(k) for k in asked.k.split(",")])
     asked.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    (asked.out / "theta_paper.json").write_text(text + "\n", encoding="utf-8")
-    write(json.loads(text), asked.out)
+    file = asked.out / "theta_paper.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": None, "k": {}}
+
+    def keep(result: dict[str, Any]) -> None:
+        """Writes the figures; those of other k, if they are of the same table, stay."""
+        others = before["k"] if before["rows"] == asked.rows else {}
+        by_k = others | {str(k): row for k, row in result["k"].items()}
+        whole = result | {"k": {k: by_k[k] for k in sorted(by_k, key=int)}}
+        file.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    experiment(asked.rows, [int(k) for k in asked.k.split(",")], keep)
+    write(json.loads(file.read_text(encoding="utf-8")), asked.out)
 
 
 if __name__ == "__main__":

@@ -274,20 +274,17 @@ def _spans(lattice: Lattice, source: Source, i: int, level: int) -> Floats:
     unknown = np.full(len(domain.marginals[level].records), np.nan)
     if not is_quantity(hierarchy, family) or not 0 < level < domain.height:
         return unknown
-    labels, code = table(lattice.labelled(i)), column(f"code {level}")
+    asked = fragment(
+        "select min($n) as least, max($n) as greatest from $t group by $c order by $c",
+        n=amount(column("value"), family), t=table(lattice.labelled(i)), c=column(f"code {level}"),
+    )  # fmt: skip
+    found = lattice.engine.arrays(f"read the labels of {name}", asked)
+    ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
     if rows is not None:
-        asked = fragment("select min($l) from $t group by $c order by $c", l=column(f"label {level}"), t=labels, c=code)
-        known = _ends(rows, level, family)
-        told = [
-            known.get(label, (np.nan, np.nan)) for (label,) in lattice.engine.run(f"read the labels of {name}", asked)
-        ]
-        ends, everything = np.array(told), np.array([*known.values()])
-    else:
-        number = amount(column("value"), family)
-        asked = fragment("select min($n) as least, max($n) as greatest from $t group by $c order by $c",
-                         n=number, t=labels, c=code)  # fmt: skip
-        found = lattice.engine.arrays(f"read the labels of {name}", asked)
-        ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
+        # A line that the source lacks is under its label too.
+        known, labels = _ends(rows, level, family), {amount_of(row[0], family): row[level] for row in rows}
+        ends = np.array([known.get(labels.get(least, ""), (np.nan, np.nan)) for least in ends[:, 0].tolist()])
+        everything = np.array([*known.values()])
     numbers = everything[~np.isnan(everything)]
     width = float(np.ptp(numbers)) if len(numbers) else 0.0
     return (ends[:, 1] - ends[:, 0]) / width if width > 0 else unknown

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, reduce
 from importlib import metadata
 
 import sqlglot
@@ -76,6 +76,12 @@ VOCABULARY: frozenset[type] = frozenset(
         "Mul",
         "Div",
         "Mod",
+        "IntDiv",
+        "BitwiseXor",
+        "BitwiseAnd",
+        "BitwiseLeftShift",
+        "BitwiseRightShift",
+        "MD5",
         "Case",
         "If",
         "Coalesce",
@@ -214,7 +220,7 @@ def _flat(node: Expression | list[Expression]) -> list[Expression]:
 
 
 def fragment(sql: str, parts: Mapping[str, Part] | None = None, /, **more: Part) -> Expression:
-    """House SQL with its `$parts` set in. A list stands where a list may stand (SELECT, GROUP BY, IN, PARTITION BY)."""
+    """House SQL with its `$parts` set in. A list stands where a list may stand (SELECT, GROUP BY, ORDER BY, IN)."""
     given = {**(parts or {}), **more}
     tree = _parsed(sql).copy()
     for place in list(tree.find_all(exp.Placeholder)):
@@ -244,9 +250,12 @@ def _guarded(place: Expression, node: Expression) -> Expression:
 
 
 def _splice(place: Expression, nodes: list[Expression]) -> None:
+    if isinstance(place.parent, exp.Ordered):
+        how = {name: value for name, value in place.parent.args.items() if name != "this"}
+        place, nodes = place.parent, [exp.Ordered(this=node, **how) for node in nodes]
     parent, key = place.parent, place.arg_key
     if parent is None or key is None or not isinstance(parent.args.get(key), list):
-        raise ValueError(f"a list cannot stand at ${place.name}")
+        raise ValueError(f"a list cannot stand at ${place.name or place.this.name}")
     items = parent.args[key]
     at = next(index for index, item in enumerate(items) if item is place)
     parent.set(key, [*items[:at], *nodes, *items[at + 1 :]])
@@ -260,6 +269,12 @@ def every(conditions: Iterable[Expression]) -> Expression:
 
 def _closed(node: Expression) -> Expression:
     return exp.Paren(this=node.copy()) if isinstance(node, (exp.Or, exp.Case)) else node.copy()
+
+
+def added(terms: Sequence[Expression]) -> Expression:
+    """The sum of expressions; 0 where there is none."""
+    found = [exp.Paren(this=term.copy()) if isinstance(term, _WEAK) else term.copy() for term in terms]
+    return reduce(lambda left, right: exp.Add(this=left, expression=right), found) if found else literal(0)
 
 
 def same(names: Iterable[str], left: str, right: str) -> Expression:

@@ -411,7 +411,9 @@ def models_and_hierarchies() -> dict[str, Any]:
         object_schema(kind, {"model": {"const": name, "description": _meaning(kind)}}) for name, kind in MODELS.items()
     ]
     asked = _closed(
-        {"preset": {"enum": list(PRESETS)}}, ["preset"], "What a law, guidance or paper asks for, as models."
+        {"preset": {"enum": list(PRESETS), "description": "Its name."}},
+        ["preset"],
+        "What a law, guidance or paper asks for, as models.",
     )
     return {"model": {"oneOf": [*models, asked]}, "hierarchy": {"oneOf": hierarchies}}
 

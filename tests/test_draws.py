@@ -94,6 +94,16 @@ def test_the_functions_are_gone_after_a_failure_and_the_key_is_in_no_message(eng
         engine.run("group", "SELECT sqlanon_mdav(2, [[1.0]])")
 
 
+def test_a_failed_transaction_leaves_no_function_behind_and_none_missing(engine: DuckDB) -> None:
+    for key in ("one", "two"):
+        with pytest.raises(EngineError), engine.transaction(), engine.functions(key):
+            engine.run("group", "SELECT sqlanon_mdav(0, [[1.0]])")
+        with pytest.raises(EngineError):
+            engine.run("draw", "SELECT sqlanon_uniform('s', 1)")
+        with engine.transaction(), engine.functions(key):
+            assert engine.run("draw", "SELECT sqlanon_uniform('s', 1)") == [(draws.uniform(key, "s", 1),)]
+
+
 def test_house_sql_calls_our_own_functions_and_no_others() -> None:
     assert "sqlanon_uniform" in render(fragment("select sqlanon_uniform('s', n) from t"), "duckdb").lower()
     with pytest.raises(NotPortable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ import duckdb
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin
+from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
 from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Text
@@ -23,16 +24,6 @@ from sqlanon.query import Expression, Query, Text
 if TYPE_CHECKING:
     import numpy
 
-_FAMILIES = {
-    "integer": "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT",
-    "decimal": "DECIMAL",
-    "float": "FLOAT DOUBLE",
-    "text": "VARCHAR ENUM UUID",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS",
-}
-_FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words.split()}
 _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parquet": "read_parquet"} | dict.fromkeys(
     (".json", ".jsonl", ".ndjson"), "read_json"
 )
@@ -101,7 +92,7 @@ class DuckDB:
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
         except (duckdb.Error, OSError) as error:
-            raise EngineError(step, type(error).__name__, str(error), _hint(str(error))) from None
+            raise EngineError(step, type(error).__name__, str(error), hint(str(error))) from None
         except RuntimeError as error:
             if "interrupted" in str(error).lower():
                 raise KeyboardInterrupt from None
@@ -285,14 +276,42 @@ class DuckDB:
                 self.drop_temporary(*sorted(self._working - before))
                 self.run("forget the order", "RESET VARIABLE sqlanon_key")
 
+    def secret(self, step: str, name: str, key: str) -> Text:
+        """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
+        self.run("set the key", "SET VARIABLE sqlanon_key = ?", [key])
+        made = Text("SELECT getvariable('sqlanon_key') AS key")
+        self.temporary(step, name, made)
+        return made
+
+    def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        """More rows for a working table."""
+        text = query.render(what, self.dialect, pretty=False)
+        self.run(step, f"INSERT INTO temp.{self.sql(query.identifier(name))} {text}")
+
+    def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
+        """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
+        item, making = self.sql(query.identifier(name)), "CREATE OR REPLACE TEMP TABLE {} AS"
+        self._working.add(name)
+        for block in blocks:
+            with self._step(step):
+                self.connection.register("sqlanon_block", dict(block))
+                try:
+                    self.connection.execute(f"{making.format(item)} SELECT * FROM sqlanon_block")
+                finally:
+                    self.connection.unregister("sqlanon_block")
+            making = "INSERT INTO temp.{}"
+
     def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
         """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""
         self._frames += 1
         held = f"sqlanon_numbers_{self._frames}"
         with self._step(step):
             self.connection.register(held, {label: _numbers(values) for label, values in columns.items()})
-        self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
-        self.connection.unregister(held)
+        try:
+            self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
+        finally:
+            with self._step(step):
+                self.connection.unregister(held)
 
     @contextmanager
     def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
@@ -301,25 +320,20 @@ class DuckDB:
         `vectorised`: many rows at once through Arrow; by default where pyarrow is there. The results are the same.
         """
         arrow = bool(find_spec("pyarrow")) if vectorised is None else vectorised
+        # Made by a cursor of its own: a transaction that fails would take them away and leave their names behind.
+        with self._step("make the functions"):
+            maker = self.connection.cursor()
         made: list[str] = []
         try:
             for function in FUNCTIONS:
                 with self._step("make the functions"):
-                    self._function(function, key, vectorised=arrow and function.many is not None)
+                    _make(maker, function, key, vectorised=arrow and function.many is not None)
                 made.append(function.name)
             yield
         finally:
             for name in made:
-                self.connection.remove_function(name)
-
-    def _function(self, function: Function, key: str, *, vectorised: bool) -> None:
-        first = (key,) if function.keyed else ()
-        call: Callable[..., Any] = partial(function.one, *first)
-        if vectorised and function.many is not None:
-            call = _through_arrow(partial(function.many, *first), len(function.takes))
-        self.connection.create_function(  # type: ignore[call-overload]
-            function.name, call, list(function.takes), function.gives, type="arrow" if vectorised else "native"
-        )
+                maker.remove_function(name)
+            maker.close()
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:
@@ -428,6 +442,15 @@ class DuckDB:
         return f"duckdb-{self.version}:{rows}:{total}"
 
 
+def _make(connection: duckdb.DuckDBPyConnection, function: Function, key: str, *, vectorised: bool) -> None:
+    first = (key,) if function.keyed else ()
+    call: Callable[..., Any] = partial(function.one, *first)
+    if vectorised and function.many is not None:
+        call = _through_arrow(partial(function.many, *first), len(function.takes))
+    kind = "arrow" if vectorised else "native"
+    connection.create_function(function.name, call, list(function.takes), function.gives, type=kind)  # type: ignore[call-overload]
+
+
 def _through_arrow(many: Callable[..., Any], arguments: int) -> Callable[..., Any]:
     """A function of arrays as one of Arrow columns. DuckDB counts the parameters, so it has as many as it takes."""
 
@@ -444,33 +467,6 @@ def _numbers(values: Sequence[int] | numpy.ndarray[Any, Any]) -> numpy.ndarray[A
     return values if isinstance(values, numpy.ndarray) else numpy.array(values, dtype=numpy.int64)
 
 
-def family_of(kind: str) -> str:
-    """Our word for a type in DuckDB's words; nested types and those with a time zone are `other`."""
-    if kind.endswith("]") or "TIME ZONE" in kind:
-        return "other"
-    word = re.match(r"[A-Z_]+", kind)
-    return _FAMILY_OF.get(word[0], "other") if word else "other"
-
-
 def _quoted(text: str) -> str:
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
-
-
-def _hint(text: str) -> str:
-    """What to do, where the engine's words tell; never the words themselves."""
-    if "lock" in text and "PID" in text:
-        holder = re.search(r"PID (\d+)", text)
-        who = f" (PID {holder[1]})" if holder else ""
-        return f"the file is locked by another process{who}; close it there and try again"
-    if "No space left" in text or "Could not write" in text or "write failed" in text.lower():
-        return "the disk is full; nothing was published"
-    if "Conversion Error" in text or "Could not convert" in text:
-        return (
-            "a value does not fit the type that was read from the first rows; give the column `type: text` in the spec"
-        )
-    if "Permission denied" in text:
-        return "permission denied"
-    if "Out of Memory" in text:
-        return "out of memory; raise memory_limit or free some"
-    return ""

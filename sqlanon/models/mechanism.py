@@ -21,7 +21,7 @@ class SafePub(Model):
     & Prasser 2018 (SafePub). All published columns must be quasi-identifiers, since whatever is published is what is
     protected. The draw uses the engine's own random numbers. Leaves: groups of records about one person (so no entity
     may be named), repeated releases (each spends ε anew), what the publisher tells about the run. Raises `ValueError`
-    for epsilon not above 0, delta outside (0, 1).
+    for epsilon outside (0, 10], delta outside (0, 1).
     """
 
     epsilon: float
@@ -34,7 +34,7 @@ class SafePub(Model):
     in_views: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require(0 < self.epsilon <= 20, "epsilon is a number above 0 and at most 20")
+        require(0 < self.epsilon <= 10, "epsilon is a number above 0 and at most 10")
         require(0 < self.delta < 1, "delta is a probability above 0 and below 1")
 
     @cached_property

@@ -144,7 +144,7 @@ class Lattice:
         return not self.source.beside and grouped.issuperset(spec.published) and self.combinations * 4 <= self.records
 
     def labelled(self, i: int) -> str:
-        """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
+        """The working table of a quasi-identifier: `value`, `records` and, per level below the last, `code LEVEL`."""
         return _domain(i)
 
 

@@ -1,0 +1,269 @@
+"""What all partitions share: the combinations of quasi-identifiers with their counts, and the classes made of them.
+
+A partition puts every record into a class of at least k records (k persons where an entity is named) and publishes, for
+each quasi-identifier, one value that covers all of the class. It works on whole numbers throughout:
+
+| working table | one row per | columns |
+| --- | --- | --- |
+| `line i` | value of the i-th quasi-identifier | see `lines` |
+| `combinations` | combination that occurs, of quasi-identifiers and what stands `beside` them | `id`, `value i`, \
+`place i`, `beside j`, `records`, `persons` |
+| `pieces` | combination × class | `id`, `class`, `first`, `records`: how many of its records, and from which on |
+| `classes` | class | `class`, `records`, `low i`, `high i`: the places between which the class lies |
+| `published` | class | `class`, `records`, the published columns, `cost` |
+
+Beside the quasi-identifiers stands the person, where an entity is named, and whatever else is to stay together. `id`
+numbers the combinations from 1 along the space-filling curve, in Gray order.
+
+*Persons*. A person who is at several combinations is counted at one of them, the first in the order of the key; records
+whose entity is missing count as one person together. So a class has at least the persons that it counts.
+
+*Ties*. Records that agree on all quasi-identifiers may go to different classes. Which ones do is decided by MD5 over a
+secret key and the record, never by a value alone, so that the algorithm's way cannot be followed backwards
+(minimality attack, Wong et al. 2007). Everything else is totally ordered by the quasi-identifiers themselves: the same
+rows give the same classes whatever their order and the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlanon import query
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import EngineError, ModelNotMet, SpecError
+from sqlanon.plan import Source
+from sqlanon.query import Expression, Query, column, fragment
+from sqlanon.recoding import lines
+from sqlanon.recoding.lines import Dimension
+from sqlanon.recoding.working import Work, relation, working_name
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A source in whole numbers, and counts of what there is.
+
+    `beside`: the columns that stand beside the quasi-identifiers in a combination. `span`: places from one end of a
+    line to the other.
+    """
+
+    work: Work
+    source: Source
+    dimensions: tuple[Dimension, ...]
+    beside: tuple[str, ...]
+    span: int
+    combinations: int
+    records: int
+    persons: int
+
+    @property
+    def places(self) -> list[str]:
+        """The columns of places, in the order of the quasi-identifiers."""
+        return [f"place {i}" for i in range(len(self.dimensions))]
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The columns' weights in whole numbers, the largest 256 where they differ."""
+        given = [dimension.weight for dimension in self.dimensions]
+        if len(set(given)) == 1:
+            return (1,) * len(given)
+        return tuple(max(round(256 * weight / max(given)), 1) for weight in given)
+
+    @property
+    def entity(self) -> str | None:
+        """The column that says who a record is about, where k counts persons."""
+        return self.source.spec.entity
+
+    def close(self) -> None:
+        """Drops the working tables."""
+        self.work.close()
+
+    def require(self, k: int) -> None:
+        """Raises `ModelNotMet` where not even one class of the whole table has k records (persons)."""
+        if self.persons < k:
+            of = "persons" if self.entity else "records"
+            raise ModelNotMet(f"k = {k} is larger than the table of {self.persons} {of}; nothing was published")
+
+
+def encode(
+    engine: DuckDB, source: Source, key: str, *, dimensions: Sequence[Dimension] = (), beside: Sequence[str] = ()
+) -> Encoded:
+    """Reads the source once and encodes it. `dimensions` stand for those of the spec where they are given.
+
+    `key` decides, in secret, about records that agree on all quasi-identifiers. Raises `SpecError` where the source has
+    no rows or a value no hierarchy knows, `EngineError`.
+    """
+    work, wanted = Work(engine), tuple(dimensions) or lines.dimensions(source)
+    entity = source.spec.entity
+    more = tuple(dict.fromkeys([*([entity] if entity else []), *beside]))
+    try:
+        work.secret("key", key, "the secret key of the ties")
+        _find(work, source, wanted, more)
+        distinct = ", ".join(f'count(distinct "value {i}")' for i in range(len(wanted)))
+        counted = fragment(f"select coalesce(cast(sum(records) as bigint), 0), {distinct} from $f", f=relation("found"))
+        records, *many = work.ask(counted, "count the values")
+        if records == 0:
+            raise SpecError("the source has no rows; nothing can be released", where="source")
+        span = lines.span(max([*map(int, many), *(len(d.rows or ()) for d in wanted)]))
+        for i, dimension in enumerate(wanted):
+            lines.draw(work, i, dimension, lines.seen("found", i), span, len(wanted))
+        _combine(work, len(wanted), len(more), persons=entity is not None)
+        work.drop("found")
+        total = "select count(*), cast(sum(persons) as bigint) from $c"
+        combinations, persons = work.ask(fragment(total, c=relation("combinations")), "count the combinations")
+        return Encoded(work, source, wanted, more, span, int(combinations), int(records), int(persons))
+    except BaseException:
+        work.close()
+        raise
+
+
+def _find(work: Work, source: Source, dimensions: Sequence[Dimension], beside: Sequence[str]) -> None:
+    """`found`: the combinations, and how many records have each."""
+    columns = [query.named(column(d.name), f"value {i}") for i, d in enumerate(dimensions)]
+    columns += [query.named(column(name), f"beside {j}") for j, name in enumerate(beside)]
+    group = [column(name) for name in (*(d.name for d in dimensions), *beside)]
+    made = query.select([*columns, fragment("count(*) as records")], "source", group=group)
+    work.make("found", source.step().then("found", made), "the combinations that occur, with their records")
+
+
+def _combine(work: Work, count: int, beside: int, *, persons: bool) -> None:
+    """`combinations`, in the order of the curve."""
+    values, places, others = (
+        [column(f"{word} {i}") for i in range(many)]
+        for word, many in (("value", count), ("place", count), ("beside", beside))
+    )
+    tree = fragment("select $nothing from $found as f", nothing=[], found=relation("found"))
+    columns = [column("records", "f"), *(column(node.name, "f") for node in (*values, *others))]
+    for i in range(count):
+        name = working_name(lines.line(i))
+        on = fragment("$v is not distinct from $l", v=column(f"value {i}", "f"), l=column("value", name))
+        tree = query.joined(tree, name, on)
+        columns += [query.named(column(word, name), f"{word} {i}") for word in ("place", "bits")]
+    steps = Query(()).then("placed", query.selecting(tree, columns))
+    kept = [column("records"), *values, *places, *others]
+    mixed = fragment("$b as key", b=query.added([column(f"bits {i}") for i in range(count)]))
+    steps = steps.then("interleaved", query.select([*kept, mixed], "placed"))
+    for shift in (1, 2, 4, 8, 16, 32):
+        # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.
+        step = fragment("select $kept, xor(key, key >> $s) as key from $earlier",
+                        kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
+        steps = steps.then(f"reflected {shift}", step)
+    along = [column("key"), *places]
+    first = fragment(
+        "cast(case when row_number() over (partition by $p order by $by) = 1 then 1 else 0 end as bigint) as persons",
+        p=column("beside 0"), by=along,
+    )  # fmt: skip
+    by = [*along, *_drawn(others)]
+    told = [fragment("cast(row_number() over (order by $by) as integer) as id", by=by), *kept]
+    told.append(first if persons else fragment("records as persons"))
+    work.make("combinations", steps.then("combinations", query.select(told, steps.steps[-1].name)),
+              "the combinations in whole numbers, along the curve")  # fmt: skip
+
+
+def _drawn(values: Sequence[Expression]) -> list[Expression]:
+    """A keyed order of values, and the values themselves: total."""
+    return [keyed(values), *values] if values else []
+
+
+def keyed(values: Sequence[Expression]) -> Expression:
+    """MD5 over the key and the values: an order that tells nothing to those who have not the key."""
+    drawn = fragment("(select key from $k)", k=relation("key"))
+    for value in values:
+        drawn = fragment("$d || '|' || coalesce(cast($v as varchar), '')", d=drawn, v=value)
+    return fragment("md5($d)", d=drawn)
+
+
+def order(encoded: Encoded, located: Expression, *, in_parts: bool = False) -> None:
+    """`ordered`: the combinations one after the other (`at`, from 1).
+
+    `located` gives each `id` the `place` of its part and where it stands `along` it; together they order totally. The
+    sequence is one whole, part 0, unless what follows goes on `in_parts`.
+    """
+    kept = [column(name, "c") for name in ("id", "records", "persons", *encoded.places)]
+    joined = fragment(
+        "select $kept, l.place, l.along from $c as c join located as l on c.id = l.id", kept=kept,
+        c=relation("combinations"),
+    )  # fmt: skip
+    part = fragment("place as part" if in_parts else "cast(0 as bigint) as part")
+    told = [part, *(column(name) for name in ("id", "records", "persons", *encoded.places))]
+    numbered = fragment(
+        "select cast(row_number() over (order by place, along) as bigint) as at, $told from joined", told=told
+    )
+    steps = Query(()).then("located", located).then("joined", joined).then("ordered", numbered)
+    encoded.work.make("ordered", steps, "the combinations in their order")
+
+
+def whole_leaves(encoded: Encoded) -> None:
+    """`pieces` where every leaf is a class as it stands."""
+    made = fragment(
+        "select l.id, cast(l.part // 2 as bigint) as class, cast(0 as bigint) as first, records"
+        " from $l as l join $c as c on l.id = c.id", l=relation("leaves"), c=relation("combinations"),
+    )  # fmt: skip
+    encoded.work.make("pieces", made, "which records of each combination are in which class")
+
+
+def even(encoded: Encoded, k: int) -> None:
+    """`pieces`: each part of `ordered` shared out into ⌊persons / k⌋ groups, the remainder spread over all of them."""
+    made = _even_persons(k) if encoded.entity else _even_records(k)
+    encoded.work.make("pieces", made, "which records of each combination are in which class")
+
+
+_SO_FAR = "over (partition by part order by at rows between unbounded preceding and current row)"
+
+
+def _even_persons(k: int) -> Query:
+    """Rows stay whole; those without a person of their own go with the person before them."""
+    steps = Query(()).then("counted", fragment(
+        f"select id, part, records, greatest(cast(sum(persons) {_SO_FAR} as bigint) - 1, 0) as number,"
+        " cast(sum(persons) over (partition by part) as bigint) as total from $o", o=relation("ordered"),
+    ))  # fmt: skip
+    return steps.then("pieces", fragment(
+        f"select id, part + cast((number * greatest(total // {k}, 1)) // total as bigint) as class,"
+        " cast(0 as bigint) as first, records from counted"
+    ))  # fmt: skip
+
+
+def _even_records(k: int) -> Query:
+    """Group g begins at record ⌈g · total / groups⌉; the groups that one combination fills are one, published alike.
+
+    So a combination has up to three pieces: where it begins, what it fills, and where it ends.
+    """
+    steps = Query(()).then("counted", fragment(
+        f"select id, part, records, cast(sum(records) {_SO_FAR} as bigint) - records as start,"
+        " cast(sum(records) over (partition by part) as bigint) as total from $o", o=relation("ordered"),
+    ))  # fmt: skip
+    groups = f"cast(greatest(total // {k}, 1) as bigint) as groups"
+    steps = steps.then("shared", fragment(f"select *, {groups} from counted"))
+    steps = steps.then("placed", fragment(
+        "select *, cast((start * groups) // total as bigint) as earliest,"
+        " cast(((start + records - 1) * groups) // total as bigint) as latest from shared"
+    ))  # fmt: skip
+    begin = "cast(({} * total + groups - 1) // groups as bigint) - start"
+    steps = steps.then("bounded", fragment(
+        f"select *, {begin.format('(earliest + 1)')} as leave, {begin.format('latest')} as enter from placed"
+    ))  # fmt: skip
+    return steps.then("pieces", fragment(
+        "select id, part + earliest as class, cast(0 as bigint) as first, least(leave, records) as records from bounded"
+        " union all select id, part + earliest + 1, leave, enter - leave from bounded where latest > earliest + 1"
+        " union all select id, part + latest, enter, records - enter from bounded where latest > earliest"
+    ))  # fmt: skip
+
+
+def classes(encoded: Encoded) -> None:
+    """`classes`: the places between which each class lies, with what it holds.
+
+    Raises `EngineError` where the pieces are not all the records, each once: that would be an error of sqlanon's own.
+    """
+    ends: list[Expression] = []
+    for i, place in enumerate(encoded.places):
+        ends.append(query.named(fragment("min($p)", p=column(place, "c")), f"low {i}"))
+        ends.append(query.named(fragment("max($p)", p=column(place, "c")), f"high {i}"))
+    made = fragment(
+        "select class, cast(sum(p.records) as bigint) as records, $ends from $p as p join $c as c on p.id = c.id"
+        " group by class", ends=ends, p=relation("pieces"), c=relation("combinations"),
+    )  # fmt: skip
+    encoded.work.make("classes", made, "the places between which each class lies")
+    total = fragment("select coalesce(cast(sum(records) as bigint), 0) from $c", c=relation("classes"))
+    (records,) = encoded.work.ask(total, "count the records in classes")
+    if records != encoded.records:
+        raise EngineError("make the classes", "records lost")

@@ -68,7 +68,7 @@ from sqlanon.models import (
     ThetaSensitivity,
     Verdict,
 )
-from sqlanon.planning import SAMPLE, Planned
+from sqlanon.planning import Planned
 from sqlanon.planning import make as _make
 from sqlanon.planning import with_usefulness as _with_usefulness
 from sqlanon.policies import Policy
@@ -114,11 +114,9 @@ def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
     `utility` adds what takes another pass over the source: query errors, shifts, divergence. Raises `SpecError`,
     `ModelNotMet` where no transformation satisfies the models, `EngineError`.
     """
-    planned = _make(_spec(spec), engine)
-    planned = _with_usefulness(planned, engine) if utility else planned
-    if planned.plan.source.drawn_from:
-        engine.drop_temporary(SAMPLE)
-    return planned
+    with engine.working():
+        planned = _make(_spec(spec), engine)
+        return _with_usefulness(planned, engine) if utility else planned
 
 
 def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:

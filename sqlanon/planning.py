@@ -162,14 +162,12 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
     started = time.monotonic()
     tell("reading the source", None)
     source = source_of(spec, engine, frame)
-    lattice = build(engine, source)
-    try:
+    with engine.working():
+        lattice = build(engine, source)
         found = _search(lattice, spec, tell)
         if found is None:
             raise _refused(lattice, spec)
         return _planned(lattice, source, found, time.monotonic() - started)
-    finally:
-        lattice.close()
 
 
 def _limit(spec: Spec, records: int) -> int:

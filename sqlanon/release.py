@@ -16,18 +16,17 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlanon import query, register
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
+from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
+from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -80,6 +79,14 @@ def release(
     """
     started = time.monotonic()
     publish = _target(spec, engine, frame)
+    with engine.working():
+        planned, measured, entry = _released(spec, publish, engine, frame, utility, tell)
+    return Release(planned, measured, entry, time.monotonic() - started)
+
+
+def _released(
+    spec: Spec, publish: Publish, engine: DuckDB, frame: object | None, utility: bool, tell: Tell
+) -> tuple[Planned, Measured, register.Entry]:
     planned = make(spec, engine, frame=frame, tell=tell)
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
@@ -93,11 +100,7 @@ def release(
         if utility:
             planned = with_usefulness(planned, engine, tell)
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
-    finally:
-        if planned.plan.source.drawn_from:
-            with suppress(EngineError):  # what went wrong before is what must be told
-                engine.drop_temporary(SAMPLE)
-    return Release(planned, measured, entry, time.monotonic() - started)
+    return planned, measured, entry
 
 
 class _Starred(Exception):

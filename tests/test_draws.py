@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlanon.udfs import draws
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, NotPortable
 from sqlanon.query import fragment, render
+from sqlanon.udfs import draws
 
 numbers = st.lists(st.integers(-(2**62), 2**62) | st.integers(0, 40), max_size=30)
 

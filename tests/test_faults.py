@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import sqlanon
 from sqlanon import register
 from sqlanon.cli import main
 from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import ModelNotMet, SpecError, SqlanonError
 from sqlanon.showing import releases
 
 releasing = importlib.import_module("sqlanon.release")  # `sqlanon.release` is the function
@@ -348,3 +349,29 @@ def test_a_source_that_cannot_be_read_ends_in_a_sentence_without_its_cells(
         sqlanon.release(spec, engine)
     assert CELL.split()[0] not in "".join(traceback.format_exception(caught.value))
     assert not (tmp_path / "out.parquet").exists()
+
+
+LEFT = """
+    SELECT table_name FROM duckdb_tables() WHERE temporary
+    UNION ALL SELECT 'key' WHERE getvariable('sqlanon_key') IS NOT NULL
+"""
+
+
+@pytest.mark.parametrize(("second", "k", "error"), [("z", 2, SpecError), ("y", 99, ModelNotMet), ("y", 2, None)])
+@pytest.mark.parametrize("form", ["", *FORMS])
+def test_nothing_of_ours_stays_on_a_connection_of_the_callers(
+    tmp_path: Path, form: str, second: str, k: int, error: type[SqlanonError] | None
+) -> None:
+    place = {"as": form} if form in ("", "table", "view") else {"as": "file", "path": str(tmp_path / f"out.{form}")}
+    quasi = {"role": "quasi-identifier", "hierarchy": {"tree": {"g": ["x", "y"]}}}
+    spec = {
+        "source": "t", "entity": "p", "columns": {"a": "quasi-identifier", "b": quasi, "p": "identifier"},
+        "privacy": [{"model": "k-anonymity", "k": k}], **({"publish": {"name": "rel", **place}} if form else {}),
+    }  # fmt: skip
+    with duckdb.connect() as connection:
+        connection.execute(
+            "CREATE TABLE t AS SELECT i AS a, unnest(['x', ?]) AS b, i AS p FROM range(9) AS r (i)", [second]
+        )
+        with pytest.raises(error) if error else nullcontext():
+            (sqlanon.release if form else sqlanon.plan)(spec, DuckDB(connection=connection))
+        assert connection.execute(LEFT).fetchall() == []

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB, family_of
+from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines.words import family_of
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Csv, Date, Hierarchy, Mask, Order, Tree, Width
 from sqlanon.query import Query, column, fragment, named

@@ -76,7 +76,6 @@ def test_classes_and_suppressed_labels_are_counted_as_by_hand_however_many_combi
     assert len(lattice.numbers) == (2 if width == 9 else 1)
     for node in {(0,) * width, (3,) * width, *(tuple(draw.choices(range(4), k=width)) for _ in range(12))}:
         assert_counted(lattice, rows, node)
-    lattice.close()
 
 
 STARRED = st.lists(st.tuples(*[st.sampled_from(["*", "**", "a*", "ab", "a", "", None])] * 2), min_size=2, max_size=12)
@@ -103,7 +102,6 @@ def test_a_value_that_is_literally_a_star_misleads_neither_bound_nor_search(
         counts = lattice.check(node, len(rows))
         if counts.suppressed <= len(rows) // 2 and counts.kept_classes:
             costs.append(goal.with_penalties(node, goal.penalties(node, counts.labels or [])))
-    lattice.close()
     if costs:
         assert make(wanted, engine).found.value == pytest.approx(min(costs), rel=1e-9, abs=1e-12)
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlanon.udfs.microaggregation import mdav, mean
 
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
@@ -20,6 +19,7 @@ from sqlanon.errors import SpecError
 from sqlanon.query import Query
 from sqlanon.recoding.microaggregation import Microaggregation
 from sqlanon.recoding.transforms import Records, numbered, perturbed
+from sqlanon.udfs.microaggregation import mdav, mean
 
 Row = tuple[Any, ...]
 NASTY = '"; DROP TABLE x; --$n'

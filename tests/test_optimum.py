@@ -83,7 +83,6 @@ def test_the_plan_is_the_best_of_all_transformations(
         if counts.suppressed <= limit and counts.table_models_hold and counts.kept_classes:
             penalties = goal.penalties(node, counts.labels or []) if isinstance(goal, Separable) else None
             values.append(goal.value(counts) if penalties is None else goal.with_penalties(node, penalties))
-    lattice.close()
 
     try:
         found = make(wanted, engine).found

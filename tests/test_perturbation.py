@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlanon.udfs import draws
 
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
@@ -29,6 +28,7 @@ from sqlanon.recoding.perturbation import (
     invariant,
 )
 from sqlanon.recoding.transforms import Records, Transform, numbered, perturbed
+from sqlanon.udfs import draws
 
 NASTY = '"; DROP TABLE x; --$n'
 INF, NAN = float("inf"), float("nan")

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared import needs_shared
-from sqlanon.udfs import removal as pure
 from test_prediction import TIMES, VALUES, Row, load, load_vector, plainly, tables, vector
 
 from sqlanon.engines import Origin
@@ -24,6 +23,7 @@ from sqlanon.margins import margin, share
 from sqlanon.prediction import Target, Threshold, cells, records_of
 from sqlanon.query import Query
 from sqlanon.removal import METHODS, Method, Removal, blanked, remove
+from sqlanon.udfs import removal as pure
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -300,6 +300,14 @@ def test_the_time_limit_gives_a_feasible_node_and_a_gap_that_bounds_the_optimum(
         assert found.value * (1 - found.gap) <= best[0] * (1 + 1e-9) + 1e-9
 
 
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_no_node_but_the_most_general_is_counted_after_the_time_limit(kind: str) -> None:
+    table = wide(columns=6, levels=4, records=200)
+    found, asked = searched(table, kind, 150, monotone=True, time_limit=0)
+    assert found is not None
+    assert (found.node, asked) == ((3,) * 6, 1)
+
+
 # -- beyond what can be enumerated ----------------------------------------------------------------------------
 
 

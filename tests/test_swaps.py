@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlanon.udfs.theta import Theta, exact
-from sqlanon.udfs.theta_plans import Histogram, Plan, plan_paper, plan_swap, settled
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.query import Query
 from sqlanon.recoding import swaps
 from sqlanon.recoding.swaps import Partition, Rule
+from sqlanon.udfs.theta import Theta, exact
+from sqlanon.udfs.theta_plans import Histogram, Plan, plan_paper, plan_swap, settled
 
 Row = tuple[Any, ...]
 NASTY = '"; DROP TABLE x; --'

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared import needs_shared, read
+
 from sqlanon.udfs import theta as t
 from sqlanon.udfs.theta import Theta, exact, implied
 from sqlanon.udfs.theta_packing import Packed, pack

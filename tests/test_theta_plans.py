@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared import needs_shared, read
+
 from sqlanon.udfs.theta import Theta, exact, variance
 from sqlanon.udfs.theta_plans import Histogram, Plan, plan_paper, plan_swap, settled
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import oracle
 import pytest
+
 from sqlanon.udfs.earth_mover import equal, hierarchical, ordered
 
 Values = dict[str, float]

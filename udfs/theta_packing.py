@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from sqlanon.udfs.theta import Theta, implied, least_noise, noise_lower_bound
 from sqlanon.udfs.theta_plans import Histogram, Ints
 

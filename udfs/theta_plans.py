@@ -22,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
 from sqlanon.udfs.theta import Theta, least_noise
 
 Ints = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ import duckdb
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin
+from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
 from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Text
@@ -23,16 +24,6 @@ from sqlanon.query import Expression, Query, Text
 if TYPE_CHECKING:
     import numpy
 
-_FAMILIES = {
-    "integer": "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT",
-    "decimal": "DECIMAL",
-    "float": "FLOAT DOUBLE",
-    "text": "VARCHAR ENUM UUID",
-    "boolean": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS",
-}
-_FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words.split()}
 _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parquet": "read_parquet"} | dict.fromkeys(
     (".json", ".jsonl", ".ndjson"), "read_json"
 )
@@ -55,6 +46,7 @@ class DuckDB:
         self.path = Path(path).absolute() if path else None
         self._owned = connection is None
         self._frames = 0
+        self._working: set[str] = set()
         with self._step("open the database"):
             self.connection = connection or duckdb.connect(str(self.path or ":memory:"), read_only=read_only)
             if self._owned:
@@ -100,7 +92,7 @@ class DuckDB:
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
         except (duckdb.Error, OSError) as error:
-            raise EngineError(step, type(error).__name__, str(error), _hint(str(error))) from None
+            raise EngineError(step, type(error).__name__, str(error), hint(str(error))) from None
         except RuntimeError as error:
             if "interrupted" in str(error).lower():
                 raise KeyboardInterrupt from None
@@ -270,7 +262,19 @@ class DuckDB:
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """A working table of this connection, seen by nobody else."""
         text = query.render(what, self.dialect, pretty=False)
+        self._working.add(name)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
+        before = set(self._working)
+        try:
+            yield
+        finally:
+            with suppress(EngineError):  # what went wrong before is what must be told
+                self.drop_temporary(*sorted(self._working - before))
+                self.run("forget the order", "RESET VARIABLE sqlanon_key")
 
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
@@ -287,6 +291,7 @@ class DuckDB:
     def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
         """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
         item, making = self.sql(query.identifier(name)), "CREATE OR REPLACE TEMP TABLE {} AS"
+        self._working.add(name)
         for block in blocks:
             with self._step(step):
                 self.connection.register("sqlanon_block", dict(block))
@@ -333,6 +338,7 @@ class DuckDB:
     def drop_temporary(self, *names: str) -> None:
         for name in names:
             self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
+            self._working.discard(name)
 
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
@@ -461,33 +467,6 @@ def _numbers(values: Sequence[int] | numpy.ndarray[Any, Any]) -> numpy.ndarray[A
     return values if isinstance(values, numpy.ndarray) else numpy.array(values, dtype=numpy.int64)
 
 
-def family_of(kind: str) -> str:
-    """Our word for a type in DuckDB's words; nested types and those with a time zone are `other`."""
-    if kind.endswith("]") or "TIME ZONE" in kind:
-        return "other"
-    word = re.match(r"[A-Z_]+", kind)
-    return _FAMILY_OF.get(word[0], "other") if word else "other"
-
-
 def _quoted(text: str) -> str:
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
-
-
-def _hint(text: str) -> str:
-    """What to do, where the engine's words tell; never the words themselves."""
-    if "lock" in text and "PID" in text:
-        holder = re.search(r"PID (\d+)", text)
-        who = f" (PID {holder[1]})" if holder else ""
-        return f"the file is locked by another process{who}; close it there and try again"
-    if "No space left" in text or "Could not write" in text or "write failed" in text.lower():
-        return "the disk is full; nothing was published"
-    if "Conversion Error" in text or "Could not convert" in text:
-        return (
-            "a value does not fit the type that was read from the first rows; give the column `type: text` in the spec"
-        )
-    if "Permission denied" in text:
-        return "permission denied"
-    if "Out of Memory" in text:
-        return "out of memory; raise memory_limit or free some"
-    return ""

@@ -79,12 +79,13 @@ class Search:
         self._counted: NDArray[np.int64] = np.empty((0, width), dtype=np.int64)
         self._above: Floats = np.empty(0)
         self._forecast = _Forecast(self.domains, self.limit)
+        self._deadline = float("inf")
 
     def run(self) -> Found | None:
         """The optimum, or the best node at the time limit; None where no node is feasible."""
         lowest = tuple(d.lowest for d in self.domains)
         highest = tuple(d.highest for d in self.domains)
-        started = time.monotonic()
+        self._deadline = time.monotonic() + self.time_limit
         self._descend(lowest, highest)
         heap: list[tuple[float, int, Node, Node]] = [(self._bound(lowest), sum(lowest), lowest, highest)]
         while heap:
@@ -95,7 +96,7 @@ class Search:
                 if self._beaten(bound, None):
                     break
                 continue
-            if time.monotonic() - started > self.time_limit:
+            if self._late():
                 self.expired = True
                 return self._result(bound)
             tightened = self._bound(low)
@@ -110,6 +111,9 @@ class Search:
             for lower, upper in _without(low, high, witness):
                 heapq.heappush(heap, (self._bound(lower), sum(lower), lower, upper))
         return self._result(None)
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def _result(self, bound: float | None) -> Found | None:
         if self.best is None:
@@ -139,11 +143,14 @@ class Search:
         return least
 
     def _descend(self, lowest: Node, highest: Node) -> None:
-        """A first value to beat: from the top, lower whichever column saves most, while the node stays feasible."""
+        """A first value to beat: from the top, lower whichever column saves most, while the node stays feasible.
+
+        The most general node is counted even at the time limit: it is feasible where any is, for monotone models.
+        """
         node, blocked = highest, set[int]()
         if not self._count(node):
             return
-        while len(blocked) < len(node):
+        while len(blocked) < len(node) and not self._late():
             steps = [
                 (self.objective.bound(lower), i, lower)
                 for i in range(len(node))

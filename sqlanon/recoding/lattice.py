@@ -147,13 +147,6 @@ class Lattice:
         """The working table of a quasi-identifier: `value`, `records` and, per level below the last, `code LEVEL`."""
         return _domain(i)
 
-    def close(self) -> None:
-        """Drops the working tables."""
-        shares = [_shares(name) for name in self.source.sensitive]
-        self.engine.drop_temporary(
-            _RAW, _BASE, _PEOPLE_RAW, _PEOPLE, *shares, *(_domain(i) for i in range(len(self.domains)))
-        )
-
 
 def _domain(i: int) -> str:
     return f"sqlanon domain {i}"
@@ -164,7 +157,10 @@ def _shares(name: str) -> str:
 
 
 def build(engine: DuckDB, source: Source) -> Lattice:
-    """Reads the source once and encodes it. Raises `SpecError` where it has no rows or a value no hierarchy knows."""
+    """Reads the source once and encodes it, in working tables that whoever asks drops.
+
+    Raises `SpecError` where it has no rows or a value that no hierarchy knows.
+    """
     names = source.quasi_identifiers
     grouped = tuple(dict.fromkeys([*names, *source.sensitive, *source.beside]))
     n = fresh("n", grouped)

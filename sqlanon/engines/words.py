@@ -1,0 +1,43 @@
+"""DuckDB's words in ours: what family a type belongs to, what can be done about an error."""
+
+from __future__ import annotations
+
+import re
+
+_FAMILIES = {
+    "integer": "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT",
+    "decimal": "DECIMAL",
+    "float": "FLOAT DOUBLE",
+    "text": "VARCHAR ENUM UUID",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS",
+}
+_FAMILY_OF = {word: family for family, words in _FAMILIES.items() for word in words.split()}
+
+
+def family_of(kind: str) -> str:
+    """Our word for a type in DuckDB's words; nested types and those with a time zone are `other`."""
+    if kind.endswith("]") or "TIME ZONE" in kind:
+        return "other"
+    word = re.match(r"[A-Z_]+", kind)
+    return _FAMILY_OF.get(word[0], "other") if word else "other"
+
+
+def hint(text: str) -> str:
+    """What to do, where the engine's words tell; never the words themselves."""
+    if "lock" in text and "PID" in text:
+        holder = re.search(r"PID (\d+)", text)
+        who = f" (PID {holder[1]})" if holder else ""
+        return f"the file is locked by another process{who}; close it there and try again"
+    if "No space left" in text or "Could not write" in text or "write failed" in text.lower():
+        return "the disk is full; nothing was published"
+    if "Conversion Error" in text or "Could not convert" in text:
+        return (
+            "a value does not fit the type that was read from the first rows; give the column `type: text` in the spec"
+        )
+    if "Permission denied" in text:
+        return "permission denied"
+    if "Out of Memory" in text:
+        return "out of memory; raise memory_limit or free some"
+    return ""

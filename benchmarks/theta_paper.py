@@ -31,16 +31,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlanon.udfs import theta as t
-from sqlanon.udfs.theta import Theta, exact
-from sqlanon.udfs.theta_packing import Packed, pack
-from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
 from theta_report import write
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.query import Query
 from sqlanon.recoding import swaps
 from sqlanon.recoding.swaps import Partition
+from sqlanon.udfs import theta as t
+from sqlanon.udfs.theta import Theta, exact
+from sqlanon.udfs.theta_packing import Packed, pack
+from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 ADULT = Path(os.environ.get("SQLANON_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "data" / "adult"

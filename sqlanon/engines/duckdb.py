@@ -272,9 +272,11 @@ class DuckDB:
         try:
             yield
         finally:
-            with suppress(EngineError):  # what went wrong before is what must be told
-                self.drop_temporary(*sorted(self._working - before))
-                self.run("forget the order", "RESET VARIABLE sqlanon_key")
+            names = [self.sql(query.identifier(name)) for name in sorted(self._working - before)]
+            self._working = before
+            for statement in ["RESET VARIABLE sqlanon_key", *(f"DROP TABLE IF EXISTS temp.{name}" for name in names)]:
+                with suppress(duckdb.Error):  # what went wrong, or right, before is what must be told
+                    self.connection.execute(statement)
 
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""

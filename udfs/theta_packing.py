@@ -41,8 +41,8 @@ def pack(counts: Sequence[int], theta: Theta, *, noise: bool = False, tries: int
 
     `counts`: records per value; values without records can still become noise. Without noise the sizes differ by at
     most one, so Σ |class|² is the least there is; with noise, classes have k tuples, a few of them one more. `tries`:
-    how many numbers of classes are tried beyond the least that the lower bound allows. Works on a dense table of classes
-    and values, so a block is to have no more than some million pairs of them.
+    how many numbers of classes are tried beyond the least that the lower bound allows. Works on a dense table of
+    classes and values, so a block is to have no more than some million pairs of them.
     """
     found = np.asarray(counts, dtype=np.int64)
     n = int(found.sum())

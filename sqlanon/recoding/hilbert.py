@@ -43,12 +43,17 @@ def hilbert(encoded: Encoded, k: int, *, order: Order = "splits", groups: Groups
     Above k = 1000 the groups are even. Raises `ModelNotMet` where there are fewer than k persons, `EngineError`.
     """
     encoded.require(k)
-    {"splits": _splits, "gray": _gray, "hilbert": _hilbert}[order](encoded, k)
+    arrange(encoded, k, order)
     if groups == "best" and k <= _MOST:
         _best(encoded, k)
     else:
         even(encoded, k)
     encoded.work.drop("ordered")
+
+
+def arrange(encoded: Encoded, k: int, by: Order) -> None:
+    """Makes `ordered`: the combinations in one of the orders."""
+    {"splits": _splits, "gray": _gray, "hilbert": _hilbert}[by](encoded, k)
 
 
 def _gray(encoded: Encoded, k: int) -> None:

@@ -237,7 +237,7 @@ def test_a_class_is_united_with_the_nearer_of_its_neighbours(engine: DuckDB) -> 
 
 
 def test_a_class_that_is_far_from_all_others_is_suppressed_within_the_limit(engine: DuckDB) -> None:
-    rows = [(q, 0, s, 0) for q in range(8) for s in "ab"] + [(1000, 0, "a", 0)] * 2
+    rows = [(q, 0, s, 0) for q in range(8) for s in "ab"] + [(1000, 50, "a", 0)] * 2
     models = (KAnonymity(2), LDiversity("s", 2))
     assert repaired(engine, Case(rows, models, limit=1), "splits").repaired == Repaired(1, 9, 8, 0)
     assert repaired(engine, Case(rows, models, limit=2), "splits").repaired == Repaired(0, 9, 8, 2)

@@ -28,7 +28,7 @@ from sqlanon.plan import Source, resolve
 from sqlanon.planning import source_of as source_in
 from sqlanon.recoding import hilbert, mondrian
 from sqlanon.recoding.covers import Published, publish
-from sqlanon.recoding.lines import Dimension, _together, dimensions
+from sqlanon.recoding.lines import Dimension, together, dimensions
 from sqlanon.recoding.partition import Encoded, encode
 from sqlanon.recoding.working import working_name
 from sqlanon.spec import Column, Publish, Recoding, Spec, load
@@ -569,6 +569,6 @@ def source_of_adult(engine: DuckDB, names: list[str]) -> Source:
 
 def ordinal(name: str) -> Dimension:
     """A column of Adult with its values in the order of its hierarchy, those that occur first to last."""
-    rows = _together(Csv(str(ADULT / f"adult_hierarchy_{name}.csv")).rows(Path()))
+    rows = together(Csv(str(ADULT / f"adult_hierarchy_{name}.csv")).rows(Path()))
     order = Order(tuple(row[0] for row in rows if name != "age" or 17 <= int(row[0]) <= 90))
     return Dimension(name, "text", order, order.rows(Path()))

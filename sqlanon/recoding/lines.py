@@ -212,7 +212,7 @@ def _tree(dimension: Dimension, values: Query) -> Query:
     nodes = [column(f"node {level}") for level in levels]
     starred = fragment("$n = '*'", n=nodes[0]) if nodes else fragment("false")
     if dimension.rows is not None:
-        rows = ((number, *row[: dimension.height]) for number, row in enumerate(_together(dimension.rows)))
+        rows = ((number, *row[: dimension.height]) for number, row in enumerate(together(dimension.rows)))
         listed = query.values("listed", ("number", "leaf", *(f"node {level}" for level in levels)), rows)
         steps = Query((*values.steps, listed)).then(
             "leaves", fragment("select number, leaf, $s as apart, $nodes from listed", s=starred, nodes=nodes)
@@ -282,7 +282,7 @@ def _gaps(steps: Query, nodes: list[Expression]) -> Query:
     return steps.then("gapped", gapped).then("spaced", fragment(f"select *, {share} from gapped"))
 
 
-def _together(rows: Rows) -> list[tuple[str, ...]]:
+def together(rows: Rows) -> list[tuple[str, ...]]:
     """The lines of a tabled hierarchy in the order of the file, moved so that the values of a node are neighbours."""
     first: list[dict[str, int]] = [{} for _ in rows[0]]
     for number, row in enumerate(rows):

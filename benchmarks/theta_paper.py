@@ -286,53 +286,60 @@ METHODS: dict[str, Callable[[DuckDB, int, int], Done]] = {
 
 @dataclass(frozen=True)
 class Queries:
-    """Conjunctions of ranges over some of the quasi-identifiers, and how many records meet each."""
+    """Conjunctions of ranges, by the number of the quasi-identifier, and how many records meet each."""
 
-    low: Ints
-    high: Ints
+    ranges: list[dict[int, tuple[int, int]]]
     counts: Ints
 
 
 def queries(found: Data, many: int = 1000) -> Queries:
     """Random queries over two to four quasi-identifiers, ranges as long as a drawn selectivity asks for; none empty."""
-    random = np.random.default_rng(SEED + 1)
-    low, high, counts = [], [], []
+    random, records = np.random.default_rng(SEED + 1), boxes_of(found.keys, found.keys)
+    ranges, counts = [], []
     while len(counts) < many:
         share, asked = float(np.exp(random.uniform(np.log(0.002), np.log(0.4)))), int(random.integers(2, 5))
-        a, b = np.zeros(len(KEYS), dtype=np.int64), found.domains - 1
-        for key in random.choice(len(KEYS), asked, replace=False):
+        query = {}
+        for key in random.choice(len(KEYS), asked, replace=False).tolist():
             length = max(1, round(float(found.domains[key]) * share ** (1 / asked)))
-            a[key] = random.integers(0, found.domains[key] - length + 1)
-            b = b.copy()
-            b[key] = a[key] + length - 1
-        count = len(within(found.keys, found.keys, a, b, found.domains))
+            start = int(random.integers(0, found.domains[key] - length + 1))
+            query[key] = (start, start + length - 1)
+        count = len(within(records, query))
         if count:
-            low.append(a)
-            high.append(b)
+            ranges.append(query)
             counts.append(count)
-    return Queries(np.array(low), np.array(high), np.array(counts))
+    return Queries(ranges, np.array(counts))
 
 
-def within(low: Ints, high: Ints, a: Ints, b: Ints, domains: Ints) -> Ints:
-    """Which boxes have a part of the ranges from a to b."""
-    there = np.arange(len(low))
-    for key in np.flatnonzero((a > 0) | (b < domains - 1)):
-        there = there[(low[there, key] <= b[key]) & (high[there, key] >= a[key])]
-    return there
+Boxes = list[tuple[Any, Any]]
 
 
-def errors(low: Ints, high: Ints, sizes: Ints, asked: Queries, domains: Ints) -> tuple[Any, Any]:
+def boxes_of(low: Ints, high: Ints) -> Boxes:
+    """The least and greatest place of each box, column by column, in few bytes."""
+    return [(np.ascontiguousarray(a, dtype=np.int16), np.ascontiguousarray(b, dtype=np.int16))
+            for a, b in zip(low.T, high.T, strict=True)]  # fmt: skip
+
+
+def within(boxes: Boxes, ranges: dict[int, tuple[int, int]]) -> Ints:
+    """Which boxes have a part of all the ranges."""
+    there = None
+    for key, (a, b) in ranges.items():
+        low, high = boxes[key] if there is None else (ends[there] for ends in boxes[key])
+        met = np.flatnonzero((low <= b) & (high >= a))
+        there = met if there is None else there[met]
+    return there if there is not None else np.arange(len(boxes[0][0]))
+
+
+def errors(boxes: Boxes, sizes: Ints, asked: Queries) -> tuple[Any, Any]:
     """|estimate − truth| / truth of each query: overlapping classes counted whole (the paper), and by their share."""
     whole, part = [], []
-    widths = high - low + 1
-    for a, b, truth in zip(asked.low, asked.high, asked.counts, strict=True):
-        there = within(low, high, a, b, domains)
-        share = np.ones(len(there))
-        for key in np.flatnonzero((a > 0) | (b < domains - 1)):
-            share *= np.minimum(high[there, key], b[key]) - np.maximum(low[there, key], a[key]) + 1
-            share /= widths[there, key]
+    for ranges, truth in zip(asked.ranges, asked.counts.tolist(), strict=True):
+        there = within(boxes, ranges)
+        share = sizes[there].astype(np.float64)
+        for key, (a, b) in ranges.items():
+            low, high = (ends[there] for ends in boxes[key])
+            share *= (np.minimum(high, b) - np.maximum(low, a) + 1) / (high - low + 1)
         whole.append(abs(int(sizes[there].sum()) - truth) / truth)
-        part.append(abs(float(sizes[there] @ share) - truth) / truth)
+        part.append(abs(float(share.sum()) - truth) / truth)
     return np.array(whole), np.array(part)
 
 
@@ -361,7 +368,7 @@ def measured(engine: DuckDB, k: int, done: Done, found: Data, asked: Queries) ->
     classes, theta = Histogram(g, s, c, int(found.values.max()) + 1), Theta(k, exact(MU))
     sizes = classes.sizes
     low, high = boxes[:, 0::2], boxes[:, 1::2]
-    whole, part = errors(low, high, sizes, asked, found.domains)
+    whole, part = errors(boxes_of(low, high), sizes, asked)
     spans = (high - low) / np.maximum(found.domains - 1, 1)
     shares = asked.counts / n
     per = [(a, b, (shares >= a) & (shares < b)) for a, b in pairwise(SELECTIVITIES)]
@@ -380,8 +387,8 @@ def measured(engine: DuckDB, k: int, done: Done, found: Data, asked: Queries) ->
     }  # fmt: skip
 
 
-def experiment(rows: int, ks: Sequence[int]) -> dict[str, Any]:
-    """All figures."""
+def experiment(rows: int, ks: Sequence[int], keep: Callable[[dict[str, Any]], None]) -> None:
+    """All figures; those of each k are kept as soon as they are there."""
     found = data(rows)
     asked = queries(found)
     totals = np.bincount(found.values).tolist()
@@ -410,7 +417,7 @@ def experiment(rows: int, ks: Sequence[int]) -> dict[str, Any]:
                     flush=True,
                 )
             result["k"][k] = row
-    return result
+            keep(result)
 
 
 def main() -> None:
@@ -419,11 +426,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=160150)
     parser.add_argument("--k", default=",".join(map(str, range(2, 21, 2))))
     asked = parser.parse_args()
-    result = experiment(asked.rows, [int(k) for k in asked.k.split(",")])
     asked.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    (asked.out / "theta_paper.json").write_text(text + "\n", encoding="utf-8")
-    write(json.loads(text), asked.out)
+    file = asked.out / "theta_paper.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": None, "k": {}}
+
+    def keep(result: dict[str, Any]) -> None:
+        """Writes the figures; those of other k, if they are of the same table, stay."""
+        others = before["k"] if before["rows"] == asked.rows else {}
+        by_k = others | {str(k): row for k, row in result["k"].items()}
+        whole = result | {"k": {k: by_k[k] for k in sorted(by_k, key=int)}}
+        file.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    experiment(asked.rows, [int(k) for k in asked.k.split(",")], keep)
+    write(json.loads(file.read_text(encoding="utf-8")), asked.out)
 
 
 if __name__ == "__main__":

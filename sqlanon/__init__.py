@@ -9,7 +9,9 @@ Glossary, one word per idea. *Quasi-identifier*: a column that others may know. 
 share every published quasi-identifier. *Hierarchy*, *level*: how a value becomes coarser, step by step. *Node*: one
 level per quasi-identifier. *Model*: a measure over a relation with a bound. *Verdict*: what a model came to. *Plan*:
 the named queries that make the released rows. *Release*: what was published after its own measures were within
-bounds. *Entity*: who a record is about. *Register*: the table of releases.
+bounds. *Entity*: who a record is about. *Register*: the table of releases. *Observer*: somebody who has some fields of
+a record. *Violation*: a record whose sensitive value an observer can predict as surely as its threshold, or surer.
+*Risk transition*: a step in a data flow from which on an actor could do so.
 """
 
 from __future__ import annotations
@@ -197,7 +199,11 @@ def attack(
             external=_known(external, used), population=_known(population, used),
             others=[_other(one, used, stack) for one in others],
         )  # fmt: skip
-        return replace(found, source=str(relation)) if known else found
+        notes = (*found.notes, _PERSONS) if known and known.persons else found.notes
+        return replace(found, source=str(relation), notes=notes) if known else found
+
+
+_PERSONS = "classes count records here; the release's own k counts persons, of whom a class may hold fewer"
 
 
 def _remembered(relation: object, engine: DuckDB, stack: ExitStack) -> life.Remembered | None:

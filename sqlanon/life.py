@@ -161,12 +161,16 @@ def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
 
 @dataclass(frozen=True)
 class Remembered:
-    """A release as a relation, with what its entry says of it: what an attack needs to know."""
+    """A release as a relation, with what its entry says of it: what an attack needs to know.
+
+    `persons`: whether its k counts persons, whom the published rows do not tell apart.
+    """
 
     origin: Origin
     quasi_identifiers: tuple[str, ...]
     sensitive: tuple[str, ...]
     hierarchies: dict[str, Hierarchy]
+    persons: bool
 
 
 @contextmanager
@@ -186,7 +190,8 @@ def remembered(engine: DuckDB, name: str) -> Iterator[Remembered | None]:
             Origin(query=f"SELECT * FROM {item}"),
             tuple(json.loads(entry.quasi_identifiers)),
             tuple(dict.fromkeys(column for column in promised if column)),
-            {column: Tabled(rows) for column, rows in trees.items()},
+            {column: Tabled(rows) for column, rows in trees.items() if column not in recheck.get("orders", {})},
+            entry.counted == "persons",
         )
 
 

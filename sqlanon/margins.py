@@ -97,8 +97,8 @@ class Line:
 
 
 _TIMES = {
-    "date": "cast($x - cast('1970-01-01' as date) as bigint) * 86400000000",
-    "timestamp": "cast(cast($x as date) - cast('1970-01-01' as date) as bigint) * 86400000000"
+    "date": "cast($x - cast('1970-01-01' as date) as decimal(38, 0)) * 86400000000",
+    "timestamp": "cast(cast($x as date) - cast('1970-01-01' as date) as decimal(38, 0)) * 86400000000"
     " + cast(extract(hour from $x) as bigint) * 3600000000 + cast(extract(minute from $x) as bigint) * 60000000"
     " + cast(extract(microsecond from $x) as bigint)",
 }

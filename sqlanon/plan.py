@@ -247,7 +247,7 @@ class Plan:
     """What would be published: the steps, and what their columns are.
 
     `keys` are the published quasi-identifier columns (two for one that is published as bounds), `published` all columns
-    of the release in order, `judged` the chain that ends in `measured`.
+    of the release in order, `judged` the chain that ends in `measured`. `equal`: the chain over equal records.
     """
 
     source: Source
@@ -258,11 +258,20 @@ class Plan:
     judged: Measured
     chain: Query
     stars: Mapping[str, Expression]
+    equal: Query | None = None
+    number: str = ""
 
     @property
     def query(self) -> Query:
         """The steps that end in the released rows."""
         return self._released(self.published)
+
+    @property
+    def counted(self) -> Query | None:
+        """The same with equal rows once and their `number` beside them, where that is known to be much less."""
+        if self.equal is None:
+            return None
+        return self._released((*self.published, self.number), self.equal, "equal")
 
     @property
     def staged(self) -> Query:
@@ -277,13 +286,13 @@ class Plan:
         steps = self.chain.steps[: [step.name for step in self.chain.steps].index("recoded people") + 1]
         return Query(steps).then("recoded population", query.select(list(map(column, self.keys)), "recoded people"))
 
-    def _released(self, names: tuple[str, ...]) -> Query:
-        match = query.same(self.keys, "recoded", "failing")
-        columns = [column(name, "recoded") for name in names]
+    def _released(self, names: tuple[str, ...], chain: Query | None = None, rows: str = "recoded") -> Query:
+        chain, match = chain or self.chain, query.same(self.keys, rows, "failing")
+        columns = [column(name, rows) for name in names]
         if not self.stars:
             # Not `exists` in the classes that hold: a record that matches nothing is found to do so faster.
             there = fragment("not exists (select 1 from failing where $m)", m=match)
-            return self.chain.then("released", query.select(columns, "recoded", where=there), "what is published")
+            return chain.then("released", query.select(columns, rows, where=there), "what is published")
         failed = column(query.fresh("failed", self.keys), "failing")
         starred = [
             named(fragment("case when $f then $s else $x end", f=failed, x=x, s=self.stars[name]), name)
@@ -291,8 +300,8 @@ class Plan:
             else x
             for name, x in zip(names, columns, strict=True)
         ]
-        tree = query.joined(query.select(starred, "recoded"), "failing", match, "left")
-        return self.chain.then("released", tree, "what is published; the records of failing classes with * instead")
+        tree = query.joined(query.select(starred, rows), "failing", match, "left")
+        return chain.then("released", tree, "what is published; the records of failing classes with * instead")
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -305,8 +314,11 @@ class Plan:
         return "sha256:" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> Plan:
-    """The plan that publishes a source at the given levels; `suppressed` is drop or star. Raises `SpecError`."""
+def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str, *, repeated: bool = False) -> Plan:
+    """The plan that publishes a source at the given levels; `suppressed` is drop or star. Raises `SpecError`.
+
+    `repeated`: most rows of the release occur many times, and nothing is read beside what is published.
+    """
     keys = {
         name: _published(source, name, levels[name], "source", starred=suppressed == "star")
         for name in source.quasi_identifiers
@@ -321,15 +333,27 @@ def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str) -> 
     names = tuple(label for columns in keys.values() for label in columns)
     people = "recoded people" if source.population is not None else None
     records = Records("recoded", names, entity=source.spec.entity, population=people)
-    models = source.spec.privacy
-    judged = measured(records, needed(models), source.references("source"))
-    chain = _failing(base.join(judged.query), models, judged, names, starred=suppressed == "star")
+    judged = measured(records, needed(source.spec.privacy), source.references("source"))
+    starred = suppressed == "star"
+    chain = _failing(base.join(judged.query), source.spec.privacy, judged, names, starred=starred)
     published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
-    stars = {label: _star(source, name) for name, labels in keys.items() for label in labels}
+    stars = {label: _star(source, name) for name, labels in keys.items() for label in labels} if starred else {}
+    number = query.fresh("records", published)
+    rows = replace(records, relation="equal", weight=number)
+    equal = _equal(source, base, rows, published, starred=starred) if repeated else None
     return Plan(
         source, dict(levels), suppressed, names, published, replace(judged, query=base.join(judged.query)),
-        chain, stars if suppressed == "star" else {},
+        chain, stars, equal, number,
     )  # fmt: skip
+
+
+def _equal(source: Source, base: Query, rows: Records, published: tuple[str, ...], *, starred: bool) -> Query:
+    """The chain up to `failing` over `equal`: equal records once, with their number. The source is read once."""
+    listed, number = [column(name) for name in published], query.identifier(rows.weight or "")
+    once = fragment("select $c, count(*) as $n from recoded group by $c", c=listed, n=number)
+    base = base.then("equal", once, "equal records once, with their number")
+    judged = measured(rows, needed(source.spec.privacy), source.references("equal", rows.weight))
+    return _failing(base.join(judged.query), source.spec.privacy, judged, rows.keys, starred=starred)
 
 
 def _failing(

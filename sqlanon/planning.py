@@ -23,7 +23,7 @@ from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.presets import PRESETS
-from sqlanon.query import Text, column, fragment, identifier, table
+from sqlanon.query import Query, Text, column, fragment, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
 from sqlanon.recoding.objectives import Floats, Separable, objective
@@ -82,7 +82,7 @@ class Planned:
             "-- levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items()),
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
-        made = self.plan.query if kind == "view" else engine.shuffled(self.plan.query, self.plan.published)
+        made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
         drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
         draw = ""
@@ -114,6 +114,13 @@ class Planned:
             "fingerprint": self.plan.fingerprint,
             "notes": list(self.notes),
         }
+
+
+def shuffled(plan: Plan, engine: DuckDB) -> Query:
+    """The steps that fill a table or file, in the keyed order."""
+    if plan.counted is None:
+        return engine.shuffled(plan.query, plan.published)
+    return engine.shuffled(plan.counted, plan.published, plan.number)
 
 
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
@@ -219,7 +226,7 @@ def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:
 def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> Planned:
     spec = source.spec
     levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
-    compiled = compile_plan(source, levels, spec.recoding.suppressed)
+    compiled = compile_plan(source, levels, spec.recoding.suppressed, repeated=lattice.repeated)
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
     return Planned(
@@ -269,20 +276,17 @@ def _spans(lattice: Lattice, source: Source, i: int, level: int) -> Floats:
     unknown = np.full(len(domain.marginals[level].records), np.nan)
     if not is_quantity(hierarchy, family) or not 0 < level < domain.height:
         return unknown
-    labels, code = table(lattice.labelled(i)), column(f"code {level}")
+    asked = fragment(
+        "select min($n) as least, max($n) as greatest from $t group by $c order by $c",
+        n=amount(column("value"), family), t=table(lattice.labelled(i)), c=column(f"code {level}"),
+    )  # fmt: skip
+    found = lattice.engine.arrays(f"read the labels of {name}", asked)
+    ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
     if rows is not None:
-        asked = fragment("select min($l) from $t group by $c order by $c", l=column(f"label {level}"), t=labels, c=code)
-        known = _ends(rows, level, family)
-        told = [
-            known.get(label, (np.nan, np.nan)) for (label,) in lattice.engine.run(f"read the labels of {name}", asked)
-        ]
-        ends, everything = np.array(told), np.array([*known.values()])
-    else:
-        number = amount(column("value"), family)
-        asked = fragment("select min($n) as least, max($n) as greatest from $t group by $c order by $c",
-                         n=number, t=labels, c=code)  # fmt: skip
-        found = lattice.engine.arrays(f"read the labels of {name}", asked)
-        ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
+        # A line that the source lacks is under its label too.
+        known, labels = _ends(rows, level, family), {amount_of(row[0], family): row[level] for row in rows}
+        ends = np.array([known.get(labels.get(least, ""), (np.nan, np.nan)) for least in ends[:, 0].tolist()])
+        everything = np.array([*known.values()])
     numbers = everything[~np.isnan(everything)]
     width = float(np.ptp(numbers)) if len(numbers) else 0.0
     return (ends[:, 1] - ends[:, 0]) / width if width > 0 else unknown
@@ -321,6 +325,7 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
 
 def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
-    compiled = compile_plan(planned.plan.source, planned.plan.levels, "drop")
+    before = planned.plan
+    compiled = compile_plan(before.source, before.levels, "drop", repeated=before.equal is not None)
     note = "the class of starred records does not satisfy every model, so they were dropped"
     return replace(planned, plan=compiled, notes=(*planned.notes, note))

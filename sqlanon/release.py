@@ -27,7 +27,7 @@ from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, silent, with_usefulness
+from sqlanon.planning import SAMPLE, Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -185,10 +185,10 @@ class _Job:
 
     def rows(self) -> Query:
         """The steps that fill what is published, in the keyed order."""
-        made = self.plan.query
-        if self.separate:
-            columns = [query.column(name) for name in self.plan.published]
-            made = Query(()).then("released", query.select(columns, _STAGED))
+        if not self.separate:
+            return shuffled(self.plan, self.engine)
+        columns = [query.column(name) for name in self.plan.published]
+        made = Query(()).then("released", query.select(columns, _STAGED))
         return self.engine.shuffled(made, self.plan.published)
 
     def judge(self, item: str) -> Measured:

@@ -124,6 +124,8 @@ def _remove(cells: Cells, fields: Sequence[str], plan: Plan) -> int:
         ))  # fmt: skip
         taken, beyond = _planned(_thresholds(cells), found, cells.target.threshold.above, plan)
         chosen = np.flatnonzero(taken)
+        if not len(chosen):
+            raise AssertionError("a plan for a set with violations blanks at least one value")
         engine.numbers("write the plan", _PLANNED, {"cell": (chosen + 1).tolist(), "taken": taken[chosen].tolist()})
         engine.temporary("blank the values", CELLS, _applied(cells, fields))
         return beyond

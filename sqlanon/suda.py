@@ -25,6 +25,7 @@ from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, Step, Text, column, fragment
 
 MOST_SETS = 1000
+MOST_COLUMNS = 20  # a record's scores add up to ATT! at most, which a bigint holds up to 20!
 SIZE = 3
 FRACTION = 0.01  # sdcMicro's, where nobody knows the population
 
@@ -92,11 +93,15 @@ def suda_scores(
     assumed. Raises `SpecError` for a size that there is no such number of columns for, or of too many sets.
     """
     columns = len(found.keys)
+    if columns > MOST_COLUMNS:
+        raise SpecError(f"SUDA takes up to {MOST_COLUMNS} quasi-identifiers", where="--suda", found=str(columns))
     most = min(SIZE, columns - 1) if size is None else size
     if not 1 <= most <= columns - 1:
-        raise SpecError("a minimal unique has one column or more, and not all of them", where="suda", found=str(size))
+        raise SpecError(
+            "a minimal unique has one column or more, and not all of them", where="--suda-size", found=str(size)
+        )
     if sum(math.comb(columns, width) for width in range(1, most + 1)) > MOST_SETS:
-        raise SpecError(f"{columns} columns have more than {MOST_SETS:,} sets of up to {most}", where="suda")
+        raise SpecError(f"{columns} columns have more than {MOST_SETS:,} sets of up to {most}", where="--suda-size")
     uniques, pairs = sizes.get(1, 0), sizes.get(2, 0)
     taken = FRACTION if fraction is None else fraction
     with Levels(found, most) as levels:

@@ -232,8 +232,8 @@ def shlosser(sizes: Sizes, fraction: float) -> float:
     left = math.log1p(-fraction)
     unseen = np.exp(size * left)
     drawn = np.sum(size * fraction**2 * np.exp((size - 1) * math.log1p(-(fraction**2))) * count)
-    # (1 − q)^i · ((1 + q)^i − 1) is (1 − q²)^i − (1 − q)^i, which no size overflows.
-    again = np.sum((np.exp(size * math.log1p(-(fraction**2))) - unseen) * count)
+    # (1 − q)^i · ((1 + q)^i − 1) = (1 − q²)^i · (1 − (1 + q)^−i), which neither overflows nor loses digits.
+    again = np.sum(np.exp(size * math.log1p(-(fraction**2))) * -np.expm1(-size * math.log1p(fraction)) * count)
     ratio = np.sum(unseen * count) / np.sum(size * fraction * np.exp((size - 1) * left) * count)
     return float(sample.classes + uniques * (drawn / again) * ratio**2)
 

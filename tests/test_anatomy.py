@@ -107,6 +107,15 @@ def test_a_blank_saves_a_record_that_differs_in_one_value(engine: DuckDB) -> Non
     ]  # fmt: skip
 
 
+def test_a_blanked_record_joins_those_that_miss_the_value_anyway(engine: DuckDB) -> None:
+    rows = [("x", None, "z", 0), ("x", None, "z", 1), ("x", "y", "z", 2)]
+    made = blank_cells(engine, records(engine, rows), NAMES[:3], 2)
+    engine.temporary("make it", "made", made.records.query)
+    cells.drop(engine)
+    assert (made.cells, made.failing) == (1, 0)
+    assert Counter(row[:3] for row in engine.run("read it", "SELECT * FROM made")) == {("x", None, "z"): 3}
+
+
 def test_a_column_to_blank_must_be_there(engine: DuckDB) -> None:
     with pytest.raises(SpecError, match="no such column"):
         blank_cells(engine, records(engine, [("a", "b", "c", 1)]), ("nowhere",), 2)

@@ -94,6 +94,12 @@ def test_a_release_knows_its_columns_in_every_form(folder: Path, engine: DuckDB,
     assert [o.breached for o in found.outcomes] == [False, False]
 
 
+def test_a_release_that_counts_persons_says_that_its_classes_count_records(engine: DuckDB) -> None:
+    (note,) = sqlanon.attack("released", engine=engine, attacks=["identity"]).notes
+    assert note.startswith("classes count records here; the release's own k counts persons")
+    assert sqlanon.attack("patients", quasi_identifiers=["age"], engine=engine, attacks=["identity"]).notes == ()
+
+
 def test_the_tree_of_a_release_gives_its_categories(engine: DuckDB) -> None:
     (outcome,) = sqlanon.attack("released", engine=engine, attacks=["categorical-similarity(tau=0.01)"]).outcomes
     assert outcome.breached is True
@@ -281,6 +287,7 @@ ATTACKED = {
     "quasi_identifiers": {"type": "array"}, "sensitive": {"type": "array"}, "breached": {"type": "boolean"},
     "attacks": {"type": "array", "items": {
         "type": "object", "properties": OUTCOME, "required": list(OUTCOME), "additionalProperties": False}},
+    "notes": {"type": "array", "items": {"type": "string"}},
 }  # fmt: skip
 
 

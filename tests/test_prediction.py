@@ -216,6 +216,26 @@ def test_the_ends_of_bigint_have_a_place(engine: DuckDB) -> None:
     assert found.worst.violations == 4
 
 
+@pytest.mark.parametrize(
+    ("values", "near", "violations"),
+    [
+        ("date '1970-01-01' + 2000000000, date '1970-01-01'", "1d", 0),
+        ("timestamp_ns '2020-01-01', timestamp_ns '2020-01-01 00:00:01'", "1s", 2),
+        ("timestamp_s '2020-01-01', timestamp_s '2020-01-01 00:00:02'", "1s", 0),
+        ("{'a': 1}, {'a': 2}, {'a': 1}", None, 2),
+        ("[1, NULL], [1, NULL], [2]", None, 2),
+        ("'a'::BLOB, 'b'::BLOB, 'b'::BLOB", None, 2),
+        ("uuid '00000000-0000-0000-0000-000000000001', uuid '00000000-0000-0000-0000-000000000002'", None, 0),
+    ],
+)
+def test_values_of_unusual_types_have_a_place_or_are_categories(
+    engine: DuckDB, values: str, near: str | None, violations: int
+) -> None:
+    engine.run("make", f"CREATE OR REPLACE TABLE t AS SELECT 1 AS f, unnest([{values}]) AS v")
+    target = Target("v", margin(near) if near else None, Threshold(Fraction(2, 3)))
+    assert explore(engine, Origin(relation="t"), target, ["f"]).worst.violations == violations
+
+
 @pytest.mark.parametrize("size", [10, 30, 1000])
 def test_nine_tenths_is_nine_tenths(engine: DuckDB, size: int) -> None:
     """0.9 as a binary fraction is more than 9/10, and 9 of 10 must be a violation all the same."""

@@ -278,6 +278,11 @@ def test_suda_and_subsets_have_limits_that_are_told(engine: DuckDB) -> None:
         measured(engine, [dict.fromkeys(many, 1)], many, subsets=4)
     with pytest.raises(SpecError, match="more than 1,000 sets"):
         measured(engine, [dict.fromkeys(many, 1)], many, subsets=0, suda=True, suda_size=4)
+    more = [*many, "c20"]
+    with pytest.raises(SpecError, match="up to 20 quasi-identifiers"):
+        measured(engine, [dict.fromkeys(more, 1)], more, subsets=0, suda=True, suda_size=1)
+    found = measured(engine, [dict.fromkeys(many, i) for i in (1, 2)], many, subsets=0, suda=True, suda_size=1).suda
+    assert found and found.scores[0].score == 20 * math.factorial(19), "the greatest score that there is"
 
 
 def test_an_empty_relation_has_no_risk(engine: DuckDB) -> None:

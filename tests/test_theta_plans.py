@@ -161,6 +161,20 @@ def test_a_donor_that_is_damaged_is_repaired_in_its_own_turn() -> None:
     assert plan.unmet == () and plan.noise_records == 0
 
 
+def test_a_donor_is_above_theta_and_not_at_it() -> None:
+    random, theta, ties = np.random.default_rng(2), Theta(2, exact(1)), 0
+    assert theta.margin((2, 2)) == 0
+    for _ in range(150):
+        classes = [dict(Counter(random.choice(3, int(random.integers(2, 5))).tolist())) for _ in range(8)]
+        exchanges, noise, unmet = slow_paper(classes, 3, theta)
+        plan = plan_paper(histogram(classes, 3), theta)
+        assert [tuple(e) for e in plan.exchanges.tolist()] == exchanges
+        assert ([tuple(n) for n in plan.noise.tolist()], list(plan.unmet)) == (noise, unmet)
+        after = replayed(classes, exchanges)
+        ties += any(theta.margin(after[b].values()) == 0 for _, _, b, _ in exchanges)
+    assert ties >= 20
+
+
 # -- the repair ---------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +286,19 @@ def test_on_small_tables_the_repair_is_next_to_the_optimum() -> None:
     assert missed <= 3, "where all classes can meet θ, the repair finds it nearly always"
 
 
+def test_a_class_that_nobody_could_help_is_asked_again_when_others_have_changed() -> None:
+    random, late = np.random.default_rng(1), 0
+    for _ in range(150):
+        theta = Theta(int(random.integers(3, 6)), exact(str(random.choice(["0.5", "0.7", "0.9"]))))
+        members = random.choice(4, (8, theta.k + 1), p=[0.5, 0.25, 0.15, 0.1])
+        classes = [dict(Counter(row.tolist())) for row in members]
+        expected = slow_swap(classes, theta, 2)
+        assert [tuple(e) for e in plan_swap(histogram(classes, 4), theta, window=2).exchanges.tolist()] == expected
+        helped = [c for c, *_ in expected]
+        late += helped != sorted(helped)  # a later round came back to an earlier class
+    assert late >= 5
+
+
 def test_values_beyond_the_64_that_have_a_bit_of_their_own_are_found_too() -> None:
     random = np.random.default_rng(5)
     for theta in (Theta(4, exact(0.9)), Theta(6, exact(0.7))):
@@ -280,10 +307,21 @@ def test_values_beyond_the_64_that_have_a_bit_of_their_own_are_found_too() -> No
         classes = [dict(Counter(values[i : i + 6].tolist())) for i in range(0, 300, 6)]
         before = histogram(classes, 220)
         assert [tuple(e) for e in plan_swap(before, theta).exchanges.tolist()] == slow_swap(classes, theta, 50)
+        twice = [{v: 2, (v + 1) % 100: 1, (v + 7) % 100: 1} for v in range(0, 100, 2)]  # repeats without a bit
+        assert [tuple(e) for e in plan_swap(histogram(twice, 100), theta).exchanges.tolist()] == slow_swap(
+            twice, theta, 50
+        )
         exchanges, noise, _ = slow_paper(classes, 220, theta)
         plan = plan_paper(before, theta)
         assert [tuple(e) for e in plan.exchanges.tolist()] == exchanges
         assert [tuple(n) for n in plan.noise.tolist()] == noise
+
+
+def test_a_donor_is_found_by_rare_values_alone() -> None:
+    others = [{0: 1, v: 1, v + 1: 1, v + 2: 1} for v in range(2, 80)]  # none of them lacks the value 0
+    classes = [{0: 3, 1: 1}, *others, {1: 1, 90: 1, 91: 1, 92: 1}, {1: 1, 93: 1, 94: 1, 95: 1}]
+    found = plan_swap(histogram(classes, 100), Theta(4, exact(0.6)))
+    assert found.unmet == () and found.exchanges.tolist() == [[0, 0, 79, 90], [0, 0, 80, 93]]
 
 
 # -- what is applied ----------------------------------------------------------------------------------------------

@@ -465,7 +465,8 @@ VISITS = [
     tuple(_RANDOM.choice(values) for values in (
         [23, 27, 31, 35, 38, 52, None, 67], ["10115", "10117", "10245", None],
         [date(2024, 1, 5), date(2024, 2, 9), date(2025, 7, 1), None],
-        [1200.5, 0.0, -0.0, 3e9, float("inf"), float("nan"), None, 99.99], ["flu", "cold", None, "gout"],
+        [1200.5, 0.0, -0.0, 3e9, float("inf"), float("nan"), None, 99.99], [1, 2, 3, 7, None], ["*", "a"],
+        ["flu", "cold", None, "gout"],
     ))
     for _ in range(80)
 ]  # fmt: skip
@@ -474,23 +475,39 @@ VISITS = [
 @pytest.mark.parametrize("suppressed", ["drop", "star"])
 @pytest.mark.parametrize(
     ("levels", "represent"),
-    [((1, 4, 3, 1), "label"), ((2, 4, 2, 2), "bounds"), ((0, 4, 4, 2), "range"), ((3, 3, 2, 1), "label")],
+    [
+        ((2, 5, 4, 2, 1, 0), "label"),
+        ((2, 4, 3, 2, 2, 0), "bounds"),
+        ((1, 4, 4, 2, 1, 1), "range"),
+        ((3, 3, 3, 2, 0, 0), "label"),
+        ((3, 4, 4, 1, 2, 0), "label"),
+    ],
 )
 def test_the_short_report_of_a_plan_is_the_long_one_of_what_it_makes(
     engine: DuckDB, suppressed: str, represent: str, levels: tuple[int, ...]
 ) -> None:
-    kinds = {"age": "INTEGER", "zip": "VARCHAR", "day": "DATE", "income": "DOUBLE", "ill": "VARCHAR"}
-    table(engine, "visits", kinds, VISITS)
-    names = ("age", "zip", "day", "income")
-    hierarchies = ({"width": [10, 40]}, {"mask": 5}, {"date": ["month", "quarter", "year"]}, {"width": [1000, 1000000]})
+    kinds = {
+        "age": "INTEGER",
+        "zip": "VARCHAR",
+        "day": "DATE",
+        "income": "DOUBLE",
+        "room": "INTEGER",
+        "code": "VARCHAR",
+    }
+    table(engine, "visits", kinds | {"ill": "VARCHAR"}, VISITS)
+    hierarchies: list[Any] = [
+        {"width": [10, 40]}, {"mask": 5}, {"date": ["month", "quarter", "year"]}, {"width": [1000, 1000000]},
+        {"tree": {"low": {"*": ["1", "2"], "b": ["3"]}, "high": {"c": ["7", "9"]}}}, None,
+    ]  # fmt: skip
     columns: dict[str, Any] = {
-        name: {"role": "quasi-identifier", "hierarchy": made, "represent": "label" if "mask" in made else represent,
-               "weight": 1 + i}
-        for i, (name, made) in enumerate(zip(names, hierarchies, strict=True))
-    }  # fmt: skip
+        name: {"role": "quasi-identifier", "weight": 1 + i}
+        | ({"hierarchy": made} if made else {})
+        | ({"represent": represent} if made and not made.keys() & {"mask", "tree"} else {})
+        for i, (name, made) in enumerate(zip(kinds, hierarchies, strict=True))
+    }
     spec = {
         "source": "visits", "columns": columns | {"ill": "sensitive"}, "privacy": [{"model": "k-anonymity", "k": 2}],
-        "recoding": {"suppression": 1, "suppressed": suppressed, "levels": dict(zip(names, levels, strict=True))},
+        "recoding": {"suppression": 1, "suppressed": suppressed, "levels": dict(zip(kinds, levels, strict=True))},
     }  # fmt: skip
     planned = sqlanon.plan(spec, engine, utility=True)
     assert planned.suppressed not in (0, len(VISITS)), "the example is about some of the records"

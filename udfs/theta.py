@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 Number = Fraction | float | int | str
@@ -105,6 +106,7 @@ class Implied:
         return Fraction(self.top_frequency, self.size)
 
 
+@lru_cache(maxsize=1024)
 def implied(size: int, theta: Theta) -> Implied | None:
     """The worst that θ allows in a class of `size` records, as (α, k)-anonymity and l-diversity would say it.
 

@@ -37,9 +37,9 @@ def run(folder: Path) -> dict[str, sqlanon.Explored]:
 
 
 if __name__ == "__main__":
-    from sqlanon import showing
+    from sqlanon.showing import flows
 
     with tempfile.TemporaryDirectory() as temporary:
         for name, found in run(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)).items():
             print(f"\n== {name}")
-            showing.predicted(found)
+            flows.predicted(found)

@@ -26,7 +26,7 @@ def run(folder: Path) -> Assessment:
 
 
 if __name__ == "__main__":
-    from sqlanon import showing
+    from sqlanon.showing import flows
 
     with tempfile.TemporaryDirectory() as temporary:
-        showing.flow(run(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)))
+        flows.flow(run(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)))

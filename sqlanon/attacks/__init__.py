@@ -123,6 +123,7 @@ class Attacked:
     quasi_identifiers: tuple[str, ...]
     sensitive: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def breached(self) -> bool:
@@ -137,6 +138,7 @@ class Attacked:
             "sensitive": list(self.sensitive),
             "breached": self.breached,
             "attacks": [outcome.to_dict() for outcome in self.outcomes],
+            "notes": list(self.notes),
         }
 
 

@@ -302,8 +302,11 @@ class DuckDB:
         held = f"sqlanon_numbers_{self._frames}"
         with self._step(step):
             self.connection.register(held, {label: _numbers(values) for label, values in columns.items()})
-        self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
-        self.connection.unregister(held)
+        try:
+            self.temporary(step, name, query.fragment("select * from $held", held=query.table(held)))
+        finally:
+            with self._step(step):
+                self.connection.unregister(held)
 
     @contextmanager
     def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
@@ -336,15 +339,20 @@ class DuckDB:
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
         self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.sql(what)}")
 
-    def shuffled(self, what: Query, columns: Sequence[str]) -> Query:
-        """The same rows in the keyed order; equal rows cannot be told apart."""
+    def shuffled(self, what: Query, columns: Sequence[str], number: str | None = None) -> Query:
+        """The same rows in the keyed order; equal rows cannot be told apart. Each stands for `number` rows, or one."""
         *earlier, last = what.steps
         names = ", ".join(self.sql(query.column(name)) for name in columns)
         ordered = (
             f"SELECT *\nFROM {self.sql(query.table(last.name))}\nORDER BY hash(getvariable('sqlanon_key'), {names})"
         )
         comment = "in a keyed order, so that no position tells where a row came from"
-        return Query((*earlier, replace(last, inline=True))).then("shuffled", Text(ordered), comment)
+        made = Query((*earlier, replace(last, inline=True))).then("shuffled", Text(ordered), comment)
+        if number is None:
+            return made
+        copies = self.sql(query.identifier(query.fresh("copy", (*columns, number))))
+        repeated = f"SELECT *, unnest(range({self.sql(query.column(number))})) AS {copies}\n  FROM shuffled"
+        return made.then("repeated", Text(f"SELECT {names}\nFROM (\n  {repeated}\n)"), "each as often as it occurs")
 
     def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
         """A secure view: the reader's predicates are never run on rows that the view hides. Needs DuckDB 2."""
@@ -409,7 +417,8 @@ class DuckDB:
     def export_parquet(self, step: str, what: Query | Text, path: Path, facts: str, key: str) -> None:
         """Writes a Parquet file whose metadata carries the manifest under the key `sqlanon`."""
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
-        options = f"FORMAT parquet, KV_METADATA {{sqlanon: {_quoted(facts)}}}"
+        # Rows are written in the order in which they come, which is the keyed one but for the threads' turns.
+        options = f"FORMAT parquet, PRESERVE_ORDER false, KV_METADATA {{sqlanon: {_quoted(facts)}}}"
         self.run(step, f"COPY (\n{self.sql(what)}\n) TO {_quoted(str(path))} ({options})")
 
     def parquet_facts(self, path: Path) -> str | None:

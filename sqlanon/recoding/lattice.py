@@ -137,8 +137,14 @@ class Lattice:
             return made
         return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
 
+    @property
+    def repeated(self) -> bool:
+        """Whether most rows of any release are known to occur many times, because the base table holds all of them."""
+        grouped, spec = {*self.source.quasi_identifiers, *self.source.sensitive}, self.source.spec
+        return not self.source.beside and grouped.issuperset(spec.published) and self.combinations * 4 <= self.records
+
     def labelled(self, i: int) -> str:
-        """The working table of a quasi-identifier: `value`, `records` and per level below the last `label`, `code`."""
+        """The working table of a quasi-identifier: `value`, `records` and, per level below the last, `code LEVEL`."""
         return _domain(i)
 
     def close(self) -> None:
@@ -244,7 +250,7 @@ def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain
     ]
     stars = [named(fragment(f"coalesce($x = '{STAR}', false)", x=column(x)), f"star {x}") for x in labels]
     told = [column("unknown"), *(column(f"leaves {x}") for x in labels if name in source.rows), *stars, *ranked]
-    kept = [column("value"), column("records"), fragment("value is null as missing"), *told]
+    kept = [*map(column, ["value", "records", *labels]), fragment("value is null as missing"), *told]
     # Nobody of the population matches what is never published.
     known = fragment("not unknown or records > 0") if source.population is not None else None
     encoded = query.select(kept, "labelled", where=known)

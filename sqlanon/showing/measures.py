@@ -113,6 +113,8 @@ def attacked(found: Attacked) -> None:
             out.print(f"Re-identification rate {share}; {found_rate['unique']:,} people have one candidate only.")
         for note in told["notes"]:
             out.print(f"[yellow]Note:[/] {escape(_called(told))}: {escape(note)}")
+    for note in found.notes:
+        out.print(f"[yellow]Note:[/] {escape(note)}")
     for told in outcomes:
         if not told["ran"]:
             out.print(f"[dim]Not run:[/] {escape(_called(told))}: {escape(told['reason'])}")

@@ -323,20 +323,31 @@ class Covering:
         return mine.type != theirs.type and {mine.family, theirs.family} <= {*NUMBERS}
 
     def _levels(self) -> Query:
-        """`levels`: at each level, its keys and the values that they are mapped from; `*` stands at none."""
+        """`levels`: at each level, its keys and the values that they are mapped from; everything stands at none."""
         steps = Query(())
         for level in self.recoded.below:
             keys = [named(column(f"{key} at {level}"), key) for key in self.keys]
-            made = self._make("select $level as level, $keys, code from $values", level=level, keys=keys)
-            steps = steps.then(f"level {level}", made)
+            made = "select $level as level, $keys, code from $values where ($everything) is not true"
+            everything = self._everything(level) if self.is_label else query.literal(False)
+            steps = steps.then(f"level {level}", self._make(made, level=level, keys=keys, everything=everything))
         if not steps.steps:
             none = [named(column("value"), key) for key in self.keys]
             steps = steps.then(
                 "level 0", self._make("select 0 as level, $none, code from $values where false", none=none)
             )
         every = " union all ".join(f'select * from "{step.name}"' for step in steps.steps)
-        kept = " where (k0 = '*') is not true" if self.is_label else ""
-        return steps.then("every level", fragment(every)).then("levels", fragment(f'select * from "every level"{kept}'))
+        return steps.then("levels", fragment(every))
+
+    def _everything(self, level: int) -> Expression:
+        """Whether a label of this level stands for all values: `*` does, as far as a reader can know.
+
+        Whoever knows the level can tell it from a value that is called so, and from a category that is within another.
+        """
+        if self.recoded.levels is None:
+            return fragment("$k = '*'", k=column(f"k0 at {level}"))
+        above = range(level, self.recoded.height if self.recoded.rows else level + 1)
+        stars = [fragment("$k = '*'", k=column(f"k0 at {upper}")) for upper in above]
+        return query.every(stars) if level else query.literal(False)
 
     def _labelled(self) -> Query:
         """`labels`: the published keys with their lowest level, by number; `everything` where a key may mean that."""

@@ -3,11 +3,11 @@
     python benchmarks/partitions.py quality
     python benchmarks/partitions.py scale [--rows 100000,1000000,10000000] [--k 10] [--memory 2GB]
 
-`quality`: the global certainty penalty of Adult with 7 quasi-identifiers, every attribute as ordinal in the order of its
-hierarchy, for k = 2, 5, 10, 25, 50, beside the figures of the reference (models.md, section 5.2) and the optimal
+`quality`: the global certainty penalty of Adult with 7 quasi-identifiers, every attribute as ordinal in the order of
+its hierarchy, for k = 2, 5, 10, 25, 50, beside the figures of the reference (models.md, section 5.2) and the optimal
 full-domain recoding with at most 5 % suppressed (a suppressed cell costs 1). `scale`: perturbed Adult with 8
-quasi-identifiers, read from Parquet, partitioned, labelled and written to a table, each in a process of its own; CPU and
-wall seconds and peak memory by the operating system's accounting. Needs the shared folder (SQLANON_SHARED).
+quasi-identifiers, read from Parquet, partitioned, labelled and written to a table, each in a process of its own; CPU
+and wall seconds and peak memory by the operating system's accounting. Needs the shared folder (SQLANON_SHARED).
 """
 
 from __future__ import annotations

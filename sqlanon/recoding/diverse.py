@@ -31,7 +31,7 @@ from sqlanon.recoding.working import relation, working_name
 
 
 def diverse(
-    encoded: Encoded, k: int, of: str, models: Sequence[Model] = (), *, m: int = 2, order: Order = "splits"
+    encoded: Encoded, k: int, of: str, models: Sequence[Model] = (), *, m: int = 2, order: Order | None = None
 ) -> int:
     """Makes `pieces`, classes of k … 2k − 1 records, diverse in the column `of`, which stands beside; the blocks.
 

@@ -3,8 +3,9 @@
 Orders, each total and the same whatever the order of the rows: `gray`, the rank of the interleaved bits in the
 reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`; hardly better there);
 `splits`, the leaves of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL).
-`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at
-k = 2 and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million combinations.
+`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at k =
+2 and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million
+combinations.
 
 Groups: `best`, the cheapest cut of the sequence (a dynamic programme of `udfs` over a stream of places: O(n · k)), or
 `even`, ⌊n / k⌋ groups with the remainder spread over all (plain SQL, for a script that needs nothing but SQL).

@@ -180,7 +180,7 @@ def cases(draw: st.DrawFn) -> Case:
         "suppression": draw(st.sampled_from([0, 0.1, 0.3, 0.5, 1])),
         "suppressed": "drop" if form == "view" else draw(st.sampled_from(["drop", "star"])),
         "loss": draw(st.sampled_from(["loss", "discernibility"])),
-        "time_limit": 2,
+        "time_limit": 60,
     }
     columns = {**quasi, "s": {"role": "sensitive", "hierarchy": {"tree": TREE}}, "p": "identifier"}
     entity = {"entity": "p"} if draw(st.booleans()) else {}

@@ -1,6 +1,6 @@
 """Measuring a table: `sqlanon check` beside pyCANON's same measures and beside a plain GROUP BY, in one run.
 
-    python3 -m venv .bench && .bench/bin/pip install '.[benchmark]'
+    python3 -m venv .bench && .bench/bin/pip install '.[peers]'
     .bench/bin/python benchmarks/measures.py speed [--rows 1000000,10000000] [--runs 3] [--pycanon-up-to 1000000]
     .bench/bin/python benchmarks/measures.py figures > tests/data/pycanon_adult.json
 

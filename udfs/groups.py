@@ -64,7 +64,11 @@ class Pieces:
 
 
 def best(blocks: Iterable[Block], k: int, loss: Loss) -> Pieces:
-    """The cheapest groups of at least k persons each."""
+    """The cheapest groups of at least k persons each.
+
+    The least loss is proved where every record is a person of its own; where persons have several records, the groups
+    are sound but there may be cheaper ones.
+    """
     if k < 1:
         raise ValueError("k must be at least 1")
     stream = iter(blocks)

@@ -1,12 +1,13 @@
 """Measuring a table: `sqlanon check` beside pyCANON's same measures and beside a plain GROUP BY, in one run.
 
-    python3 -m venv .bench && .bench/bin/pip install '.[peers]'
-    .bench/bin/python benchmarks/measures.py speed [--rows 1000000,10000000] [--runs 3] [--pycanon-up-to 1000000]
-    .bench/bin/python benchmarks/measures.py figures > tests/data/pycanon_adult.json
+    python3 -m venv .peers && .peers/bin/pip install pycanon==1.3.6 pyarrow
+    python benchmarks/measures.py speed --peer .peers/bin/python [--rows 1000000,10000000] [--runs 3]
+    python benchmarks/measures.py figures --peer .peers/bin/python > tests/data/pycanon_adult.json
 
 `speed`: perturbed Adult, 5 quasi-identifiers, 2 sensitive columns; whole processes, reading the Parquet file included.
-`figures`: what pyCANON says about Adult, which a test holds sqlanon's figures against. pyCANON lives in an environment
-of its own, since it needs an older pandas than sqlanon's tests.
+`figures`: what pyCANON says about Adult, which a test holds sqlanon's figures against. pyCANON (`--peer`: its
+Python) lives in an environment of its own, since it needs an older pandas and scipy; without it, sqlanon alone is
+timed.
 """
 
 from __future__ import annotations
@@ -55,19 +56,19 @@ for columns in sys.argv[2:]:
 """
 
 
-def pycanon(file: Path, keys: tuple[str, ...], sensitive: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-c", PYCANON, str(file), ",".join(keys), ",".join(sensitive)]
+def pycanon(peer: str, file: Path, keys: tuple[str, ...], sensitive: tuple[str, ...]) -> list[str]:
+    return [peer, "-c", PYCANON, str(file), ",".join(keys), ",".join(sensitive)]
 
 
-def figures() -> None:
+def figures(peer: str) -> None:
     told: list[dict[str, Any]] = []
     for keys, sensitive in FIGURES:
-        found = json.loads(run(pycanon(ADULT / "adult.csv", keys, (sensitive,))).output)
+        found = json.loads(run(pycanon(peer, ADULT / "adult.csv", keys, (sensitive,))).output)
         told.append({"quasi_identifiers": keys, "sensitive": sensitive, "k": found["k_anonymity"], **found[sensitive]})
     print(json.dumps(told, indent=1))
 
 
-def speed(rows: list[int], runs: int, most: int, folder: Path, console: Console) -> None:
+def speed(rows: list[int], runs: int, peer: str | None, most: int, folder: Path, console: Console) -> None:
     table = Table(
         "rows", "", "wall s", "CPU s", "peak MB", title="Every measure of 5 quasi-identifiers, 2 sensitive columns"
     )
@@ -90,8 +91,8 @@ def speed(rows: list[int], runs: int, most: int, folder: Path, console: Console)
         ]
         plain = [sys.executable, "-c", GROUP_BY, str(file), *(",".join((*KEYS, name)) for name in SENSITIVE)]
         commands = {"sqlanon check, 27 measures": ours, "two GROUP BYs of the same columns": plain}
-        if count <= most:
-            commands["pyCANON, its 9 measures of each column"] = pycanon(file, KEYS, SENSITIVE)
+        if peer and count <= most:
+            commands["pyCANON, its 9 measures of each column"] = pycanon(peer, file, KEYS, SENSITIVE)
         for what, command in commands.items():
             taken = [run(command) for _ in range(1 if what.startswith("pyCANON") else runs)]
             numbers = (
@@ -109,13 +110,14 @@ def main() -> None:
     parser.add_argument("--rows", default="1000000", help="sizes, separated by commas")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--pycanon-up-to", type=int, default=1_000_000, help="the largest table that pyCANON is given")
+    parser.add_argument("--peer", help="the Python of an environment with pyCANON")
     given = parser.parse_args()
     if given.what == "figures":
-        figures()
+        figures(given.peer)
         return
     with tempfile.TemporaryDirectory() as folder:
         rows = [int(count) for count in given.rows.split(",")]
-        speed(rows, given.runs, given.pycanon_up_to, Path(folder), Console(width=120))
+        speed(rows, given.runs, given.peer, given.pycanon_up_to, Path(folder), Console(width=120))
 
 
 if __name__ == "__main__":

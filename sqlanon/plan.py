@@ -14,6 +14,7 @@ from typing import cast
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin
+from sqlanon.engines.words import in_parquet
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
 from sqlanon.measuring import Measured, Reference, arrange, measured
@@ -80,6 +81,12 @@ class Source:
         names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
         return self._reading("source", self.origin, names, "only the columns that the spec names")
 
+    @property
+    def reference(self) -> str:
+        """The FROM item of the sensitive values before suppression, as they are read for the release too."""
+        listed = ", ".join(map(self._plain, self.sensitive))
+        return f"(SELECT {listed}\nFROM {self.origin} AS s)" if listed else self.origin
+
     def people(self) -> Query:
         """The step `people`: the quasi-identifiers of the population table; nothing where there is none."""
         if self.population is None:
@@ -102,9 +109,16 @@ class Source:
             plain = f"CAST({read} AS VARCHAR)"  # the type of an ENUM lists values that were suppressed
         elif found.family == "text":
             plain = f'CAST({read} AS VARCHAR) COLLATE "binary"'  # whatever the column, the query or the view says
+        elif (kept := in_parquet(found.type)) and self._to_parquet:
+            plain = f"CAST({read} AS {kept})"  # what is judged is what the file will hold
         else:
             return read
         return f"{plain} AS {own}"
+
+    @property
+    def _to_parquet(self) -> bool:
+        publish = self.spec.publish
+        return publish is not None and (publish.path or "").endswith(".parquet")
 
     def _is_set(self, name: str) -> bool:
         return any(column_of(model) == name and model.requires == "set" for model in self.spec.privacy)

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sqlanon import register
+from sqlanon import life, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError, SqlanonError
 from sqlanon.release import Release, release
@@ -229,6 +229,40 @@ def test_what_looks_different_to_a_reader_is_no_class(engine: DuckDB, tmp_path: 
         published(engine, {**PLAIN, **({"source": {"query": NOCASE}} if kind == "query" else {})}, form, tmp_path)
         shown = [{"a": a} for a, _ in read(engine, form, tmp_path, "SELECT a::VARCHAR, s")]
         assert oracle.k_anonymity(shown, ["a"]) >= 2
+
+
+EXACT = {
+    "HUGEINT": "12345678901234567890123456",
+    "TIMESTAMP_S": "2020-02-29 01:02:03",
+    "TIMESTAMP_MS": "2020-02-29 01:02:03.123",
+    "TIMESTAMP_NS": "2020-02-29 01:02:03.123456789",
+    "TIME WITH TIME ZONE": "12:34:56+01",
+    "BIT": "0101",
+    "HUGEINT[]": "[12345678901234567890123456, 1]",
+}
+
+
+@pytest.mark.parametrize("role", [QI, "sensitive", "insensitive"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_a_file_holds_the_very_values_of_every_type(engine: DuckDB, tmp_path: Path, kind: str, role: str) -> None:
+    source(engine, {"a": "INTEGER", "x": kind, "p": "INTEGER"}, [])
+    engine.run("fill", f"INSERT INTO t SELECT 1, '{EXACT[kind]}'::{kind}, unnest([1, 2, 3])")
+    models = [*K2, told("t-closeness", t=0.5, column="x")] if role == "sensitive" else K2
+    spec = {"entity": "p", "columns": {"a": QI, "x": role, "p": "identifier"}, "privacy": models}
+    recoding = {"levels": {"a": 0, **({"x": 0} if role == QI else {})}}
+    published(engine, {**spec, "recoding": recoding}, "out.parquet", tmp_path)
+    assert read(engine, "out.parquet", tmp_path, "SELECT x::VARCHAR") == [(EXACT[kind],)] * 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sensitive_interval_is_compared_as_it_is_read(engine: DuckDB, tmp_path: Path, form: str) -> None:
+    source(engine, {"a": "INTEGER", "s": "INTERVAL"}, [])
+    engine.run(
+        "fill", "INSERT INTO t SELECT i % 2, unnest([INTERVAL '1 month', INTERVAL '30 days']) FROM range(8) AS r (i)"
+    )
+    made = published(engine, {**PLAIN, "privacy": [*K2, told("t-closeness", t=0.1)]}, form, tmp_path)
+    assert [verdict.value for verdict in made.verdicts] == [8, 0]
+    assert life.verify(engine, str(tmp_path / form) if "." in form else "rel").holds
 
 
 @pytest.mark.parametrize("form", ["table", "view"])

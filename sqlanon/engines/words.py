@@ -24,6 +24,23 @@ def family_of(kind: str) -> str:
     return _FAMILY_OF.get(word[0], "other") if word else "other"
 
 
+_IN_PARQUET = {
+    "HUGEINT": "DECIMAL(38, 0)",
+    "UHUGEINT": "DECIMAL(38, 0)",
+    "TIMESTAMP_S": "TIMESTAMP",
+    "TIMESTAMP_MS": "TIMESTAMP",
+    "TIME WITH TIME ZONE": "VARCHAR",
+    "BIT": "VARCHAR",
+    "BIGNUM": "VARCHAR",
+}
+
+
+def in_parquet(kind: str) -> str | None:
+    """The type whose values Parquet keeps as they are, where it does not keep `kind` itself (a HUGEINT is rounded)."""
+    word, lists = re.fullmatch(r"(.*?)((?:\[\d*\])*)", kind, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{_IN_PARQUET[word]}{lists}" if word in _IN_PARQUET else None
+
+
 def hint(text: str) -> str:
     """What to do, where the engine's words tell; never the words themselves."""
     if "lock" in text and "PID" in text:

@@ -356,6 +356,24 @@ def test_a_release_does_not_replace_its_source(engine: DuckDB, tmp_path: Path, n
     assert sorted(read(engine, form, tmp_path, name=name)) == before
 
 
+@pytest.mark.parametrize("kind", ["VIEW", "SECURE VIEW"])
+@pytest.mark.parametrize("form", ["table", "view"])
+@pytest.mark.parametrize(
+    "own", ["over", {"query": "WITH o AS (SELECT * FROM over) SELECT a, s FROM o WHERE s <> 'rel'"}]
+)
+def test_a_release_does_not_replace_what_is_under_a_view_of_its_source(
+    engine: DuckDB, tmp_path: Path, own: Any, form: str, kind: str
+) -> None:
+    plain(engine)
+    published(engine, PLAIN, form, tmp_path)
+    engine.run("make", f"CREATE {kind} between AS SELECT * FROM rel WHERE s <> 'never'")
+    engine.run("make", f'CREATE {kind} over AS SELECT b.a, b.s FROM "between" AS b')
+    with pytest.raises(SpecError, match="own source"):
+        published(engine, {**PLAIN, "source": own}, form, tmp_path)
+    assert len(read(engine, form, tmp_path)) == 4
+    assert published(engine, {**PLAIN, "source": own}, form, tmp_path, "other").name == "other"
+
+
 @pytest.mark.parametrize("kind", ["database", "database with releases", "database of its name", "parquet", "text"])
 def test_a_foreign_file_is_left_alone(engine: DuckDB, tmp_path: Path, kind: str) -> None:
     plain(engine)

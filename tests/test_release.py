@@ -431,6 +431,22 @@ def test_a_source_that_reads_differently_each_time_is_never_a_view(engine: DuckD
     assert engine.kind_of("rel") is None
 
 
+@pytest.mark.parametrize("arranged", [{"tree": TREE}, {"order": ["u", "v", "x", "y"]}], ids=str)
+def test_a_sensitive_value_that_arrives_in_a_view_unknown_to_its_hierarchy_is_not_shown(
+    engine: DuckDB, tmp_path: Path, arranged: dict[str, Any]
+) -> None:
+    rows: Rows = [(a, s) for a in (1, 2) for s in ("u", "v", "x", None)]
+    source(engine, {"a": "INTEGER", "s": "VARCHAR"}, rows)
+    distance = "hierarchical" if "tree" in arranged else "ordered"
+    columns = {"a": QI, "s": {"role": "sensitive", "hierarchy": arranged}}
+    spec = {"columns": columns, "privacy": [*K2, told("t-closeness", t=0.4, distance=distance)]}
+    published(engine, {**spec, "recoding": {"levels": {"a": 0}}}, "view", tmp_path)
+    assert Counter(read(engine, "view", tmp_path)) == Counter(rows)
+    engine.run("insert", "INSERT INTO t VALUES (1, 'new'), (2, 'new'), (3, 'new'), (3, 'new'), (1, 'y'), (2, 'y')")
+    assert Counter(read(engine, "view", tmp_path)) == Counter([*rows, (1, "y"), (2, "y")])
+    assert life.verify(engine, "rel").holds
+
+
 @pytest.mark.parametrize("kind", ["VARCHAR", "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')"])
 @pytest.mark.parametrize("form", ["table", "out.duckdb", "out.parquet"])
 def test_what_was_dropped_or_suppressed_is_not_released(engine: DuckDB, tmp_path: Path, form: str, kind: str) -> None:

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from theta_report import write
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.query import Query
@@ -438,6 +437,8 @@ def main() -> None:
         file.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     experiment(asked.rows, [int(k) for k in asked.k.split(",")], keep)
+    from theta_report import write  # matplotlib is asked for only where there is something to plot
+
     write(json.loads(file.read_text(encoding="utf-8")), asked.out)
 
 

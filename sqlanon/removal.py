@@ -122,6 +122,8 @@ def _remove(cells: Cells, fields: Sequence[str], plan: Plan) -> int:
         found = engine.arrays("read the sets", fragment(
             'select "set", first, last, records, kind, violates from $sets order by cell', sets=table(_SETS)
         ))  # fmt: skip
+        if not len(found["set"]):  # what was blanked for an observer before may have helped against this one too
+            return 0
         taken, beyond = _planned(_thresholds(cells), found, cells.target.threshold.above, plan)
         chosen = np.flatnonzero(taken)
         if not len(chosen):

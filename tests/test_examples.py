@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import sqlanon
-from sqlanon import showing
+from sqlanon.showing import flows as showing
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

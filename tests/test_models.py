@@ -537,6 +537,17 @@ def test_delta_disclosure_counts_absent_values(engine: DuckDB, judge: Judge) -> 
 
 
 @BOTH
+def test_a_union_never_has_more_delta_since_an_absent_value_is_infinite(engine: DuckDB, judge: Judge) -> None:
+    found = vectors.vector("delta-disclosure-present-only-not-monotone")
+    apart = [tuple(row) for row in found["rows"]]
+    united = [("A+B" if key in ("A", "B") else key, value) for key, value in apart]
+    model = DeltaDisclosure("s", found["expected"]["A+B"] + 0.001)
+
+    assert judge(engine, of_classes(apart), model)[0].classes_violating == 2  # A and the other lack a value
+    assert judge(engine, of_classes(united), model)[0].classes_violating == 1
+
+
+@BOTH
 def test_a_ratio_of_exactly_delta_does_not_hold(engine: DuckDB, judge: Judge) -> None:
     example = of_classes([("a", v) for v in "xxyy"] + [("b", v) for v in "xyyyyyyy"])
     loose, tight = judge(engine, example, DeltaDisclosure("s", 1.0001), DeltaDisclosure("s", 1))

@@ -41,7 +41,8 @@ def pack(counts: Sequence[int], theta: Theta, *, noise: bool = False, tries: int
 
     `counts`: records per value; values without records can still become noise. Without noise the sizes differ by at
     most one, so Σ |class|² is the least there is; with noise, classes have k tuples, a few of them one more. `tries`:
-    how many numbers of classes are tried beyond the least that the lower bound allows.
+    how many numbers of classes are tried beyond the least that the lower bound allows. Works on a dense table of
+    classes and values, so a block is to have no more than some million pairs of them.
     """
     found = np.asarray(counts, dtype=np.int64)
     n = int(found.sum())
@@ -140,7 +141,8 @@ def _checked(dealt: Ints, counts: Ints, groups: int, theta: Theta, noise: bool) 
         _fill(dealt, added, counts, np.maximum(theta.k - dealt.sum(axis=1), 0))
         _fill(dealt, added, counts, _still_needed(dealt + added, theta))
     whole = dealt + added
-    if np.any(whole.sum(axis=1) < theta.k) or np.any(_still_needed(whole, theta)):
+    sizes = whole.sum(axis=1)
+    if np.any(sizes < theta.k) or (not noise and np.ptp(sizes) > 1) or np.any(_still_needed(whole, theta)):
         return None
     classes, values = np.nonzero(dealt)
     if len(np.unique(classes)) < groups:

@@ -1,10 +1,11 @@
 """Records in the order of a space-filling curve, cut into groups of k … 2k − 1 persons.
 
 Orders, each total and the same whatever the order of the rows: `gray`, the rank of the interleaved bits in the
-reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`); `splits`, the leaves
-of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL). `splits` follows the data,
-where the curves divide space evenly: with the best groups it lost 10 % less than Hilbert at k = 2 and 19 % less at
-k = 50 on Adult, so it is the default.
+reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`; hardly better there);
+`splits`, the leaves of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL).
+`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at k =
+2 and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million
+combinations.
 
 Groups: `best`, the cheapest cut of the sequence (a dynamic programme of `udfs` over a stream of places: O(n · k)), or
 `even`, ⌊n / k⌋ groups with the remainder spread over all (plain SQL, for a script that needs nothing but SQL).
@@ -33,22 +34,31 @@ Groups = Literal["best", "even"]
 
 # Rows that are held outside the database at a time.
 _BLOCK = 1 << 18
+# Up to so many combinations the order of splits pays.
+_MANY = 1_000_000
 # Beyond so many persons per group, the best cut would take too long: its time grows with k.
 _MOST = 1000
 
 
-def hilbert(encoded: Encoded, k: int, *, order: Order = "splits", groups: Groups = "best") -> None:
+def hilbert(encoded: Encoded, k: int, *, order: Order | None = None, groups: Groups = "best") -> None:
     """Makes `pieces`: which records of each combination are in which class.
 
-    Above k = 1000 the groups are even. Raises `ModelNotMet` where there are fewer than k persons, `EngineError`.
+    Without an `order` it is `splits`, or `gray` where there are more than a million combinations. Above k = 1000 the
+    groups are even. Raises `ModelNotMet` where there are fewer than k persons, `EngineError`.
     """
     encoded.require(k)
-    {"splits": _splits, "gray": _gray, "hilbert": _hilbert}[order](encoded, k)
+    arrange(encoded, k, order)
     if groups == "best" and k <= _MOST:
         _best(encoded, k)
     else:
         even(encoded, k)
     encoded.work.drop("ordered")
+
+
+def arrange(encoded: Encoded, k: int, by: Order | None = None) -> None:
+    """Makes `ordered`: the combinations in one of the orders."""
+    chosen = by or ("splits" if encoded.combinations <= _MANY else "gray")
+    {"splits": _splits, "gray": _gray, "hilbert": _hilbert}[chosen](encoded, k)
 
 
 def _gray(encoded: Encoded, k: int) -> None:
@@ -72,17 +82,17 @@ def _hilbert(encoded: Encoded, k: int) -> None:
 
 def _ranks(encoded: Encoded) -> Iterator[Columns]:
     """Block by block, the number and the rank on the curve of each combination."""
-    count = min(len(encoded.dimensions), 62)
+    turns = encoded.turns[:62]
     tree = fragment("select $nothing from $c as c", nothing=[], c=relation("combinations"))
     told = [column("id", "c")]
-    for i in range(count):
+    for i in turns:
         name = working_name(lines.line(i))
         tree = query.joined(tree, name, fragment("$a = $b", a=column(f"place {i}", "c"), b=column("place", name)))
         told.append(query.named(column("coarse", name), f"coarse {i}"))
     for first in range(1, encoded.combinations + 1, _BLOCK):
         block = [fragment(f"c.id >= {first}"), fragment(f"c.id < {first + _BLOCK}")]
         found = encoded.work.read(query.filtered(query.selecting(tree, told), block), "read the ranks")
-        coarse = np.stack([found[f"coarse {i}"] for i in range(count)], axis=1)
+        coarse = np.stack([found[f"coarse {i}"] for i in turns], axis=1)
         yield {"id": found["id"], "rank": curves.hilbert(coarse, lines.bits(len(encoded.dimensions)))}
 
 

@@ -11,9 +11,9 @@ years 1 to 9999, what the first level of a hierarchy already stars) stand `apart
 from everything, and from each other up to a hundred of them.
 
 The table of a line has one row per value: `value` itself, its `place`, its `rank` among the places, its `share` of the
-way from the first value to the last (0..1), `apart`, `label` (the value as text), its rank in few bits, `coarse`, the
-same bits spread out for the space-filling key, `bits`, and for trees `node 1`, `cost 1`, … (the label of each level and
-what a class that is published with it costs, 0..1).
+way from the first value to the last (0..1), `apart`, `label` (the value as text), its rank in few bits, `coarse`, for
+the space-filling key, and for trees `node 1`, `cost 1`, … (the label of each level and what a class that is published
+with it costs, 0..1).
 """
 
 from __future__ import annotations
@@ -119,20 +119,38 @@ def draw(work: Work, i: int, dimension: Dimension, values: Query, length: int, c
         "select *, cast(row_number() over (order by place) - 1 as bigint) as rank,"
         " cast(count(*) over () as bigint) as ranks from drawn"
     ))  # fmt: skip
-    steps = steps.then("coarse", fragment(
+    made = steps.then("line", fragment(
         f"select *, cast((rank * {most}) // greatest(ranks - 1, 1) as bigint) as coarse from ranked"
     ))  # fmt: skip
-    made = steps.then("line", fragment("select *, $b as bits from coarse", b=_spread(i, columns)))
     work.make(line(i), made, f"the values of {dimension.name} in their places")
 
 
-def _spread(i: int, columns: int) -> Expression:
-    """The bits of `coarse`, `columns` apart; the first column's bit is the highest of each group."""
-    if i >= _KEY:
+def by_spread(work: Work, found: str, columns: int) -> tuple[int, ...]:
+    """The columns' numbers, those whose records are spread widest over their coarse ranks first.
+
+    On the curve the first column turns least often; with the widest there, neighbours differ least (on Adult, 4 to 9 %
+    less was lost than in the order of the spec). Whole numbers decide, and then the order of the spec.
+    """
+    widths = []
+    for i in range(columns):
+        sums = fragment(
+            "select cast(sum(records) as decimal(38, 0)), cast(sum(records * coarse) as decimal(38, 0)),"
+            " cast(sum(cast(records as decimal(38, 0)) * coarse * coarse) as decimal(38, 0)) from $f as f join $l as l"
+            " on $v is not distinct from l.value",
+            f=relation(found), l=relation(line(i)), v=column(f"value {i}", "f"),
+        )  # fmt: skip
+        count, total, squares = (int(number) for number in work.ask(sums, "measure the spread"))
+        widths.append(count * squares - total * total)
+    return tuple(sorted(range(columns), key=lambda i: -widths[i]))
+
+
+def spread(turn: int, columns: int, coarse: Expression) -> Expression:
+    """The bits of a coarse rank, `columns` apart; those of the column whose `turn` is 0 stand highest in each group."""
+    if turn >= _KEY:
         return fragment("cast(0 as bigint)")
     width = min(columns, _KEY)
-    terms = [f"(((coarse >> {bit}) & 1) << {bit * width + width - 1 - i})" for bit in range(bits(columns))]
-    return fragment(f"cast({' + '.join(terms)} as bigint)")
+    terms = [f"((($c >> {bit}) & 1) << {bit * width + width - 1 - turn})" for bit in range(bits(columns))]
+    return fragment(f"cast({' + '.join(terms)} as bigint)", c=coarse)
 
 
 def _place(dimension: Dimension, length: int) -> Expression:
@@ -212,7 +230,7 @@ def _tree(dimension: Dimension, values: Query) -> Query:
     nodes = [column(f"node {level}") for level in levels]
     starred = fragment("$n = '*'", n=nodes[0]) if nodes else fragment("false")
     if dimension.rows is not None:
-        rows = ((number, *row[: dimension.height]) for number, row in enumerate(_together(dimension.rows)))
+        rows = ((number, *row[: dimension.height]) for number, row in enumerate(together(dimension.rows)))
         listed = query.values("listed", ("number", "leaf", *(f"node {level}" for level in levels)), rows)
         steps = Query((*values.steps, listed)).then(
             "leaves", fragment("select number, leaf, $s as apart, $nodes from listed", s=starred, nodes=nodes)
@@ -282,7 +300,7 @@ def _gaps(steps: Query, nodes: list[Expression]) -> Query:
     return steps.then("gapped", gapped).then("spaced", fragment(f"select *, {share} from gapped"))
 
 
-def _together(rows: Rows) -> list[tuple[str, ...]]:
+def together(rows: Rows) -> list[tuple[str, ...]]:
     """The lines of a tabled hierarchy in the order of the file, moved so that the values of a node are neighbours."""
     first: list[dict[str, int]] = [{} for _ in rows[0]]
     for number, row in enumerate(rows):

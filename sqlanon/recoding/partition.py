@@ -43,14 +43,16 @@ from sqlanon.recoding.working import Work, relation, working_name
 class Encoded:
     """A source in whole numbers, and counts of what there is.
 
-    `beside`: the columns that stand beside the quasi-identifiers in a combination. `span`: places from one end of a
-    line to the other.
+    `beside`: the columns that stand beside the quasi-identifiers in a combination. `turns`: the numbers of the
+    quasi-identifiers in the order in which they take turns on the curve. `span`: places from one end of a line to the
+    other.
     """
 
     work: Work
     source: Source
     dimensions: tuple[Dimension, ...]
     beside: tuple[str, ...]
+    turns: tuple[int, ...]
     span: int
     combinations: int
     records: int
@@ -107,11 +109,12 @@ def encode(
         span = lines.span(max([*map(int, many), *(len(d.rows or ()) for d in wanted)]))
         for i, dimension in enumerate(wanted):
             lines.draw(work, i, dimension, lines.seen("found", i), span, len(wanted))
-        _combine(work, len(wanted), len(more), persons=entity is not None)
+        turns = lines.by_spread(work, "found", len(wanted))
+        _combine(work, turns, len(more), persons=entity is not None)
         work.drop("found")
         total = "select count(*), cast(sum(persons) as bigint) from $c"
         combinations, persons = work.ask(fragment(total, c=relation("combinations")), "count the combinations")
-        return Encoded(work, source, wanted, more, span, int(combinations), int(records), int(persons))
+        return Encoded(work, source, wanted, more, turns, span, int(combinations), int(records), int(persons))
     except BaseException:
         work.close()
         raise
@@ -126,8 +129,9 @@ def _find(work: Work, source: Source, dimensions: Sequence[Dimension], beside: S
     work.make("found", source.step().then("found", made), "the combinations that occur, with their records")
 
 
-def _combine(work: Work, count: int, beside: int, *, persons: bool) -> None:
+def _combine(work: Work, turns: Sequence[int], beside: int, *, persons: bool) -> None:
     """`combinations`, in the order of the curve."""
+    count = len(turns)
     values, places, others = (
         [column(f"{word} {i}") for i in range(many)]
         for word, many in (("value", count), ("place", count), ("beside", beside))
@@ -138,10 +142,11 @@ def _combine(work: Work, count: int, beside: int, *, persons: bool) -> None:
         name = working_name(lines.line(i))
         on = fragment("$v is not distinct from $l", v=column(f"value {i}", "f"), l=column("value", name))
         tree = query.joined(tree, name, on)
-        columns += [query.named(column(word, name), f"{word} {i}") for word in ("place", "bits")]
+        columns += [query.named(column(word, name), f"{word} {i}") for word in ("place", "coarse")]
     steps = Query(()).then("placed", query.selecting(tree, columns))
     kept = [column("records"), *values, *places, *others]
-    mixed = fragment("$b as key", b=query.added([column(f"bits {i}") for i in range(count)]))
+    spread = [lines.spread(turn, count, column(f"coarse {i}")) for turn, i in enumerate(turns)]
+    mixed = fragment("$b as key", b=query.added(spread))
     steps = steps.then("interleaved", query.select([*kept, mixed], "placed"))
     for shift in (1, 2, 4, 8, 16, 32):
         # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.

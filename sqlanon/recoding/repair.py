@@ -33,7 +33,7 @@ from sqlanon.recoding.working import relation, working_name
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a repair came to: rounds, classes before and after, and the records that are left to be suppressed."""
+    """What a repair came to: rounds of unions, classes before and after, records that are left to be suppressed."""
 
     rounds: int
     before: int
@@ -56,6 +56,35 @@ def repair(encoded: Encoded, models: Sequence[Model], *, limit: int = 0, boxes: 
     return _Repair(encoded, judged, limit, boxes).run()
 
 
+def pairs(steps: Query) -> Query:
+    """The step `placed`, after the step `losses`: every `home` with the `place` that it shares with whom it is paired.
+
+    `losses` tells what a union of each home with the one before it loses (`loss`), and with the one after it
+    (`loss_after`), and whether it is `held`. Each that is not names the cheaper of its sides; of the named sides, those
+    are taken that are cheaper than the named sides next to them (of equal ones the first), so that unions are pairs.
+    """
+    steps = steps.then("named", fragment(
+        "select *, not held and loss is not null and (loss_after is null or loss <= loss_after) as this_side,"
+        " not held and loss_after is not null and (loss is null or loss_after < loss) as that_side from losses"
+    ))  # fmt: skip
+    steps = steps.then("asked", fragment(
+        "select home, case when this_side or coalesce(lag(that_side) over (order by home), false) then loss end"
+        " as asked from named"
+    ))  # fmt: skip
+    steps = steps.then("beside", fragment(
+        "select home, asked, lag(asked) over (order by home) as asked_before, lead(asked) over (order by home)"
+        " as asked_after from asked"
+    ))  # fmt: skip
+    steps = steps.then("joining", fragment(
+        "select home, coalesce(asked is not null and (asked_before is null or asked < asked_before)"
+        " and (asked_after is null or asked <= asked_after), false) as joins from beside"
+    ))  # fmt: skip
+    return steps.then("placed", fragment(
+        "select home, max(case when not joins then home end) over (order by home rows between unbounded preceding"
+        " and current row) as place from joining"
+    ))  # fmt: skip
+
+
 class _Repair:
     """One run. `members`: class × values, with records; `unions n`: the classes of round n; `belongs n`: whose class.
 
@@ -65,7 +94,7 @@ class _Repair:
 
     def __init__(self, encoded: Encoded, models: tuple[Model, ...], limit: int, boxes: bool) -> None:
         self.encoded, self.models, self.limit, self.boxes = encoded, models, limit, boxes
-        self.work, self.round, self.source = encoded.work, 0, encoded.source
+        self.work, self.round, self.rounds, self.source = encoded.work, 0, 0, encoded.source
         self.read = (*self.source.sensitive, *self.source.beside)
         self.home, self.count = (query.fresh(name, self.read) for name in ("home", "members"))
         self.ends = [f"{end} {i}" for i in range(len(encoded.dimensions)) for end in ("low", "high")]
@@ -80,6 +109,7 @@ class _Repair:
             while self._failing():
                 self._give_up()
                 if self._failing():
+                    self.rounds += 1
                     self._unite()
                     self._judge()
             self._apply()
@@ -88,7 +118,7 @@ class _Repair:
         after, suppressed = (self._number("unions", "count(*)"), self._number("given up", "sum(records)"))
         self.work.drop(*(name for name in self.work.held if name.split()[0] in ("unions", "belongs", "members")))
         self.work.drop("given up", *(f"table of {name}" for name in self.source.sensitive))
-        return Repaired(self.round, before, after, suppressed)
+        return Repaired(self.rounds, before, after, suppressed)
 
     def _name(self, what: str) -> str:
         return f"{what} {self.round}" if what in ("unions", "belongs") else what
@@ -236,32 +266,8 @@ class _Repair:
             raise self._refused()
 
     def _with_neighbours(self) -> Query:
-        """The step `grouped`: the classes, those that are to be united under one `place`.
-
-        Each class that fails names the cheaper of its two sides; of the named sides, those are taken that are cheaper
-        than the named sides next to them (of equal ones the first), so that unions are pairs.
-        """
-        steps = self._losses().then("named", fragment(
-            "select *, not held and loss is not null and (loss_after is null or loss <= loss_after) as this_side,"
-            " not held and loss_after is not null and (loss is null or loss_after < loss) as that_side from losses"
-        ))  # fmt: skip
-        steps = steps.then("asked", fragment(
-            "select home, case when this_side or coalesce(lag(that_side) over (order by home), false) then loss end"
-            " as asked from named"
-        ))  # fmt: skip
-        steps = steps.then("beside", fragment(
-            "select home, asked, lag(asked) over (order by home) as asked_before, lead(asked) over (order by home)"
-            " as asked_after from asked"
-        ))  # fmt: skip
-        steps = steps.then("first", fragment(
-            "select home, coalesce(asked is not null and (asked_before is null or asked < asked_before)"
-            " and (asked_after is null or asked <= asked_after), false) as joins from beside"
-        ))  # fmt: skip
-        steps = steps.then("placed", fragment(
-            "select home, max(case when not joins then home end) over (order by home rows between unbounded preceding"
-            " and current row) as place from first"
-        ))  # fmt: skip
-        return steps.then("grouped", fragment(
+        """The step `grouped`: the classes, those that are to be united under one `place`."""
+        return pairs(self._losses()).then("grouped", fragment(
             "select u.*, p.place from $u as u join placed as p on u.home = p.home", u=self._at("unions")
         ))  # fmt: skip
 

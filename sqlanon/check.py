@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines.words import plainly
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Order
 from sqlanon.measuring import Reference, Rows, arrange, measured
@@ -104,11 +105,12 @@ def check(
         if "population" in model.reads and population is None:
             raise SpecError(f"{model.name} needs the population table", where="--population")
     asked = tuple(dict.fromkeys([*quasi_identifiers, *(n for m in wanted for n in (column_of(m), guard_of(m)) if n)]))
-    steps = Query(()).then("source", _reading(engine, origin, asked), inline=True)
+    raw = {n for m in wanted if (n := column_of(m)) and (m.requires == "set" or columns[n].family == "float")}
+    steps = Query(()).then("source", _reading(engine, origin, asked, columns, raw), inline=True)
     if population is not None:
         people = {found.name: found for found in engine.columns(population)}
         check_population(quasi_identifiers, columns, people)
-        steps = steps.then("people", _reading(engine, population, quasi_identifiers), inline=True)
+        steps = steps.then("people", _reading(engine, population, quasi_identifiers, people, raw), inline=True)
     found = _measure(
         engine, origin, tuple(quasi_identifiers), wanted, steps, arranged, columns, base, judged=bool(models)
     )
@@ -122,9 +124,14 @@ def _complete(models: Sequence[Model]) -> tuple[Model, ...]:
         raise SpecError(str(error), where="--model") from None
 
 
-def _reading(engine: DuckDB, origin: Origin, names: Sequence[str]) -> query.Text:
-    read = ", ".join(f"s.{engine.sql(query.identifier(name))}" for name in names)
-    return query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s")
+def _reading(
+    engine: DuckDB, origin: Origin, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
+) -> query.Text:
+    """The columns as people read them; those in `raw` as they are, whose numbers or items are measured."""
+    own = {name: engine.sql(query.identifier(name)) for name in names}
+    read = {name: f"s.{own[name]}" if name in raw else plainly(f"s.{own[name]}", columns[name]) for name in names}
+    listed = ", ".join(f"{read[name]} AS {own[name]}" for name in names)
+    return query.Text(f"SELECT {listed}\nFROM {engine.origin(origin)} AS s")
 
 
 def _measure(

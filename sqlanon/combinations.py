@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines.words import plainly
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, column, fragment, fresh, named
 
@@ -75,7 +76,9 @@ class Combinations:
             "select $g, count(*) as $n from source group by $g",
             g=[column(name) for name in grouped], n=query.identifier(self._n),
         )  # fmt: skip
-        self.engine.temporary("read the relation", _RAW, _source(self.engine, origin, grouped).then("counted", what))
+        self.engine.temporary(
+            "read the relation", _RAW, _source(self.engine, origin, grouped, self.columns).then("counted", what)
+        )
 
     def _code(self) -> None:
         """Numbers for values: groups of numbers are counted several times as fast as groups of texts."""
@@ -142,7 +145,7 @@ class Combinations:
             f"select $k, cast({size} as bigint) as $n from source group by $k",
             k=[column(name) for name in self.keys], n=query.identifier(self._n), e=column(entity or ""),
         )  # fmt: skip
-        source = _source(self.engine, population, read)
+        source = _source(self.engine, population, read, there)
         self.engine.temporary("read the population", _POPULATION, source.then("counted", counted))
         return self._matched()
 
@@ -182,8 +185,9 @@ def _values(i: int) -> str:
     return f"sqlanon values {i}"
 
 
-def _source(engine: DuckDB, origin: Origin, names: Sequence[str]) -> Query:
-    read = ", ".join(f"s.{engine.sql(query.identifier(name))}" for name in names)
+def _source(engine: DuckDB, origin: Origin, names: Sequence[str], columns: Mapping[str, Column]) -> Query:
+    own = {name: engine.sql(query.identifier(name)) for name in names}
+    read = ", ".join(f"{plainly(f's.{own[name]}', columns[name])} AS {own[name]}" for name in names)
     return Query(()).then("source", query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s"), inline=True)
 
 

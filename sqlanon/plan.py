@@ -14,6 +14,7 @@ from typing import cast
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin
+from sqlanon.engines.words import in_parquet
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
 from sqlanon.measuring import Measured, Reference, arrange, measured
@@ -75,10 +76,29 @@ class Source:
     def family(self, name: str) -> str:
         return self.columns[name].family
 
-    def step(self) -> Query:
-        """The step `source`: only the columns that the spec names and does not drop."""
+    def step(self, *, known: bool = False) -> Query:
+        """The step `source`: only the columns that the spec names and does not drop.
+
+        `known`: without the records whose sensitive value has no place among those that a distance knows. There are
+        none when a release is planned; in a view they may arrive later.
+        """
         names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
-        return self._reading("source", self.origin, names, "only the columns that the spec names")
+        return self._reading("source", self.origin, names, "only the columns that the spec names", known=known)
+
+    @property
+    def reference(self) -> str:
+        """The FROM item of the sensitive values before suppression, as they are read for the release too."""
+        listed = ", ".join(map(self._plain, self.sensitive))
+        return f"(SELECT {listed}\nFROM {self.origin} AS s{self._known()})" if listed else self.origin
+
+    def _known(self) -> str:
+        tests = []
+        for name, reference in self.references("").items():
+            values = reference.order or (tuple(row[0] for row in self.rows[name]) if reference.tree else ())
+            if values:
+                read, listed = query.identifier(name).sql("duckdb"), ", ".join(map(query.constant, values))
+                tests.append(f"(s.{read} IS NULL OR CAST(s.{read} AS VARCHAR) IN ({listed}))")
+        return "\nWHERE " + " AND ".join(tests) if tests else ""
 
     def people(self) -> Query:
         """The step `people`: the quasi-identifiers of the population table; nothing where there is none."""
@@ -86,9 +106,9 @@ class Source:
             return Query(())
         return self._reading("people", self.population, self.quasi_identifiers, "the population table")
 
-    def _reading(self, step: str, item: str, names: Sequence[str], comment: str) -> Query:
-        listed = ", ".join(self._plain(name) for name in names)
-        return Query(()).then(step, Text(f"SELECT {listed}\nFROM {item} AS s"), comment, inline=True)
+    def _reading(self, step: str, item: str, names: Sequence[str], comment: str, *, known: bool = False) -> Query:
+        listed, where = ", ".join(self._plain(name) for name in names), self._known() if known else ""
+        return Query(()).then(step, Text(f"SELECT {listed}\nFROM {item} AS s{where}"), comment, inline=True)
 
     def _plain(self, name: str) -> str:
         """A column as its values are read by people: what looks different is different, and types tell no values."""
@@ -102,9 +122,16 @@ class Source:
             plain = f"CAST({read} AS VARCHAR)"  # the type of an ENUM lists values that were suppressed
         elif found.family == "text":
             plain = f'CAST({read} AS VARCHAR) COLLATE "binary"'  # whatever the column, the query or the view says
+        elif (kept := in_parquet(found.type)) and self._to_parquet:
+            plain = f"CAST({read} AS {kept})"  # what is judged is what the file will hold
         else:
             return read
         return f"{plain} AS {own}"
+
+    @property
+    def _to_parquet(self) -> bool:
+        publish = self.spec.publish
+        return publish is not None and (publish.path or "").endswith(".parquet")
 
     def _is_set(self, name: str) -> bool:
         return any(column_of(model) == name and model.requires == "set" for model in self.spec.privacy)
@@ -324,7 +351,7 @@ def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str, *, 
         for name in source.quasi_identifiers
     }
     _no_clash(source, keys)
-    base = source.step().join(source.trees()).join(_labels(source, levels)).join(source.people())
+    base = source.step(known=True).join(source.trees()).join(_labels(source, levels)).join(source.people())
     if source.population is not None:
         recoded = _recoded(source, levels, "people", suppressed == "star")
         base = base.then("recoded people", recoded, "the population, generalised alike")

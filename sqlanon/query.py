@@ -384,13 +384,14 @@ def _indented(step: Step, sql: str) -> str:
 
 def values(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], comment: str = "") -> Step:
     """A small constant relation (a hierarchy, a list of categories) as a step; values are quoted as text literals."""
-    quoted = (", ".join(_constant(cell) for cell in row) for row in rows)
+    quoted = (", ".join(constant(cell) for cell in row) for row in rows)
     body = ",\n  ".join(f"({row})" for row in quoted)
     names = ", ".join(identifier(label).sql("duckdb") for label in columns)
     return Step(name, Text(f"SELECT * FROM (VALUES\n  {body}\n) AS v ({names})"), comment)
 
 
-def _constant(cell: object) -> str:
+def constant(cell: object) -> str:
+    """A cell of a hierarchy as the text of a literal."""
     if cell is None:
         return "NULL"
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):

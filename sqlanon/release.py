@@ -221,7 +221,7 @@ class _Job:
         trees = {n: rows for n, rows in source.rows.items() if n in source.sensitive}
         people = self.plan.population
         population = f"({self.engine.sql(people)})" if people else None
-        return Published(item, self.plan.keys, self.spec.entity, source.origin, orders, trees, population)
+        return Published(item, self.plan.keys, self.spec.entity, source.reference, orders, trees, population)
 
     def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
         """The line for the register: facts, with the number of suppressed records made coarse."""

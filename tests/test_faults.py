@@ -351,6 +351,28 @@ def test_a_source_that_cannot_be_read_ends_in_a_sentence_without_its_cells(
     assert not (tmp_path / "out.parquet").exists()
 
 
+STARTING = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import sqlanon_start
+print("here", flush=True)
+sqlanon_start.run()
+"""
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_an_interrupt_while_the_program_loads_is_told_in_one_line(moment: float) -> None:
+    command = [sys.executable, "-c", STARTING, "schema", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, err) in [(3, "sqlanon: interrupted\n"), (0, "")]
+    assert json.loads(out)["message" if process.returncode else "$schema"]
+
+
 LEFT = """
     SELECT table_name FROM duckdb_tables() WHERE temporary
     UNION ALL SELECT 'key' WHERE getvariable('sqlanon_key') IS NOT NULL

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sqlanon import register
+from sqlanon import life, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError, SqlanonError
 from sqlanon.release import Release, release
@@ -231,6 +231,40 @@ def test_what_looks_different_to_a_reader_is_no_class(engine: DuckDB, tmp_path: 
         assert oracle.k_anonymity(shown, ["a"]) >= 2
 
 
+EXACT = {
+    "HUGEINT": "12345678901234567890123456",
+    "TIMESTAMP_S": "2020-02-29 01:02:03",
+    "TIMESTAMP_MS": "2020-02-29 01:02:03.123",
+    "TIMESTAMP_NS": "2020-02-29 01:02:03.123456789",
+    "TIME WITH TIME ZONE": "12:34:56+01",
+    "BIT": "0101",
+    "HUGEINT[]": "[12345678901234567890123456, 1]",
+}
+
+
+@pytest.mark.parametrize("role", [QI, "sensitive", "insensitive"])
+@pytest.mark.parametrize("kind", EXACT)
+def test_a_file_holds_the_very_values_of_every_type(engine: DuckDB, tmp_path: Path, kind: str, role: str) -> None:
+    source(engine, {"a": "INTEGER", "x": kind, "p": "INTEGER"}, [])
+    engine.run("fill", f"INSERT INTO t SELECT 1, '{EXACT[kind]}'::{kind}, unnest([1, 2, 3])")
+    models = [*K2, told("t-closeness", t=0.5, column="x")] if role == "sensitive" else K2
+    spec = {"entity": "p", "columns": {"a": QI, "x": role, "p": "identifier"}, "privacy": models}
+    recoding = {"levels": {"a": 0, **({"x": 0} if role == QI else {})}}
+    published(engine, {**spec, "recoding": recoding}, "out.parquet", tmp_path)
+    assert read(engine, "out.parquet", tmp_path, "SELECT x::VARCHAR") == [(EXACT[kind],)] * 3
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_sensitive_interval_is_compared_as_it_is_read(engine: DuckDB, tmp_path: Path, form: str) -> None:
+    source(engine, {"a": "INTEGER", "s": "INTERVAL"}, [])
+    engine.run(
+        "fill", "INSERT INTO t SELECT i % 2, unnest([INTERVAL '1 month', INTERVAL '30 days']) FROM range(8) AS r (i)"
+    )
+    made = published(engine, {**PLAIN, "privacy": [*K2, told("t-closeness", t=0.1)]}, form, tmp_path)
+    assert [verdict.value for verdict in made.verdicts] == [8, 0]
+    assert life.verify(engine, str(tmp_path / form) if "." in form else "rel").holds
+
+
 @pytest.mark.parametrize("form", ["table", "view"])
 def test_an_identifier_is_not_published_under_the_name_of_a_bound(engine: DuckDB, tmp_path: Path, form: str) -> None:
     source(engine, {"age_from": "VARCHAR", "age": "INTEGER", "s": "VARCHAR"}, [(NAME, 1, "x"), (NAME, 1, "y")])
@@ -322,6 +356,24 @@ def test_a_release_does_not_replace_its_source(engine: DuckDB, tmp_path: Path, n
     assert sorted(read(engine, form, tmp_path, name=name)) == before
 
 
+@pytest.mark.parametrize("kind", ["VIEW", "SECURE VIEW"])
+@pytest.mark.parametrize("form", ["table", "view"])
+@pytest.mark.parametrize(
+    "own", ["over", {"query": "WITH o AS (SELECT * FROM over) SELECT a, s FROM o WHERE s <> 'rel'"}]
+)
+def test_a_release_does_not_replace_what_is_under_a_view_of_its_source(
+    engine: DuckDB, tmp_path: Path, own: Any, form: str, kind: str
+) -> None:
+    plain(engine)
+    published(engine, PLAIN, form, tmp_path)
+    engine.run("make", f"CREATE {kind} between AS SELECT * FROM rel WHERE s <> 'never'")
+    engine.run("make", f'CREATE {kind} over AS SELECT b.a, b.s FROM "between" AS b')
+    with pytest.raises(SpecError, match="own source"):
+        published(engine, {**PLAIN, "source": own}, form, tmp_path)
+    assert len(read(engine, form, tmp_path)) == 4
+    assert published(engine, {**PLAIN, "source": own}, form, tmp_path, "other").name == "other"
+
+
 @pytest.mark.parametrize("kind", ["database", "database with releases", "database of its name", "parquet", "text"])
 def test_a_foreign_file_is_left_alone(engine: DuckDB, tmp_path: Path, kind: str) -> None:
     plain(engine)
@@ -377,6 +429,22 @@ def test_a_source_that_reads_differently_each_time_is_never_a_view(engine: DuckD
     with pytest.raises(SqlanonError):
         published(engine, spec, "view", tmp_path)
     assert engine.kind_of("rel") is None
+
+
+@pytest.mark.parametrize("arranged", [{"tree": TREE}, {"order": ["u", "v", "x", "y"]}], ids=str)
+def test_a_sensitive_value_that_arrives_in_a_view_unknown_to_its_hierarchy_is_not_shown(
+    engine: DuckDB, tmp_path: Path, arranged: dict[str, Any]
+) -> None:
+    rows: Rows = [(a, s) for a in (1, 2) for s in ("u", "v", "x", None)]
+    source(engine, {"a": "INTEGER", "s": "VARCHAR"}, rows)
+    distance = "hierarchical" if "tree" in arranged else "ordered"
+    columns = {"a": QI, "s": {"role": "sensitive", "hierarchy": arranged}}
+    spec = {"columns": columns, "privacy": [*K2, told("t-closeness", t=0.4, distance=distance)]}
+    published(engine, {**spec, "recoding": {"levels": {"a": 0}}}, "view", tmp_path)
+    assert Counter(read(engine, "view", tmp_path)) == Counter(rows)
+    engine.run("insert", "INSERT INTO t VALUES (1, 'new'), (2, 'new'), (3, 'new'), (3, 'new'), (1, 'y'), (2, 'y')")
+    assert Counter(read(engine, "view", tmp_path)) == Counter([*rows, (1, "y"), (2, "y")])
+    assert life.verify(engine, "rel").holds
 
 
 @pytest.mark.parametrize("kind", ["VARCHAR", "ENUM ('Bob Suppressed', 'kept', 'Rare Disease', 'flu')"])

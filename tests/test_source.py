@@ -8,6 +8,10 @@ import pytest
 
 import sqlanon
 from sqlanon.cli import main
+from sqlanon.engines import Origin
+from sqlanon.hierarchies import Order, Tree
+from sqlanon.models import TCloseness
+from sqlanon.risk import risk
 
 
 def test_the_first_record_of_a_file_without_a_header_is_not_told_as_names(
@@ -31,3 +35,32 @@ def test_a_database_is_measured_while_others_read_it(tmp_path: Path) -> None:
         engine.run("make", "CREATE TABLE people AS SELECT 1 AS a FROM range(9)")
     with sqlanon.connect(url, read_only=True):
         assert main(["check", "people", "--qi", "a", "--db", url, "--json"]) == 0
+
+
+LOOKS = {
+    "collation": "SELECT a COLLATE NOCASE AS a, 'x' AS s FROM (VALUES ('Bob'), ('bob'), ('BOB')) AS v (a)",
+    "interval": "SELECT unnest([INTERVAL '1 month', INTERVAL '30 days']) AS a, 'x' AS s",
+    "zero": "SELECT unnest([0.0::DOUBLE, '-0.0']) AS a, 'x' AS s",
+}
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_what_looks_different_is_no_class_whoever_measures_it(kind: str) -> None:
+    with sqlanon.connect() as engine:
+        engine.run("make", f"CREATE TABLE t AS {LOOKS[kind]}")
+        found = sqlanon.check("t", quasi_identifiers=["a"], models=["k-anonymity(k=2)"], engine=engine)
+        assert (found.holds, found.verdicts[0].value) == (False, 1)
+        assert risk(engine, Origin(relation="t"), quasi_identifiers=["a"]).prosecutor.highest == 1
+
+
+@pytest.mark.parametrize("distance", ["hierarchical", "ordered"])
+def test_a_value_that_the_hierarchy_does_not_know_has_no_distance(distance: str) -> None:
+    arranged = Order(("u", "v", "w")) if distance == "ordered" else Tree({"g": ["u", "v"], "h": ["w"]})
+    model = TCloseness("s", 1, distance)
+    with sqlanon.connect() as engine:
+        for value, holds in (("w", True), ("new", False), (None, True)):
+            engine.run("make", "CREATE OR REPLACE TABLE t (a INTEGER, s VARCHAR)")
+            engine.run("fill", "INSERT INTO t VALUES (1, 'u'), (1, 'v'), (2, 'u'), (3, ?)", [value])
+            given = {"quasi_identifiers": ["a"], "models": [model], "hierarchies": {"s": arranged}}
+            found = sqlanon.check("t", engine=engine, **given)
+            assert (found.holds, found.verdicts[0].value is not None) == (holds, holds)

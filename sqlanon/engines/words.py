@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sqlanon.engines import Column
+
 _FAMILIES = {
     "integer": "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT",
     "decimal": "DECIMAL",
@@ -22,6 +24,30 @@ def family_of(kind: str) -> str:
         return "other"
     word = re.match(r"[A-Z_]+", kind)
     return _FAMILY_OF.get(word[0], "other") if word else "other"
+
+
+_IN_PARQUET = {
+    "HUGEINT": "DECIMAL(38, 0)",
+    "UHUGEINT": "DECIMAL(38, 0)",
+    "TIMESTAMP_S": "TIMESTAMP",
+    "TIMESTAMP_MS": "TIMESTAMP",
+    "TIME WITH TIME ZONE": "VARCHAR",
+    "BIT": "VARCHAR",
+    "BIGNUM": "VARCHAR",
+}
+
+
+def in_parquet(kind: str) -> str | None:
+    """The type whose values Parquet keeps as they are, where it does not keep `kind` itself (a HUGEINT is rounded)."""
+    word, lists = re.fullmatch(r"(.*?)((?:\[\d*\])*)", kind, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{_IN_PARQUET[word]}{lists}" if word in _IN_PARQUET else None
+
+
+def plainly(read: str, found: Column) -> str:
+    """A column as its values are read by people: what looks different is different, whatever the engine compares."""
+    if found.family == "text":
+        return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+    return f"CAST({read} AS VARCHAR)" if found.family in ("float", "other") else read
 
 
 def hint(text: str) -> str:

@@ -58,10 +58,14 @@ def _prefix_sums(chain: Chain, of: str) -> str:
     """One row per value of the table in its order: rank, cumulative count, and the sum of those so far."""
     running = "cast(sum($what) over (order by $value_rank rows between unbounded preceding and current row) as bigint)"
     by = query.position(column(chain.names["table_value"]), chain.references[of].order)
+    # A value that the given order does not know has no place: then no class has a distance.
+    unknown = "max(case when $by is null and $table_value is not null then 1 else 0 end) over ()"
     ranked = chain.step(
         f"ranks of {of}", "select $v, $table_count, $rank from $r", f"the values of {of} in their order",
         v=chain.make("$table_value", "ranked_value"), r=query.table(f"reference of {of}"),
-        rank=chain.make("row_number() over (order by $by nulls first)", "value_rank", by=by),
+        rank=chain.make(
+            f"case when {unknown} = 0 then row_number() over (order by $by nulls first) end", "value_rank", by=by
+        ),
     )  # fmt: skip
     cumulated = chain.step(
         f"cumulated {of}", "select $ranked_value, $value_rank, $c, $m from $r", r=query.table(ranked),
@@ -107,19 +111,22 @@ def hierarchical(chain: Chain, measure: Measure) -> str:
         named(chain.make("cast(sum($table_count) over (partition by $n) as bigint)", n=column(node)), count)
         for node, count in zip(nodes[1:], counts[1:], strict=True)
     ]
+    # A value that the hierarchy does not know has no place: then no class has a distance.
+    unknown = "max(case when $leaf is null and $table_value is not null then 1 else 0 end) over ()"
     tree = chain.step(
         f"tree counts of {of}",
-        "select $v, $nodes, $whole from $r left join $t"
+        "select $v, $nodes, $whole, $u from $r left join $t"
         " on cast($table_value as varchar) is not distinct from $leaf",
         f"how often each node of the hierarchy of {of} occurs in the whole table",
         v=chain.make("$table_value", "ranked_value"), nodes=[column(node) for node in nodes[1:]], whole=whole,
         r=query.table(f"reference of {of}"), t=query.table(relation), leaf=column(nodes[0]),
+        u=chain.make(unknown, "unknown", leaf=column(nodes[0])),
     )  # fmt: skip
     own = [*chain.keys, chain.make("$class_records"), chain.make("$table_total")]
     level = chain.step(
         f"level 0 of {of}",
         "select $kept, $nodes, $counts, $class_count, $table_count, 0 as $moved,"
-        " case when $table_count is null then 1 else 0 end as $missing from $d"
+        " case when $table_count is null or $unknown > 0 then 1 else 0 end as $missing from $d"
         " left join $t on $value is not distinct from $ranked_value",
         kept=own, nodes=[column(node) for node in nodes[1:]], counts=[column(name) for name in counts[1:]],
         moved=chain.name("moved"), missing=chain.name("missing"), value=column(of),

@@ -85,7 +85,8 @@ def _alpha_k(model: AlphaKAnonymity, evidence: Evidence) -> _Judged:
 
 def _t_closeness(model: TCloseness, evidence: Evidence) -> _Judged:
     cells, table = evidence.cells, evidence.cells.table
-    if (table == 0).any() or (model.distance == "hierarchical" and not _in_tree(evidence)):
+    placed = {"hierarchical": _in_tree, "ordered": _in_order}.get(model.distance, lambda _: True)
+    if (table == 0).any() or not placed(evidence):
         return np.full(len(cells.sizes), np.nan), np.zeros(len(cells.sizes), dtype=bool)
     if model.distance == "equal":
         found = [earth_mover.equal(block, table) for block in evidence.dense()]
@@ -106,6 +107,11 @@ def _order(evidence: Evidence) -> Ints:
     if not given:
         return np.array(numbers, dtype=np.int64)
     return np.array(sorted(numbers, key=lambda n: place.get(str(evidence.cells.labels[n]), -1)), dtype=np.int64)
+
+
+def _in_order(evidence: Evidence) -> bool:
+    given = evidence.published.orders.get(evidence.column, ())
+    return not given or all(label is None or label in given for label in evidence.cells.labels)
 
 
 def _in_tree(evidence: Evidence) -> bool:

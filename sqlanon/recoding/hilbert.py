@@ -1,10 +1,11 @@
 """Records in the order of a space-filling curve, cut into groups of k … 2k − 1 persons.
 
 Orders, each total and the same whatever the order of the rows: `gray`, the rank of the interleaved bits in the
-reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`; hardly better on Adult);
-`splits`, the leaves of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL).
-`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at k = 2
-and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million combinations.
+reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`; hardly better on
+Adult); `splits`, the leaves of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL).
+`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at
+k = 2 and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million
+combinations.
 
 Groups: `best`, the cheapest cut of the sequence (a dynamic programme of `udfs` over a stream of places: O(n · k)), or
 `even`, ⌊n / k⌋ groups with the remainder spread over all (plain SQL, for a script that needs nothing but SQL).
@@ -42,7 +43,8 @@ _MOST = 1000
 def hilbert(encoded: Encoded, k: int, *, order: Order | None = None, groups: Groups = "best") -> None:
     """Makes `pieces`: which records of each combination are in which class.
 
-    Without an `order` it is `splits`, or `gray` where there are more than a million combinations. Above k = 1000 the groups are even. Raises `ModelNotMet` where there are fewer than k persons, `EngineError`.
+    Without an `order` it is `splits`, or `gray` where there are more than a million combinations. Above k = 1000 the
+    groups are even. Raises `ModelNotMet` where there are fewer than k persons, `EngineError`.
     """
     encoded.require(k)
     arrange(encoded, k, order)

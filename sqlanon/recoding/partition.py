@@ -150,7 +150,7 @@ def _combine(work: Work, turns: Sequence[int], beside: int, *, persons: bool) ->
     steps = steps.then("interleaved", query.select([*kept, mixed], "placed"))
     for shift in (1, 2, 4, 8, 16, 32):
         # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.
-        step = fragment("select $kept, xor(key, key >> $s) as key from $earlier",
+        step = fragment("select $kept, xor(key, (key >> $s)) as key from $earlier",
                         kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
         steps = steps.then(f"reflected {shift}", step)
     along = [column("key"), *places]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sqlanon.udfs import groups
 from sqlanon.udfs.curves import hilbert
 from sqlanon.udfs.groups import Block, Loss, Pieces, best

@@ -391,6 +391,24 @@ def test_the_key_decides_who_goes_where_among_equal_records_and_nothing_else(eng
     assert frozenset(row["number"] for row in again.rows if row["q0"] == "[0, 1]") in mixed
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_person_at_several_places_counts_once(engine: DuckDB, method: str) -> None:
+    rows = [(place, person, 0) for person, places in ((1, (0, 1, 2)), (2, (10, 11, 12))) for place in places]
+    table = Table([(*row[:-1], number) for number, row in enumerate(rows)], ("integer",), 2, entity=True)
+    (result,) = anonymized(engine, table, [method])
+    assert {row["q0"] for row in result.rows} == {"[0, 12]"}
+
+
+@pytest.mark.parametrize("method", ["strict", "gray best"])
+def test_values_that_stand_nearer_than_one_place_are_told_apart(engine: DuckDB, method: str) -> None:
+    values = [0.0, 1.0, 2.0, 1e300, math.inf, None]
+    table = Table([(value, None, i) for i, value in enumerate(values)], ("float",), 1)
+    (result,) = anonymized(engine, table, [method])
+    assert {row["number"]: row["q0"] for row in result.rows} == {
+        number: text(value, "float") for number, value in enumerate(values)
+    }
+
+
 # -- what it costs -----------------------------------------------------------------------------------------------------
 
 
@@ -592,3 +610,53 @@ def ordinal(name: str) -> Dimension:
     rows = together(Csv(str(ADULT / f"adult_hierarchy_{name}.csv")).rows(Path()))
     order = Order(tuple(row[0] for row in rows if name != "age" or 17 <= int(row[0]) <= 90))
     return Dimension(name, "text", order, order.rows(Path()))
+
+
+# -- levels that the spec sets -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "shown"),
+    [
+        ("tree", 1, {"stone", "pome", "beet", "carrot", None}),
+        ("tree", 2, {"fruit", "root", None}),
+        ("tree", 3, {"*"}),
+        ("order", 1, {"low..some", "half..most", "all", None}),
+        ("mask", 2, {"**", "1**", "23**", "*", None}),
+        ("calendar", 2, {"2019", "2020", None}),
+        ("integer", 1, {"*"}),
+        ("bounded integer", 1, {None}),
+        ("text", 1, {"*"}),
+    ],
+)
+def test_nothing_below_a_least_level_is_published(
+    engine: DuckDB, kind: str, least: int, shown: set[str | None]
+) -> None:
+    values = [value for value in KINDS[kind].values if value != ""]
+    table = Table([(value, None, i) for i, value in enumerate(values)], (kind,), 1)
+    source = source_of(engine, table)
+    levels = [replace(dimension, least=least) for dimension in lines_of(source, table)]
+    encoded = encode(engine, source, "key", dimensions=levels)
+    try:
+        mondrian.strict(encoded, 1)
+        published = publish(encoded)
+        rows = engine.run("read back", published.recoded())
+        assert {label for _, *labels in rows for label in labels} == shown
+        assert published.gcp > 0
+    finally:
+        encoded.close()
+
+
+def test_a_highest_level_below_the_last_is_refused(engine: DuckDB) -> None:
+    source = source_of(engine, Table([("plum", None, 0)], ("tree",), 1))
+    columns = {**source.spec.columns, "q0": replace(source.spec.columns["q0"], max=2)}
+    narrow = replace(source, spec=replace(source.spec, columns=columns))
+    with pytest.raises(SpecError, match=r"columns\.q0\.max: a partition may have to publish"):
+        dimensions(narrow)
+
+
+def test_more_quasi_identifiers_than_a_key_has_bits_are_refused(engine: DuckDB) -> None:
+    names = tuple(f"q{i}" for i in range(63))
+    table = Table([(*[1] * 63, None, 0)], ("integer",) * 63, 1, names=names)
+    with pytest.raises(SpecError, match="at most 62 quasi-identifiers"):
+        anonymized(engine, table, ["strict"])

@@ -82,7 +82,7 @@ def _hilbert(encoded: Encoded, k: int) -> None:
 
 def _ranks(encoded: Encoded) -> Iterator[Columns]:
     """Block by block, the number and the rank on the curve of each combination."""
-    turns = encoded.turns[:62]
+    turns = encoded.turns
     tree = fragment("select $nothing from $c as c", nothing=[], c=relation("combinations"))
     told = [column("id", "c")]
     for i in turns:

@@ -93,9 +93,12 @@ def encode(
     """Reads the source once and encodes it. `dimensions` stand for those of the spec where they are given.
 
     `key` decides, in secret, about records that agree on all quasi-identifiers. Raises `SpecError` where the source has
-    no rows or a value no hierarchy knows, `EngineError`.
+    no rows, a value no hierarchy knows, or more than 62 quasi-identifiers, `EngineError`.
     """
     work, wanted = Work(engine), tuple(dimensions) or lines.dimensions(source)
+    if len(wanted) > lines.MOST:
+        problem = f"a partition has at most {lines.MOST} quasi-identifiers"
+        raise SpecError(problem, where="columns", found=str(len(wanted)))
     entity = source.spec.entity
     more = tuple(dict.fromkeys([*([entity] if entity else []), *beside]))
     try:

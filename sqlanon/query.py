@@ -360,6 +360,8 @@ def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
     for node in body.walk():
         if type(node) not in VOCABULARY and not _portable_function(node):
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
+        if isinstance(node, exp.BitwiseXor) and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
+            raise NotPortable("Postgres reads `a # b >> c` from the left: an operand of xor stands in parentheses")
     return body.sql(dialect, pretty=pretty, identify=True, max_text_width=100)
 
 

@@ -10,7 +10,7 @@
 A class of missing values only publishes a missing value. With `represent: bounds`, `NAME_from` and `NAME_to` hold the
 least and the greatest value (`from` ≤ value ≤ `to`), or the half-open interval of the ancestor where the hierarchy has
 intervals (`from` ≤ value < `to`, equal for a value itself); where the table above says `*`, and for missing values,
-both are missing. `range` holds the same two in one value.
+both are missing. `range` holds the same two in one value. Nothing below a column's least level (`min`) is published.
 
 `cost` of a cell is its normalised certainty penalty: (b − a) / (most − least) for intervals and runs, (leaves − 1) /
 (all leaves − 1) for trees, 0 or 1 for single columns, 1 for `*`. Their mean over all cells, weighted by column, is the
@@ -31,6 +31,9 @@ from sqlanon.recoding import lines, records
 from sqlanon.recoding.lines import Dimension
 from sqlanon.recoding.partition import Encoded, classes
 from sqlanon.recoding.working import relation, working_name
+
+# No stretch is one value that may be published: the least level of its column forbids it.
+_NEVER = fragment("false")
 
 # A class's cost is kept in whole parts, so that their sum is the same in whatever order it is taken.
 _PARTS = 10**9
@@ -141,6 +144,8 @@ def _cover(i: int, dimension: Dimension) -> Query:
     )  # fmt: skip
     alone = fragment("e.low = e.high")
     cases = _levels(dimension) if dimension.kind == "tree" else []
+    if dimension.least:
+        alone = fragment("(e.low = e.high and a.value is null)") if dimension.least < dimension.height else _NEVER
     made = [*_shown(dimension, alone, cases), _cost(dimension, alone, cases)]
     named = [query.named(shown, f"label {i} {j}") for j, shown in enumerate(made[:-1])]
     tree = fragment(
@@ -152,10 +157,10 @@ def _cover(i: int, dimension: Dimension) -> Query:
 
 
 def _levels(dimension: Dimension) -> list[tuple[int, Expression]]:
-    """The levels below `*`, and whether both ends of a stretch are in one node there."""
+    """The levels below `*` that may be published, and whether both ends of a stretch are in one node there."""
     return [
         (level, fragment("$a = $b", a=column(f"node {level}", "a"), b=column(f"node {level}", "b")))
-        for level in range(1, dimension.height)
+        for level in range(max(dimension.least, 1), dimension.height)
     ]
 
 
@@ -170,7 +175,7 @@ def _shown(dimension: Dimension, alone: Expression, cases: _Cases) -> list[Expre
         nodes = [(held, column(f"node {level}", "a")) for level, held in cases]
         return [_case([(alone, column("label", "a")), *nodes], query.literal("*"))]
     several = {
-        "interval": "'[' || a.label || ', ' || b.label || ']'",
+        "interval": "'[' || a.label || ', ' || b.label || ']'" if not dimension.least else "'*'",
         "run": "case when a.share = 0 and b.share = 1 then '*' else a.label || '..' || b.label end",
         "single": "'*'",
     }[dimension.kind]
@@ -189,7 +194,7 @@ def _bounds(dimension: Dimension, alone: Expression, cases: _Cases) -> tuple[Exp
     """The ends of what covers a stretch: values for an interval column, an ancestor's where there is a hierarchy."""
     value, last = column("value", "a"), column("value", "b")
     if dimension.kind == "interval":
-        shown = "case when $alone or not b.apart then $x end"
+        shown = f"case when $alone or {'false' if dimension.least else 'not b.apart'} then $x end"
         return fragment(shown, alone=alone, x=value), fragment(shown, alone=alone, x=last)
     hierarchy = dimension.hierarchy
     if hierarchy is None or not hierarchy.has_bounds:
@@ -209,7 +214,8 @@ def _cost(dimension: Dimension, alone: Expression, cases: _Cases) -> Expression:
     found = [(alone, nothing), (column("apart", "b"), one)]
     if dimension.kind == "tree":
         return _case([*found, *((held, column(f"cost {level}", "a")) for level, held in cases)], one)
-    return _case(found, one if dimension.kind == "single" else fragment("b.share - a.share"))
+    whole = dimension.kind == "single" or dimension.least
+    return _case(found, one if whole else fragment("b.share - a.share"))
 
 
 def _published(encoded: Encoded) -> Expression:

@@ -1,10 +1,10 @@
 """Records in the order of a space-filling curve, cut into groups of k … 2k − 1 persons.
 
 Orders, each total and the same whatever the order of the rows: `gray`, the rank of the interleaved bits in the
-reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`; hardly better there);
-`splits`, the leaves of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL).
-`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at k =
-2 and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million
+reflected Gray code (plain SQL); `hilbert`, the rank on the Hilbert curve (a function of `udfs`; hardly better on
+Adult); `splits`, the leaves of a greedy Mondrian in their reflected order and the Gray order inside a leaf (plain SQL).
+`splits` follows the data, where the curves divide space evenly: with the best groups it lost 5 % less than Gray at
+k = 2 and 14 % less at k = 50 on Adult. It takes about four times as long, so it is the default up to a million
 combinations.
 
 Groups: `best`, the cheapest cut of the sequence (a dynamic programme of `udfs` over a stream of places: O(n · k)), or
@@ -82,7 +82,7 @@ def _hilbert(encoded: Encoded, k: int) -> None:
 
 def _ranks(encoded: Encoded) -> Iterator[Columns]:
     """Block by block, the number and the rank on the curve of each combination."""
-    turns = encoded.turns[:62]
+    turns = encoded.turns
     tree = fragment("select $nothing from $c as c", nothing=[], c=relation("combinations"))
     told = [column("id", "c")]
     for i in turns:

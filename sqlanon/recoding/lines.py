@@ -32,7 +32,7 @@ from sqlanon.recoding.working import Work, relation
 SPAN = 1 << 20
 _CROWD = 16  # places per value, at least
 _APART = 100  # values that stand apart from each other too
-_KEY = 62  # bits of the space-filling key: a bigint that is never negative
+MOST = 62  # bits of a bigint that is never negative: of the space-filling key, and so columns, at most
 
 _ENDLESS = ("NaN", "Infinity", "-Infinity")
 
@@ -44,7 +44,8 @@ class Dimension:
     """A quasi-identifier as the partitions see it. `rows` are the lines of a tabled hierarchy.
 
     `represent`: how a class's stretch is published, `label`, `bounds` or `range`; `weight`: how much its precision
-    counts, against other columns; `spacing`: how far apart the values of an interval column stand.
+    counts, against other columns; `least`: the lowest level of its hierarchy that may be published; `spacing`: how far
+    apart the values of an interval column stand.
     """
 
     name: str
@@ -53,12 +54,13 @@ class Dimension:
     rows: Rows | None = None
     represent: str = "label"
     weight: float = 1.0
+    least: int = 0
     spacing: Literal["scale", "rank"] = "scale"
 
     @property
     def kind(self) -> Kind:
         """How values are placed and what covers several of them."""
-        if isinstance(self.hierarchy, Order):
+        if isinstance(self.hierarchy, Order) and not self.least:
             return "run"
         if self.hierarchy is not None:
             return "tree"
@@ -73,12 +75,20 @@ class Dimension:
 
 
 def dimensions(source: Source) -> tuple[Dimension, ...]:
-    """The quasi-identifiers of a spec held against its source, in the order of the spec."""
+    """The quasi-identifiers of a spec held against its source, in the order of the spec.
+
+    Raises `SpecError` for a highest level: a class may need to be published as `*`.
+    """
     declared = source.spec.columns
+    for name in source.quasi_identifiers:
+        highest = declared[name].max
+        if highest is not None and highest < source.height(name):
+            problem = "a partition may have to publish `*`, the last level; leave max out, or use full-domain"
+            raise SpecError(problem, where=f"columns.{name}.max", found=str(highest))
     return tuple(
         Dimension(
             name, source.family(name), declared[name].hierarchy, source.rows.get(name), declared[name].represent,
-            declared[name].weight,
+            declared[name].weight, declared[name].min or 0,
         )
         for name in source.quasi_identifiers
     )  # fmt: skip
@@ -99,7 +109,7 @@ def span(most: int) -> int:
 
 def bits(columns: int) -> int:
     """Bits per column of the space-filling key."""
-    return max(min(_KEY // columns, 20), 1)
+    return max(min(MOST // columns, 20), 1)
 
 
 def draw(work: Work, i: int, dimension: Dimension, values: Query, length: int, columns: int) -> None:
@@ -146,10 +156,7 @@ def by_spread(work: Work, found: str, columns: int) -> tuple[int, ...]:
 
 def spread(turn: int, columns: int, coarse: Expression) -> Expression:
     """The bits of a coarse rank, `columns` apart; those of the column whose `turn` is 0 stand highest in each group."""
-    if turn >= _KEY:
-        return fragment("cast(0 as bigint)")
-    width = min(columns, _KEY)
-    terms = [f"((($c >> {bit}) & 1) << {bit * width + width - 1 - turn})" for bit in range(bits(columns))]
+    terms = [f"((($c >> {bit}) & 1) << {bit * columns + columns - 1 - turn})" for bit in range(bits(columns))]
     return fragment(f"cast({' + '.join(terms)} as bigint)", c=coarse)
 
 

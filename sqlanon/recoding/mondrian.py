@@ -166,8 +166,8 @@ class _Levels:
         ))  # fmt: skip
 
     def _powers(self) -> list[int]:
-        """The bit of each dimension in `dead`; 0 where a bigint has no more bits, and it is looked at again."""
-        return [1 << i if i < 62 else 0 for i in range(len(self.encoded.places))]
+        """The bit of each dimension in `dead`."""
+        return [1 << i for i in range(len(self.encoded.places))]
 
     def _cuts(self) -> Query:
         steps = self._allowed()

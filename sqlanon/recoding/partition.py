@@ -93,9 +93,12 @@ def encode(
     """Reads the source once and encodes it. `dimensions` stand for those of the spec where they are given.
 
     `key` decides, in secret, about records that agree on all quasi-identifiers. Raises `SpecError` where the source has
-    no rows or a value no hierarchy knows, `EngineError`.
+    no rows, a value no hierarchy knows, or more than 62 quasi-identifiers, `EngineError`.
     """
     work, wanted = Work(engine), tuple(dimensions) or lines.dimensions(source)
+    if len(wanted) > lines.MOST:
+        problem = f"a partition has at most {lines.MOST} quasi-identifiers"
+        raise SpecError(problem, where="columns", found=str(len(wanted)))
     entity = source.spec.entity
     more = tuple(dict.fromkeys([*([entity] if entity else []), *beside]))
     try:
@@ -150,7 +153,7 @@ def _combine(work: Work, turns: Sequence[int], beside: int, *, persons: bool) ->
     steps = steps.then("interleaved", query.select([*kept, mixed], "placed"))
     for shift in (1, 2, 4, 8, 16, 32):
         # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.
-        step = fragment("select $kept, xor(key, key >> $s) as key from $earlier",
+        step = fragment("select $kept, xor(key, (key >> $s)) as key from $earlier",
                         kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
         steps = steps.then(f"reflected {shift}", step)
     along = [column("key"), *places]

@@ -1,7 +1,7 @@
 """Partitions measured: what they lose on Adult, and what they take as the table grows.
 
     python benchmarks/partitions.py quality
-    python benchmarks/partitions.py scale [--data adult|distinct] [--rows 100000,1000000,10000000] [--k 10] [--memory 2GB]
+    python benchmarks/partitions.py scale [--data adult|distinct] [--rows 100000,1000000] [--k 10] [--memory 2GB]
 
 `quality`: the global certainty penalty of Adult with 7 quasi-identifiers, every attribute as ordinal in the order of
 its hierarchy, for k = 2, 5, 10, 25, 50, beside the figures of the reference (models.md, section 5.2) and the optimal

@@ -8,8 +8,10 @@ cuts the widest dimension at its median; this finds gaps and outliers, and was 2
 *Strict*: a cut separates by value, so the classes are disjoint boxes of places. *Relaxed*: where no value separates k
 from k, a leaf of 2k or more is shared out in the order of the space-filling key, so classes may overlap.
 
-A dimension that cannot be cut in a partition cannot be cut in any part of it, so it is not looked at again. Where there
-are so many combinations that histograms of all dimensions would be large, only the widest few are looked at.
+A dimension that cannot be cut in a partition cannot be cut in any part of it, so it is not looked at again. A partition
+of many combinations is looked at in bins of places, cut between two of them; where no such cut leaves k on both sides,
+it is looked at place by place. Where there are so many combinations that histograms of all dimensions would be large,
+only the widest few are looked at.
 
 *Order*. Each partition's number is twice the number of records that stand before it, plus one where it is turned round:
 of its halves the one with the higher values comes first. So halves meet where they are nearest, as in a Gray code, and
@@ -25,11 +27,15 @@ from collections.abc import Callable
 
 from sqlanon import query
 from sqlanon.query import Expression, Query, Text, column, fragment
+from sqlanon.recoding import lines
 from sqlanon.recoding.partition import Encoded, even, order, whole_leaves
 from sqlanon.recoding.working import relation
 
 # Histogram rows of one level, at most: beyond it, fewer dimensions of each partition are looked at.
 _ROWS = 4_000_000
+# Bins of a dimension, and the combinations of a partition up to which it is looked at place by place.
+_BINS = 32
+_FEW = 128
 
 
 def strict(encoded: Encoded, k: int) -> None:
@@ -67,6 +73,9 @@ def split(encoded: Encoded, k: int, *, looks: int | None = None, nodes: bool = F
     _Levels(encoded, k, seen, nodes=nodes).run()
 
 
+_STATE = "their numbers, the dimensions that cannot be cut in them, and those to be looked at place by place"
+
+
 class _Levels:
     """The levels of one run. `open`: the rows that may still be cut, `state`: their partitions.
 
@@ -82,18 +91,20 @@ class _Levels:
         self.rows = [column(name) for name in (*self.counted, *encoded.places)]
         at = " ".join(f'when {i} then "{place}"' for i, place in enumerate(encoded.places))
         self.at = fragment(f"case dimension {at} end")
+        self.sort = lines.narrow(2 * encoded.records + 1)
 
     def run(self) -> None:
         """Level after level, until no partition is open."""
-        whole = "select id, cast(0 as bigint) as part, $rows from $c"
+        whole = f"select id, cast(0 as {self.sort}) as part, $rows from $c"
         opened = fragment(whole, rows=self.rows, c=relation("combinations"))
         self.work.make(self._name("open"), opened, "the table as one partition")
-        start = fragment("select cast(0 as bigint) as part, cast(0 as bigint) as dead")
-        self.work.make(self._name("state"), start, "its number, and the dimensions that cannot be cut in it")
+        start = fragment(f"select cast(0 as {self.sort}) as part, cast(0 as bigint) as dead, cast(0 as bigint) as fine")
+        self.work.make(self._name("state"), start, _STATE)
         nothing = fragment("select id, part from $o where 1 = 0", o=self._at("open"))
         self.work.make("leaves", nothing, "the partitions that are cut no more")
         if self.nodes:
-            none = fragment("select part as first, part as until from $o where 1 = 0", o=self._at("open"))
+            none = fragment("select cast(part as bigint) as first, cast(part as bigint) as until from $o where 1 = 0",
+                            o=self._at("open"))  # fmt: skip
             self.work.make("nodes", none, "the partitions that were cut")
         while self._parts():
             self._step()
@@ -111,10 +122,11 @@ class _Levels:
         if self.nodes:
             self.work.add("nodes", self._say("nodes", self._cut), "the partitions that were cut")
         before = [self._name(what) for what in ("open", "state", "looks", "cuts")]
-        self.work.add("leaves", closed, "the partitions that are cut no more")
+        if self.work.ask(self._say("ends", self._closing), "count the partitions that are cut no more")[0]:
+            self.work.add("leaves", closed, "the partitions that are cut no more")
         self.level = 3 - self.level
         self.work.make(self._name("open"), opened, "the partitions that may be cut further")
-        self.work.make(self._name("state"), state, "their numbers, and the dimensions that cannot be cut in them")
+        self.work.make(self._name("state"), state, _STATE)
         self.work.drop(*before)
 
     def _say(self, what: str, build: Callable[[], Query | Expression]) -> Text:
@@ -135,23 +147,28 @@ class _Levels:
         return int(self.work.ask(count, "count the partitions")[0])
 
     def _looks(self) -> Query:
-        """A row per partition and dimension: its ends (`low`, `high`), and whether there are `more` to look at."""
+        """A row per partition and dimension: its ends (`low`, `high`), whether it is looked at in bins (`coarse`) …
+
+        and whether there are `more` dimensions to look at.
+        """
         ends: list[Expression] = [fragment(f"cast(sum({name}) as bigint) as all_{name}") for name in self.counted]
         for i, place in enumerate(self.encoded.places):
-            ends.append(query.named(fragment("min($p)", p=column(place)), f"low {i}"))
-            ends.append(query.named(fragment("max($p)", p=column(place)), f"high {i}"))
-        steps = Query(()).then("ends", fragment("select part, $e from $o group by part", e=ends, o=self._at("open")))
+            ends.append(query.named(fragment("cast(min($p) as bigint)", p=column(place)), f"low {i}"))
+            ends.append(query.named(fragment("cast(max($p) as bigint)", p=column(place)), f"high {i}"))
+        counted = fragment("select part, count(*) as many, $e from $o group by part", e=ends, o=self._at("open"))
         told = [column(f"all_{name}") for name in self.counted]
         each = " union all ".join(
-            f'select part, $told, {i} as dimension, "low {i}" as low, "high {i}" as high,'
+            f'select part, many, $told, {i} as dimension, "low {i}" as low, "high {i}" as high,'
             f" cast({dimension.weight!r} as double) as weight from ends"
             for i, dimension in enumerate(self.encoded.dimensions)
         )
-        steps = steps.then("sides", fragment(each, told=told))
-        alive = " ".join(f"when {i} then (dead // {power}) % 2" for i, power in enumerate(self._powers()))
+        steps = Query(()).then("ends", counted).then("sides", fragment(each, told=told))
+        dead, fine = (self._bit(mask) for mask in ("dead", "fine"))
         steps = steps.then("alive", fragment(
-            "select e.part, $told, dimension, low, high, weight, dead from sides as e join $s as s on e.part = s.part"
-            f" where high > low and case dimension {alive} end = 0", s=self._at("state"), told=told,
+            "select e.part, $told, dimension, low, high, weight,"
+            f" case when many > {_FEW} and {fine} = 0 then 1 else 0 end as coarse"
+            f" from sides as e join $s as s on e.part = s.part where high > low and {dead} = 0",
+            s=self._at("state"), told=told,
         ))  # fmt: skip
         if self.looks == len(self.encoded.places):
             return steps.then("looks", fragment("select *, 0 as more from alive"))
@@ -161,9 +178,14 @@ class _Levels:
             f" case when count(*) over (partition by part) > {self.looks} then 1 else 0 end as more from alive"
         ))  # fmt: skip
         return steps.then("looks", fragment(
-            f"select part, $told, dimension, low, high, weight, dead, more from ranked where rank <= {self.looks}",
+            f"select part, $told, dimension, low, high, weight, coarse, more from ranked where rank <= {self.looks}",
             told=told,
         ))  # fmt: skip
+
+    def _bit(self, mask: str) -> str:
+        """The bit of a row's `dimension` in a mask."""
+        bits = " ".join(f"when {i} then ({mask} // {power}) % 2" for i, power in enumerate(self._powers()))
+        return f"case dimension {bits} end"
 
     def _powers(self) -> list[int]:
         """The bit of each dimension in `dead`."""
@@ -186,38 +208,54 @@ class _Levels:
         steps = steps.then("fruitful", fragment("select distinct part, dimension from allowed"))
         steps = steps.then("found", fragment(f"select part, {power} as found from fruitful group by part"))
         steps = steps.then("tried", fragment(
-            f"select part, {power} as tried, max(more) as more from $looks group by part", looks=self._at("looks")
+            f"select part, coalesce({power.replace('end)', 'end) filter (where coarse = 0)')}, 0) as tried,"
+            f" coalesce({power.replace('end)', 'end) filter (where coarse = 1)')}, 0) as binned,"
+            " max(more) as more from $looks group by part", looks=self._at("looks")
+        ))  # fmt: skip
+        # What bins could not cut is to be looked at again; only what was looked at place by place is known for its parts.
+        steps = steps.then("masks", fragment(
+            "select t.part, more, tried - (tried & coalesce(found, 0)) as dead, binned - (binned & coalesce(found, 0))"
+            " as fine from tried as t left join found on t.part = found.part"
         ))  # fmt: skip
         steps = steps.then("joined", fragment(
-            "select s.part, s.dead + coalesce(tried, 0) - coalesce(found, 0) as dead, coalesce(more, 0) as more,"
+            "select s.part, s.dead + coalesce(m.dead, 0) as dead, coalesce(m.fine, 0) as fine, s.fine as fine_before,"
+            " coalesce(more, 0) as more,"
             " s.part % 2 as turned, dimension, at, b.before_records as before, all_records - b.before_records as after,"
             f" b.before_{self.persons} as before_persons, {persons} - b.before_{self.persons} as after_persons"
-            " from $s as s left join tried on s.part = tried.part left join found on s.part = found.part"
-            " left join best as b on s.part = b.part", s=self._at("state"),
+            " from $s as s left join masks as m on s.part = m.part left join best as b on s.part = b.part",
+            s=self._at("state"),
         ))  # fmt: skip
         return steps.then("cuts", fragment(
-            "select part, dead, dimension, at, before + after as total,"
-            " case when dimension is null then part when turned = 0 then part else part + 2 * after end as left_part,"
-            " case when turned = 0 then part + 2 * before + 1 else part - 1 end as right_part,"
-            f" case when dimension is null then more = 1 else before_persons >= {2 * self.k} end as left_open,"
+            "select part, dead, case when dimension is null then fine_before + fine else 0 end as fine, dimension, at,"
+            " before + after as total,"
+            " cast(case when dimension is null then part when turned = 0 then part else part + 2 * after end"
+            f" as {self.sort}) as left_part,"
+            f" cast(case when turned = 0 then part + 2 * before + 1 else part - 1 end as {self.sort}) as right_part,"
+            " case when dimension is null then more = 1 or fine > 0"
+            f" else before_persons >= {2 * self.k} end as left_open,"
             f" coalesce(after_persons >= {2 * self.k}, false) as right_open from joined"
         ))  # fmt: skip
 
     def _allowed(self) -> Query:
         """The cuts that leave k on both sides, and what each saves: after the place `at`, before the next one."""
+        counted = [column(name) for name in self.counted]
+        bins = f"case when coarse = 1 then ((place - low) * {_BINS}) // (high - low + 1) else place end as bin"
         steps = Query(()).then("spread", fragment(
-            "select o.part, dimension, $at as at, $counted from $o as o join $l as l on o.part = l.part",
-            at=self.at, counted=[column(name) for name in self.counted], o=self._at("open"), l=self._at("looks"),
+            "select o.part, dimension, $at as place, coarse, low, high, $counted"
+            " from $o as o join $l as l on o.part = l.part",
+            at=self.at, counted=counted, o=self._at("open"), l=self._at("looks"),
         ))  # fmt: skip
+        steps = steps.then("binned", fragment(f"select part, dimension, place, {bins}, $c from spread", c=counted))
         sums = [fragment(f"cast(sum({name}) as bigint) as {name}") for name in self.counted]
         steps = steps.then("histograms", fragment(
-            "select part, dimension, at, $sums from spread group by part, dimension, at", sums=sums
+            "select part, dimension, bin, min(place) as first, max(place) as at, $sums from binned"
+            " group by part, dimension, bin", sums=sums,
         ))  # fmt: skip
-        upto = "over (partition by part, dimension order by at rows between unbounded preceding and current row)"
+        upto = "over (partition by part, dimension order by bin rows between unbounded preceding and current row)"
         running = [fragment(f"cast(sum({name}) {upto} as bigint) as before_{name}") for name in self.counted]
         steps = steps.then("running", fragment(
             "select part, dimension, at, $running,"
-            " lead(at) over (partition by part, dimension order by at) as next from histograms", running=running,
+            " lead(first) over (partition by part, dimension order by bin) as next from histograms", running=running,
         ))  # fmt: skip
         span, before, total = self.encoded.span, "before_records", "all_records"
         saved = (
@@ -252,6 +290,12 @@ class _Levels:
             c=self._at("cuts"),
         )  # fmt: skip
 
+    def _closing(self) -> Expression:
+        return fragment(
+            "select count(*) from $c where not left_open or (dimension is not null and not right_open)",
+            c=self._at("cuts"),
+        )  # fmt: skip
+
     def _closed(self) -> Query:
         return self._moved().then("closed", fragment("select id, part from moved where not still"))
 
@@ -260,6 +304,6 @@ class _Levels:
 
     def _states(self) -> Expression:
         return fragment(
-            "select left_part as part, dead from $c where left_open union all"
-            " select right_part, dead from $c where right_open", c=self._at("cuts"),
+            "select left_part as part, dead, fine from $c where left_open union all"
+            " select right_part, dead, fine from $c where right_open", c=self._at("cuts"),
         )  # fmt: skip

@@ -66,6 +66,7 @@ from sqlanon.models import (
     SampleUniqueness,
     TCloseness,
     ThetaSensitivity,
+    ValuePrediction,
     Verdict,
 )
 from sqlanon.planning import Planned
@@ -94,7 +95,7 @@ __all__ = [
     "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
     "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
     "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
-    "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release",
+    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release",
     "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 

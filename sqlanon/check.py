@@ -148,8 +148,9 @@ def _measure(
         order = hierarchy.values if isinstance(hierarchy, Order) else ()
         rows = hierarchy.rows(base) if hierarchy and not order else None
         made, references[name] = arrange(
-            name, needed(wanted), relation="source", order=order, rows=rows, family=columns[name].family
-        )
+            name, needed(wanted), relation="source", order=order, rows=rows, family=columns[name].family,
+            type_=columns[name].type,
+        )  # fmt: skip
         steps = steps.join(made)
     chain = measured(Rows("source", keys, population="people" if there else None), needed(wanted), references)
     steps = steps.join(chain.query)

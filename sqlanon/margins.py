@@ -169,6 +169,6 @@ def _number(found: Found, wanted: Margin, where: str) -> Line:
 def digits_of(found: Found) -> tuple[int, int]:
     """All digits and decimals of a numeric type; of an integer or a float, those of its line."""
     if found.family == "decimal":
-        digits, scale = [*re.findall(r"\d+", found.type), "0"][:2]
+        digits, scale = [*(re.findall(r"\d+", found.type) or ["28", "10"]), "0"][:2]
         return int(digits), int(scale)
     return (37, _SCALE) if found.family == "float" else (38 if "HUGE" in found.type else 20, 0)

@@ -152,7 +152,7 @@ class Source:
         order = hierarchy.values if isinstance(hierarchy, Order) else ()
         return arrange(
             name, needed(self.spec.privacy), relation=relation, weight=weight, order=order, rows=self.rows.get(name),
-            family=self.family(name),
+            family=self.family(name), type_=self.columns[name].type,
         )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path, PurePath
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -129,7 +129,12 @@ def _items(node: Node) -> dict[str, tuple[Node, Node]]:
 def _optional(hint: Any) -> Any:
     """The X of `X | None`, else None."""
     args = get_args(hint)
-    return next(a for a in args if a is not NoneType) if NoneType in args else None
+    return reduce(operator.or_, (a for a in args if a is not NoneType)) if NoneType in args else None
+
+
+def _either(hint: Any) -> tuple[Any, ...]:
+    """The scalars of `X | Y`; none where the hint is no such union."""
+    return get_args(hint) if isinstance(hint, UnionType) else ()
 
 
 def _is_mapping(hint: Any) -> bool:
@@ -252,6 +257,9 @@ class Reader:
             return self.build(node, hint, place)
         if hint in _SCALARS:
             return self.scalar(node, hint, place)
+        if either := _either(hint):
+            tag = node.tag.removeprefix(_TAG)
+            return self.scalar(node, next((one for one in either if tag in _SCALARS[one][1]), either[0]), place)
         args = get_args(hint)
         if get_origin(hint) is Literal:
             if not isinstance(node, ScalarNode) or not node.value:
@@ -450,6 +458,8 @@ def _shape(hint: Any) -> dict[str, Any]:
         return {"$ref": f"#/$defs/{hint.__name__.lower()}"}
     if is_dataclass(hint):
         return object_schema(hint)
+    if either := _either(hint):
+        return {"anyOf": [_shape(one) for one in either]}
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
     if get_origin(hint) is tuple:

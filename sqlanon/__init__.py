@@ -151,7 +151,8 @@ def check(
     columns, hierarchies, weights and k. Raises `SpecError`, `EngineError`.
     """
     wanted = [parse_model(model) if isinstance(model, str) else model for model in models]
-    used, known = engine or connect(), Described.by(_spec(spec)) if spec is not None else Described()
+    by = _spec(spec) if spec is not None else None
+    used, known = engine or connect(), Described.by(by) if by else Described()
     try:
         told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
         released = told.read(used, _origin(relation, used))
@@ -160,6 +161,7 @@ def check(
             used, released, quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive, models=wanted,
             hierarchies=told.hierarchies, against=source,
             population=None if population is None else _origin(population, used),
+            policy=by.policy.seen_from_here(by.base) if by and by.policy else None,
         )  # fmt: skip
     finally:
         if engine is None:

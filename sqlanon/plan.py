@@ -17,9 +17,10 @@ from sqlanon.engines import Column, Origin
 from sqlanon.engines.words import in_parquet
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
+from sqlanon.margins import line
 from sqlanon.measuring import Measured, Reference, arrange, measured
 from sqlanon.measuring import Rows as Records
-from sqlanon.models import Model, column_of, every_class, every_table, guard_of, needed
+from sqlanon.models import Model, ValuePrediction, column_of, every_class, every_table, guard_of, needed
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Column as Declared
 from sqlanon.spec import Spec
@@ -83,6 +84,7 @@ class Source:
         none when a release is planned; in a view they may arrive later.
         """
         names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
+        names += [name for name in self.carried if name not in self.spec.columns]
         return self._reading("source", self.origin, names, "only the columns that the spec names", known=known)
 
     @property
@@ -112,7 +114,8 @@ class Source:
 
     def _plain(self, name: str) -> str:
         """A column as its values are read by people: what looks different is different, and types tell no values."""
-        own, found, role = query.identifier(name).sql("duckdb"), self.columns[name], self.spec.columns[name].role
+        own, found = query.identifier(name).sql("duckdb"), self.columns[name]
+        role = self.spec.columns[name].role if name in self.spec.columns else None
         read = f"s.{own}"
         if found.type.endswith("[]") and self._is_set(name):
             return read
@@ -199,6 +202,8 @@ def check_column(
     Raises `SpecError`.
     """
     name = column_of(model)
+    if name is not None and isinstance(model, ValuePrediction):
+        line(columns[name], model.reach)
     if name is None or model.requires is None:
         return
     kind, hierarchy, found = columns[name], hierarchies.get(name), str(model)

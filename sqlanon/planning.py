@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sqlanon import thresholds
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
@@ -129,8 +130,13 @@ def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source
     columns, item = engine.columns(origin), engine.origin(origin)
     if spec.population is not None:
         people = _origin(spec, spec.population)
-        return resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
-    source = resolve(spec, origin, item, columns)
+        source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
+    else:
+        source = resolve(spec, origin, item, columns)
+    if thresholds.asked(spec.privacy):
+        given = (source.origin, source.columns, spec.privacy, spec.policy, spec.base)
+        item, known = thresholds.beside(engine, *given)
+        source = replace(source, origin=item, columns=known)
     drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
     return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -194,6 +194,11 @@ class Policy:
         if self.preference.word is None or said.constant is None:
             return None
         return self.threshold(self.preference.word, said.constant)
+
+    def seen_from_here(self, base: Path) -> Policy:
+        """The same, its file no longer named as seen from the folder of the policy's own."""
+        at = self.table
+        return replace(self, table=replace(at, file=str(base / at.file))) if at and at.file else self
 
     def to_dict(self) -> dict[str, Any]:
         """The thresholds in force, for reports."""

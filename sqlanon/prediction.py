@@ -282,7 +282,7 @@ def asking(engine: DuckDB, records: Records, fields: Sequence[str], target: Targ
     """Resolves a target against its records. Raises `SpecError`."""
     _there(records, fields, target)
     reach = line(records.columns[target.column], target.margin)
-    said, on, threshold = _threshold(engine, records, target)
+    said, on, threshold = per_record(engine, records, target)
     at = column(target.column, records.relation)
     finite = fragment(reach.finite, x=at)
     value = fragment(f"case when $f then {reach.value} end", f=finite, x=at)
@@ -306,7 +306,8 @@ def _there(records: Records, fields: Sequence[str], target: Target) -> None:
 _PerRecord = tuple[Query, Expression | None, Expression | None]
 
 
-def _threshold(engine: DuckDB, records: Records, target: Target) -> _PerRecord:
+def per_record(engine: DuckDB, records: Records, target: Target) -> _PerRecord:
+    """The steps, the join and the expression of each record's threshold; no expression where one holds for all."""
     given = target.threshold
     if given.column is not None:
         return Query(()), None, _column_threshold(records.columns[given.column], records.relation)

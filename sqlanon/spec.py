@@ -13,7 +13,8 @@ import yaml
 
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
+from sqlanon.models import MODELS, KAnonymity, Model, SafePub, ValuePrediction, column_of, complete, guard_of
+from sqlanon.models.prediction import POLICY
 from sqlanon.policies import Policy
 from sqlanon.presets import PRESETS, Asked, expanded
 from sqlanon.reading import (
@@ -312,6 +313,9 @@ def _ingredients(
     for i, model in enumerate(models):
         if "population" in model.reads and parts.get("population") is None:
             yield ("privacy", i), f"{model.name} needs `population:`, the table that the records are from", None, ()
+        if isinstance(model, ValuePrediction):
+            yield from _prediction(parts, i, model, columns)
+            continue
         guard = guard_of(model)
         if guard is not None and guard not in (parts.get("columns") or {}):
             yield ("privacy", i, "guard"), "columns has no such column", guard, columns
@@ -325,6 +329,24 @@ def _ingredients(
         complete(models)
     except ValueError as error:
         yield ("privacy",), str(error), None, ()
+
+
+def _prediction(
+    parts: Mapping[str, Any], i: int, model: ValuePrediction, columns: Mapping[str, Column]
+) -> Iterator[Problem]:
+    """What value-prediction needs: thresholds, and a release that was made when its cells were blanked."""
+    publish, recoding = parts.get("publish"), parts.get("recoding")
+    if model.threshold == POLICY and parts.get("policy") is None:
+        yield ("privacy", i, "threshold"), "needs `policy:`, what the persons agreed to", POLICY, ("0.9", "2/3")
+    at = model.threshold_column
+    if at is not None and at not in (parts.get("columns") or {}):
+        yield ("privacy", i, "threshold_column"), "columns has no such column", at, columns
+    if isinstance(publish, Publish) and publish.as_ == "view" and (model.guard or model.remove):
+        what = "blank what can be predicted" if model.remove else "ask what each person agreed to"
+        yield ("publish", "as"), f"value-prediction: a view cannot {what} when it is read; publish a table or a file", \
+            "view", ("table", "file")  # fmt: skip
+    if model.remove and isinstance(recoding, Recoding) and recoding.suppressed == "star":
+        yield ("recoding", "suppressed"), "where cells are blanked, suppressed records are dropped", "star", ("drop",)
 
 
 def _safepub(

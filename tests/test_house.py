@@ -44,6 +44,7 @@ FLOORS = {
     "sqlanon.register": 7,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
+    "sqlanon.thresholds": 7,
     "sqlanon.removal": 7,
     "sqlanon.statistics": 7,
     "sqlanon.exploring": 7,
@@ -76,6 +77,9 @@ SAME_FLOOR = {
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
     ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
     ("sqlanon.policies", "sqlanon.reading"),
+    ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
+    ("sqlanon.planning", "sqlanon.thresholds"),
+    ("sqlanon.check", "sqlanon.thresholds"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
     ("sqlanon.statistics", "sqlanon.prediction"),  # the records that both read
     ("sqlanon.exploring", "sqlanon.prediction"),  # exploring puts the three together

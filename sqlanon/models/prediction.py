@@ -72,8 +72,10 @@ class ValuePrediction(Model):
 
     @property
     def guard(self) -> str | None:
-        """The column that holds each record's threshold."""
-        return f"threshold of {self.column}" if self.threshold == POLICY else self.threshold_column
+        """The column in which each record's threshold stands beside it; see `thresholds`."""
+        if self.threshold_column is not None:
+            return f"threshold of {self.column} by {self.threshold_column}"
+        return f"threshold of {self.column}" if self.threshold == POLICY else None
 
     @property
     def reads(self) -> frozenset[str]:  # type: ignore[override]
@@ -101,7 +103,7 @@ class ValuePrediction(Model):
         return "$violations = 0"
 
     def whole(self) -> str | None:
-        return "$others = 0" if self.observer == "any" else None
+        return "count(*) >= 0 and $others = 0" if self.observer == "any" else None
 
     def whole_rows(self) -> str:
         return "$others" if self.observer == "any" else "0"

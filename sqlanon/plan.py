@@ -35,7 +35,8 @@ class Source:
     """A spec held against the columns that its source really has. `rows` are its tabled hierarchies, by column.
 
     `population` is the FROM item of the population table, whose columns are called as the quasi-identifiers are;
-    `drawn_from` the one that `origin` is a random sample of, where it is.
+    `drawn_from` the one that `origin` is a random sample of, where it is. `blanked` are models whose cells are blanked
+    in what the other models let through; `spec` does not have them, `promised` does.
     """
 
     spec: Spec
@@ -44,6 +45,8 @@ class Source:
     rows: Mapping[str, Rows]
     population: str | None = None
     drawn_from: str = ""
+    blanked: tuple[ValuePrediction, ...] = ()
+    promised: tuple[Model, ...] = ()
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -57,7 +60,7 @@ class Source:
     @property
     def carried(self) -> tuple[str, ...]:
         """The columns that models need and nobody publishes: who a record is about, what a person wants guarded."""
-        named = [self.spec.entity, *map(guard_of, self.spec.privacy)]
+        named = [self.spec.entity, *map(guard_of, (*self.spec.privacy, *self.blanked))]
         return tuple(dict.fromkeys(name for name in named if name and name not in self.spec.published))
 
     @property
@@ -337,7 +340,7 @@ class Plan:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        return self.source.spec.privacy
+        return self.source.promised or self.source.spec.privacy
 
     @property
     def fingerprint(self) -> str:

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from sqlanon import thresholds
+from sqlanon import blanking, thresholds
+from sqlanon.blanking import Blanked
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
 from sqlanon.hierarchies import Rows
-from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
+from sqlanon.models import KAnonymity, LDiversity, SafePub, ValuePrediction, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.presets import PRESETS
 from sqlanon.query import Query, Text, column, fragment, identifier, table
@@ -64,6 +65,7 @@ class Planned:
     seconds: float
     notes: tuple[str, ...] = ()
     usefulness: Utility | None = None
+    blanked: tuple[Blanked, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -83,6 +85,7 @@ class Planned:
             "-- levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items()),
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
+        head += [f"-- not in this statement: {one}" for one in self.blanked]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
         drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
@@ -114,6 +117,7 @@ class Planned:
             "seconds": round(self.seconds, 3),
             "fingerprint": self.plan.fingerprint,
             "notes": list(self.notes),
+            **({"blanked": [one.to_dict() for one in self.blanked]} if self.blanked else {}),
         }
 
 
@@ -126,6 +130,7 @@ def shuffled(plan: Plan, engine: DuckDB) -> Query:
 
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
+    promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
     if spec.population is not None:
@@ -133,10 +138,8 @@ def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source
         source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
     else:
         source = resolve(spec, origin, item, columns)
-    if thresholds.asked(spec.privacy):
-        given = (source.origin, source.columns, spec.privacy, spec.policy, spec.base)
-        item, known = thresholds.beside(engine, *given)
-        source = replace(source, origin=item, columns=known)
+    if any(isinstance(model, ValuePrediction) for model in promised):
+        source = thresholds.with_predictions(engine, source, promised)
     drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
     return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
 
@@ -173,7 +176,17 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
         found = _search(lattice, spec, tell)
         if found is None:
             raise _refused(lattice, spec)
-        return _planned(lattice, source, found, time.monotonic() - started)
+        return with_blanks(_planned(lattice, source, found, time.monotonic() - started), engine)
+
+
+def with_blanks(planned: Planned, engine: DuckDB) -> Planned:
+    """The same plan with what its models blank, and what they all come to then. Raises `SpecError`, `EngineError`."""
+    if not planned.plan.source.blanked:
+        return planned
+    with blanking.staged(engine, planned.plan) as blanked:
+        verdicts = blanking.told(blanking.judged(engine, planned.plan), blanked)
+    notes = (*planned.notes, *map(str, blanked))
+    return replace(planned, verdicts=verdicts, blanked=blanked, notes=notes)
 
 
 def _limit(spec: Spec, records: int) -> int:
@@ -312,6 +325,11 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
     Raises `EngineError`, and `SpecError` where the source has changed meanwhile.
     """
     tell("measuring the usefulness", None)
+    with blanking.staged(engine, planned.plan) if planned.plan.source.blanked else nullcontext():
+        return _with_usefulness(planned, engine)
+
+
+def _with_usefulness(planned: Planned, engine: DuckDB) -> Planned:
     plan, source = planned.plan, planned.plan.source
     columns = []
     for name, level in plan.levels.items():
@@ -320,8 +338,9 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
+    made = Origin(relation=blanking.STAGED) if source.blanked else Origin(query=engine.sql(plan.query))
     found = measure(
-        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
+        engine, made, Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
         sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
     )  # fmt: skip
     return replace(planned, usefulness=found)

@@ -16,11 +16,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import query, register
+from sqlanon import blanking, query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
@@ -31,7 +31,7 @@ from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
 
-_STAGED = "sqlanon staged"
+_STAGED = blanking.STAGED
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,14 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return bool(self.plan.source.carried) or self.publish.as_ == "view"
+        return bool(self.plan.source.carried or self.plan.source.blanked) or self.publish.as_ == "view"
 
     def stage(self) -> None:
         """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
-            self.engine.temporary("stage the release", _STAGED, self.plan.staged)
+            if blanking.stage(self.engine, self.plan) != self.planned.blanked:
+                raise ReleaseError("the source has changed since it was planned; nothing was published")
 
     def clear(self) -> None:
         """Drops the working copy."""
@@ -199,6 +200,7 @@ class _Job:
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
         measured = verify(self.engine, self._published(judged), self.plan.models)
+        measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
                 raise _Starred

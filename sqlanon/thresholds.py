@@ -15,6 +15,7 @@ from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.models import Model, ValuePrediction
 from sqlanon.models.prediction import POLICY
+from sqlanon.plan import Source, check_column
 from sqlanon.policies import Policy
 from sqlanon.prediction import Records, Target, Threshold, per_record
 from sqlanon.query import Query, Text, column, fragment, named, table
@@ -54,6 +55,17 @@ def beside(
         item, found[name] = f"({engine.sql(made)})", Column(name, _TYPE, "decimal")
         columns = found
     return item, found
+
+
+def with_predictions(engine: DuckDB, source: Source, promised: tuple[Model, ...]) -> Source:
+    """The source with the thresholds of what is promised beside its records, and the models that blank their cells."""
+    spec = source.spec
+    item, columns = beside(engine, source.origin, source.columns, promised, spec.policy, spec.base)
+    found = [model for model in promised if isinstance(model, ValuePrediction)]
+    for model in found:
+        check_column(model, columns, {})
+    blanked = tuple(model for model in found if model.remove)
+    return replace(source, origin=item, columns=columns, blanked=blanked, promised=promised)
 
 
 def _threshold(model: ValuePrediction, policy: Policy | None) -> Threshold:

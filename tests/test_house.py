@@ -45,6 +45,7 @@ FLOORS = {
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
     "sqlanon.thresholds": 7,
+    "sqlanon.blanking": 7,
     "sqlanon.removal": 7,
     "sqlanon.statistics": 7,
     "sqlanon.exploring": 7,
@@ -80,6 +81,9 @@ SAME_FLOOR = {
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
     ("sqlanon.planning", "sqlanon.thresholds"),
     ("sqlanon.check", "sqlanon.thresholds"),
+    *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
+    ("sqlanon.planning", "sqlanon.blanking"),
+    ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
     ("sqlanon.statistics", "sqlanon.prediction"),  # the records that both read
     ("sqlanon.exploring", "sqlanon.prediction"),  # exploring puts the three together

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 from sqlanon import query
+from sqlanon.errors import SpecError
 from sqlanon.margins import Kind, Line, Margin, line
 from sqlanon.measures import Measure
 from sqlanon.measuring import windows
@@ -20,6 +21,9 @@ from sqlanon.query import Expression, column, fragment, fresh, named, table
 
 if TYPE_CHECKING:
     from sqlanon.measuring.chain import Chain
+
+# 2 ** 12 windows over the records is what somebody may still want to wait for; Postgres rolls up no more.
+MOST = 12
 
 _Asked = tuple[Margin | None, Fraction | str, bool]
 
@@ -95,7 +99,12 @@ def beyond(place: Expression, near: Expression, size: Expression, limit: Express
 
 def observers(chain: Chain, measure: Measure) -> tuple[str, Line]:
     """Where `most_found` reads."""
-    asked = cast(_Asked, measure.arguments)
+    asked, many = cast(_Asked, measure.arguments), len(chain.rows.keys)
+    if many > MOST:
+        raise SpecError(
+            f"the subsets of more than {MOST} quasi-identifiers are too many for value-prediction; observer: all looks"
+            " at all of them together", where="privacy", found=str(many),
+        )  # fmt: skip
     return places(chain, measure.column or "", asked), _reach(chain, measure.column or "", asked[0])
 
 

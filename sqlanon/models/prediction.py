@@ -18,9 +18,6 @@ from sqlanon.models.model import Model, require
 DEFAULT_THRESHOLD = "0.9"
 # The word that takes each record's threshold from the spec's policy.
 POLICY = "policy"
-# 2 ** 12 windows over the records is what somebody may still want to wait for.
-MOST_FIELDS = 12
-
 
 @dataclass(frozen=True)
 class ValuePrediction(Model):

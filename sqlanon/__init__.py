@@ -95,8 +95,8 @@ __all__ = [
     "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
     "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
     "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
-    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release",
-    "risk", "safe_harbor", "schema",
+    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan",
+    "predict", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()

@@ -1,4 +1,4 @@
-"""Removal as a step of a release: the sensitive cells that somebody could predict are blanked before anything is judged.
+"""Removal as a step of a release: sensitive cells that somebody could predict are blanked before anything is judged.
 
 A model `value-prediction` with `remove` takes no part in the search for the least loss: whatever is published, its
 cells are blanked until no observer that the model speaks of has a violation (`removal`). That is done in a working
@@ -98,7 +98,7 @@ def _free(engine: DuckDB, plan: Plan, name: str, models: Sequence[ValuePredictio
 def _remove(engine: DuckDB, plan: Plan, name: str, model: ValuePrediction) -> Blanked:
     records, fields = records_of(engine, Origin(relation=name)), plan.keys
     observers = subsets(fields) if model.observer == "any" else [fields]
-    with cells(engine, records, fields, _target(model)) as counted:
+    with cells(engine, records, fields, target(model)) as counted:
         made = removal.remove(counted, observers, model.remove or "greedy", seed=model.seed)
         if any(risk.violations for risk in made.after):
             raise AssertionError("removal ends without a violation")
@@ -107,7 +107,8 @@ def _remove(engine: DuckDB, plan: Plan, name: str, model: ValuePrediction) -> Bl
         return Blanked(model, made.violations, made.removed, counted.rows - counted.missing)
 
 
-def _target(model: ValuePrediction) -> Target:
+def target(model: ValuePrediction) -> Target:
+    """What a model asks, of records that have each one's threshold beside them."""
     constant = None if isinstance(model.limit, str) else model.limit
     return Target(model.column, model.reach, Threshold(constant, model.guard, above=model.above))
 

@@ -117,7 +117,9 @@ def check(
     if population is not None:
         people = {found.name: found for found in engine.columns(population)}
         check_population(quasi_identifiers, columns, people)
-        steps = steps.then("people", _reading(engine, engine.origin(population), quasi_identifiers, people, raw), inline=True)
+        steps = steps.then(
+            "people", _reading(engine, engine.origin(population), quasi_identifiers, people, raw), inline=True
+        )
     found = _measure(
         engine, origin, tuple(quasi_identifiers), wanted, steps, arranged, columns, base, judged=bool(models)
     )

@@ -60,8 +60,13 @@ class Source:
     @property
     def carried(self) -> tuple[str, ...]:
         """The columns that models need and nobody publishes: who a record is about, what a person wants guarded."""
-        named = [self.spec.entity, *map(guard_of, (*self.spec.privacy, *self.blanked))]
+        named = [self.spec.entity, *map(guard_of, (*self.spec.privacy, *self.blanked, *self.spec.scored))]
         return tuple(dict.fromkeys(name for name in named if name and name not in self.spec.published))
+
+    @property
+    def predicted(self) -> tuple[ValuePrediction, ...]:
+        """What rules may ask about: the predictions, and the models that promise something of them."""
+        return (*self.spec.scored, *(m for m in self.promised if isinstance(m, ValuePrediction)))
 
     @property
     def beside(self) -> tuple[str, ...]:

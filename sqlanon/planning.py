@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlanon import blanking, thresholds
+from sqlanon import blanking, gates, thresholds
 from sqlanon.blanking import Blanked
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
@@ -29,6 +29,7 @@ from sqlanon.query import Query, Text, column, fragment, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
 from sqlanon.recoding.objectives import Floats, Separable, objective
+from sqlanon.rules import Judged
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.utility import Recoded, Utility, k_of, measure
@@ -66,6 +67,7 @@ class Planned:
     notes: tuple[str, ...] = ()
     usefulness: Utility | None = None
     blanked: tuple[Blanked, ...] = ()
+    rules: tuple[Judged, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -118,6 +120,7 @@ class Planned:
             "fingerprint": self.plan.fingerprint,
             "notes": list(self.notes),
             **({"blanked": [one.to_dict() for one in self.blanked]} if self.blanked else {}),
+            **({"rules": [rule.to_dict() for rule in self.rules]} if self.rules else {}),
         }
 
 
@@ -138,7 +141,7 @@ def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source
         source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
     else:
         source = resolve(spec, origin, item, columns)
-    if any(isinstance(model, ValuePrediction) for model in promised):
+    if any(isinstance(model, ValuePrediction) for model in (*promised, *spec.scored)):
         source = thresholds.with_predictions(engine, source, promised)
     drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
     return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
@@ -176,17 +179,26 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
         found = _search(lattice, spec, tell)
         if found is None:
             raise _refused(lattice, spec)
-        return with_blanks(_planned(lattice, source, found, time.monotonic() - started), engine)
+        return completed(_planned(lattice, source, found, time.monotonic() - started), engine)
 
 
-def with_blanks(planned: Planned, engine: DuckDB) -> Planned:
-    """The same plan with what its models blank, and what they all come to then. Raises `SpecError`, `EngineError`."""
-    if not planned.plan.source.blanked:
+def completed(planned: Planned, engine: DuckDB) -> Planned:
+    """The same plan with what its models blank, what they all come to then, and what its rules say to it.
+
+    Raises `SpecError`, `EngineError`.
+    """
+    plan = planned.plan
+    if not plan.source.blanked and not plan.source.spec.rules:
         return planned
-    with blanking.staged(engine, planned.plan) as blanked:
-        verdicts = blanking.told(blanking.judged(engine, planned.plan), blanked)
-    notes = (*planned.notes, *map(str, blanked))
-    return replace(planned, verdicts=verdicts, blanked=blanked, notes=notes)
+    with blanking.staged(engine, plan) as blanked:
+        verdicts = blanking.told(blanking.judged(engine, plan), blanked) if blanked else planned.verdicts
+        rules = gates.judge(engine, plan, blanked)
+    notes = (
+        *planned.notes,
+        *map(str, blanked),
+        *(f"a rule blocks the release: {rule}" for rule in rules if rule.blocks),
+    )
+    return replace(planned, verdicts=verdicts, blanked=blanked, rules=rules, notes=notes)
 
 
 def _limit(spec: Spec, records: int) -> int:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import blanking, query, register
+from sqlanon import blanking, gates, query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
@@ -173,7 +173,8 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return bool(self.plan.source.carried or self.plan.source.blanked) or self.publish.as_ == "view"
+        source = self.plan.source
+        return bool(source.carried or source.blanked or source.spec.rules) or self.publish.as_ == "view"
 
     def stage(self) -> None:
         """A working copy of the released rows with what is needed beside them."""
@@ -207,6 +208,9 @@ class _Job:
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
         if self.plan.suppressed == "drop":
             _agree(self.planned.verdicts, measured.verdicts)
+        if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
+            told = "; ".join(map(str, blocking))
+            raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured

@@ -15,7 +15,7 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import MODELS, KAnonymity, Model, SafePub, ValuePrediction, column_of, complete, guard_of
 from sqlanon.models.prediction import POLICY
-from sqlanon.policies import Policy
+from sqlanon.policies import Policy, Predicted
 from sqlanon.presets import PRESETS, Asked, expanded
 from sqlanon.reading import (
     NULL,
@@ -32,6 +32,7 @@ from sqlanon.reading import (
     path_text,
     together,
 )
+from sqlanon.rules import FUNCTIONS, NAMES, Known, Rule, parse, problems
 
 T = TypeVar("T")
 
@@ -183,6 +184,10 @@ class Spec:
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
+    predictions: Annotated[
+        Mapping[str, Predicted], "When each sensitive column counts as predicted, for rules that ask how often."
+    ] = field(default_factory=dict)
+    rules: Annotated[tuple[str, ...], "What stops the release: IF … THEN block."] = ()
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
     presets: tuple[str, ...] = field(default=(), metadata={"outside": True})  # those that models came from
 
@@ -219,6 +224,22 @@ class Spec:
     def published(self) -> tuple[str, ...]:
         """The columns of the release, in the order of the file."""
         return self._with("quasi-identifier", "sensitive", "insensitive")
+
+    @property
+    def scored(self) -> tuple[ValuePrediction, ...]:
+        """The `predictions` as models that are measured, and not promised."""
+        default = None if self.policy is None else POLICY
+        return tuple(
+            ValuePrediction(name, margin=None if said.margin is None else str(said.margin), above=said.above,
+                            threshold=default if said.threshold is None else said.threshold)
+            for name, said in self.predictions.items()
+        )  # fmt: skip
+
+    @property
+    def parsed(self) -> tuple[Rule, ...]:
+        """The rules."""
+        known = _known(vars(self))
+        return tuple(parse(text, known) for text in self.rules)
 
     def resolve(self, path: str) -> str:
         """A path of the spec, seen from the folder of its file; addresses such as s3://… stay as they are."""
@@ -272,6 +293,9 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
+    for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
+        yield from named(("predictions", name), name, "sensitive")
+    yield from problems(parts.get("rules"), _known(parts))
     if not isinstance(recoding, Recoding) or recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -285,6 +309,17 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _known(parts: Mapping[str, Any]) -> Known:
+    """What a rule of a spec may name."""
+    columns = {n: c for n, c in (parts.get("columns") or {}).items() if isinstance(c, Column)}
+    privacy, scored = parts.get("privacy"), parts.get("predictions")
+    models = [m for m in (privacy if isinstance(privacy, tuple) else ()) if isinstance(m, ValuePrediction)]
+    predicted = dict.fromkeys([*(scored if isinstance(scored, Mapping) else ()), *(m.column for m in models)])
+    fields = [n for n, c in columns.items() if c.role in ("quasi-identifier", "sensitive", "insensitive")]
+    functions = tuple(name for name in FUNCTIONS if name != "policy_violations")
+    return Known(tuple(predicted), tuple(fields), (), NAMES, functions)
 
 
 def _presets(parts: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sqlanon import query
+from sqlanon import policies, query
 from sqlanon.engines import Column
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
@@ -47,10 +47,11 @@ def beside(
         given = _threshold(model, policy)
         steps, on, limit = per_record(engine, records, Target(model.column, model.reach, given))
         kept = [column(own, "source") for own in found]
-        tree = query.select([*kept, named(limit, name)], "source") if limit is not None else None
-        if tree is None:
+        if limit is None:
             raise AssertionError("a threshold per record is an expression")
-        made = records.query.join(steps).then("with thresholds", query.joined(tree, *on, "left") if on else tree)
+        tree = query.select([*kept, named(limit, name)], "source")
+        tree = query.joined(tree, policies.TABLE, on, "left") if on is not None else tree
+        made = records.query.join(steps).then("with thresholds", tree)
         _known(engine, made, model, policy)
         item, found[name] = f"({engine.sql(made)})", Column(name, _TYPE, "decimal")
         columns = found
@@ -60,9 +61,10 @@ def beside(
 def with_predictions(engine: DuckDB, source: Source, promised: tuple[Model, ...]) -> Source:
     """The source with the thresholds of what is promised beside its records, and the models that blank their cells."""
     spec = source.spec
-    item, columns = beside(engine, source.origin, source.columns, promised, spec.policy, spec.base)
+    every = (*promised, *spec.scored)
+    item, columns = beside(engine, source.origin, source.columns, every, spec.policy, spec.base)
     found = [model for model in promised if isinstance(model, ValuePrediction)]
-    for model in found:
+    for model in (*found, *spec.scored):
         check_column(model, columns, {})
     blanked = tuple(model for model in found if model.remove)
     return replace(source, origin=item, columns=columns, blanked=blanked, promised=promised)

@@ -85,9 +85,11 @@ def test_a_release_has_no_violation_by_the_oracle_and_all_else_is_as_it_was(
 
 @settings(QUICK, max_examples=8)
 @given(people(), st.sampled_from([1, 2]))
-def test_other_models_of_the_column_are_judged_after_it_and_may_refuse(engine: DuckDB, rows: list[Row], l: int) -> None:
+def test_other_models_of_the_column_are_judged_after_it_and_may_refuse(
+    engine: DuckDB, rows: list[Row], least: int
+) -> None:
     load(engine, rows, KINDS, "people")
-    diverse = {"model": "l-diversity", "column": "w", "kind": "distinct", "l": l}
+    diverse = {"model": "l-diversity", "column": "w", "kind": "distinct", "l": least}
     wanted = spec({"margin": 1, "threshold": "0.5"}, diverse, recoding={"levels": {"f": 0, "g": 0}, "suppression": 1})
     engine.run("clear", "DROP TABLE IF EXISTS made")
     engine.run("clear", "DROP TABLE IF EXISTS sqlanon.release")
@@ -100,7 +102,7 @@ def test_other_models_of_the_column_are_judged_after_it_and_may_refuse(engine: D
     assert planned.holds
     out = published(engine)
     values = {(row["f"], row["g"]): {r["w"] for r in out if (r["f"], r["g"]) == (row["f"], row["g"])} for row in out}
-    assert all(len(found) >= l for found in values.values())
+    assert all(len(found) >= least for found in values.values())
 
 
 def example(engine: DuckDB) -> None:
@@ -130,7 +132,8 @@ def test_a_refusal_says_what_does_not_hold_and_leaves_what_was_published(engine:
 def test_two_models_of_one_column_hold_together(engine: DuckDB) -> None:
     example(engine)
     other = {"model": "value-prediction", "column": "w", "margin": 30, "threshold": "0.8", "remove": "greedy"}
-    made = sqlanon.release(spec({"margin": 5, "threshold": "0.75"}, other, recoding={"levels": {"f": 0, "g": 0}}), engine)
+    levels = {"levels": {"f": 0, "g": 0}}
+    made = sqlanon.release(spec({"margin": 5, "threshold": "0.75"}, other, recoding=levels), engine)
     assert [v.holds for v in made.verdicts] == [True, True]
     out = published(engine)
     for margin, share in ((5, Fraction(3, 4)), (30, Fraction(4, 5))):

@@ -59,8 +59,10 @@ def places(chain: Chain, of: str, asked: _Asked) -> str:
     reach, at = _reach(chain, of, margin), column(of)
     finite = fragment(reach.finite, x=at)
     value = fragment(f"case when $f then {reach.value} end", f=finite, x=at)
-    per_record = isinstance(threshold, str)
-    limit = fragment("cast($t as decimal(20, 18))", t=_within_0_and_1(column(threshold))) if per_record else None
+    limit = None
+    if isinstance(threshold, str):
+        limit = fragment("cast($t as decimal(20, 18))", t=_within_0_and_1(column(threshold)))
+    per_record = limit is not None
     place, kept, counted = (node.name for node in place_columns(of, chain.rows.keys))
     source = chain.rows.relation if per_record else f"histogram of {of}"
     weight = chain.rows.weight if per_record else chain.names["class_count"]

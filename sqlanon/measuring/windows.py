@@ -40,6 +40,4 @@ def violates(
             f"cast($near as decimal(38, 0)) * $d {compare} cast($size as decimal(38, 0)) * $n",
             parts, d=threshold.denominator, n=threshold.numerator,
         )  # fmt: skip
-    return fragment(
-        f"cast($near as decimal(18, 0)) {compare} $t * cast($size as decimal(18, 0))", parts, t=threshold
-    )
+    return fragment(f"cast($near as decimal(18, 0)) {compare} $t * cast($size as decimal(18, 0))", parts, t=threshold)

@@ -141,9 +141,7 @@ def parts(model: Model, measured: Measured, kept: str = "measured") -> dict[str,
             found["kept"] = table(kept)
         elif measure.steps == "observers":
             cells, reach = measured.observed[measure.label]
-            found[name] = most_found(
-                measure, cells, measured.keys, reach, same(measured.keys, cells, kept), kept
-            )
+            found[name] = most_found(measure, cells, measured.keys, reach, same(measured.keys, cells, kept), kept)
         else:
             found[name] = measured.at(measure)
     return found

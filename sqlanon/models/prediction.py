@@ -19,6 +19,7 @@ DEFAULT_THRESHOLD = "0.9"
 # The word that takes each record's threshold from the spec's policy.
 POLICY = "policy"
 
+
 @dataclass(frozen=True)
 class ValuePrediction(Model):
     """No record's sensitive value can be predicted, within the margin, as surely as the record's threshold, or surer.

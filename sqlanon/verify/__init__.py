@@ -173,9 +173,10 @@ def _places(engine: DuckDB, published: Published, name: str, guard: str | None) 
     ints = [*(f"k{i}" for i in range(len(keys))), "class", "number", "kind", "n"]
     found = engine.arrays(step, f"SELECT {', '.join(ints)} FROM ({counted}) AS c ORDER BY class, number, kind")
     told = {key: numbers.astype(np.int64) for key, numbers in found.items()}
+    texts = "SELECT DISTINCT {}::VARCHAR AS label, {} AS place FROM ({}) AS c ORDER BY place"
     labels, limits = (
-        tuple(label for label, _ in engine.run(step, f"SELECT DISTINCT {v}::VARCHAR, {n} FROM ({counted}) AS c ORDER BY {n}"))
-        for v, n in (("v", "number"), ("t", "kind"))
+        tuple(label for label, _ in engine.run(step, texts.format(of, place, counted)))
+        for of, place in (("v", "number"), ("t", "kind"))
     )
     (kind,) = engine.columns(Origin(query=f"SELECT {value} AS v FROM {published.item} AS p"))
     codes = np.stack([told[f"k{i}"] for i in range(len(keys))])

@@ -1,4 +1,4 @@
-"""Value prediction by its definition: sorted values, running sums and exact numbers, for every subset of the columns."""
+"""Value prediction by its definition: sorted values, running sums, exact numbers, for every subset of the columns."""
 
 from __future__ import annotations
 
@@ -72,9 +72,8 @@ def _violations(model: ValuePrediction, places: Places, sets: Ints) -> tuple[NDA
     lines, upto = at[there][order], np.concatenate([[0], np.cumsum(counts[there][order])])
     near = np.zeros(len(at), dtype=np.int64)
     own = rank[places.values[there]]
-    ends = (np.searchsorted(lines, sets[there] * width + reach[own], side) for reach, side in
-            ((first, "left"), (last, "right")))  # fmt: skip
-    low, high = ends
+    low = np.searchsorted(lines, sets[there] * width + first[own], "left")
+    high = np.searchsorted(lines, sets[there] * width + last[own], "right")
     near[there] = upto[high] - upto[low]
     size = sums[sets]
     share = np.divide(near, size, out=np.zeros(len(at)), where=size > 0)

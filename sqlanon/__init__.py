@@ -76,6 +76,7 @@ from sqlanon.policies import Policy
 from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
 from sqlanon.prediction import threshold as _threshold
+from sqlanon.reading import parse_model
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
 from sqlanon.removal import Method
@@ -84,7 +85,7 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
+from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 __all__ = [

@@ -258,8 +258,8 @@ class Reader:
         if hint in _SCALARS:
             return self.scalar(node, hint, place)
         if either := _either(hint):
-            tag = node.tag.removeprefix(_TAG)
-            return self.scalar(node, next((one for one in either if tag in _SCALARS[one][1]), either[0]), place)
+            fits = (one for one in either if node.tag.removeprefix(_TAG) in _SCALARS[one][1])
+            return self.scalar(node, next(fits, either[0]), place)
         args = get_args(hint)
         if get_origin(hint) is Literal:
             if not isinstance(node, ScalarNode) or not node.value:
@@ -406,6 +406,34 @@ def _not_yaml(name: str, error: yaml.MarkedYAMLError) -> SpecError:
     return SpecError(
         f"this is not YAML: {problem}", where=f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
     )
+
+
+def parse_model(text: str) -> Model:
+    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
+
+    The name of a preset stands for its models.
+    """
+    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
+
+
+def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
+    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
+    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
+    if call is None:
+        article = "an" if what[0] in "aeiou" else "a"
+        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
+    if call[1] not in kinds:
+        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
+    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
+    try:
+        inner = re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "")
+        body = Loader("{" + inner + "}").get_single_node()
+    except (yaml.YAMLError, RecursionError):
+        body = None
+    if body is None or any(value.tag == NULL for _, value in body.value):
+        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
+        raise SpecError(problem, where=text, found=call[2], allowed=keys_of(kinds[call[1]]))
+    return Reader(text, body, marked=False).finish(kinds[call[1]])
 
 
 def models_and_hierarchies() -> dict[str, Any]:

@@ -26,9 +26,10 @@ from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
+from sqlanon.planning import Planned, drop_instead, make, origin_of, secret_key, shuffled, with_usefulness
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
+from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
 
 _STAGED = blanking.STAGED
@@ -251,7 +252,7 @@ class _Job:
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
-        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+        named = ("loss", "precision", "gcp", self.spec.recoding.loss or "gcp", "discernibility", "average_class_size",
                  "normalized_average_class_size")  # fmt: skip
         return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
@@ -272,8 +273,14 @@ class _Job:
         """What was done to each published quasi-identifier, for a reader of the release."""
         source = self.plan.source
         told: dict[str, str] = {}
-        for name, level in self.plan.levels.items():
-            made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
+        for name in source.quasi_identifiers:
+            hierarchy = source.spec.columns[name].hierarchy
+            kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
+            if self.plan.levels is None:
+                made = f"quasi-identifier, {kind}, local recoding: what covers the values of its class"
+            else:
+                kind = f"{source.hierarchy(name).name} hierarchy"
+                made = f"quasi-identifier, {kind}, level {self.plan.levels[name]} of {source.height(name)}"
             told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
         return told
 
@@ -310,7 +317,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.stage()
         job.tell("writing the table", None)
-        engine.create_table("write the release", ["main", stage], job.rows(), _key())
+        engine.create_table("write the release", ["main", stage], job.rows(), secret_key())
         item = engine.sql(query.table("main", stage))
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
@@ -383,7 +390,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
     engine, name = job.engine, job.publish.name
     with engine.attached(part, create=True) as catalog, engine.transaction():
         job.tell("writing the file", None)
-        engine.create_table("write the release", [catalog, "main", name], job.rows(), _key())
+        engine.create_table("write the release", [catalog, "main", name], job.rows(), secret_key())
         item = engine.sql(query.table(catalog, "main", name))
         measured = job.judge(item)
         for column, text in job.comments().items():
@@ -396,7 +403,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
 
 def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:
     """Twice: the manifest in the file's metadata can only be known once the rows were judged."""
-    engine, key = job.engine, _key()
+    engine, key = job.engine, secret_key()
     rows = part.with_name(part.name + ".facts.parquet")
     job.tell("writing the file", None)
     engine.export_parquet("write the release", job.rows(), rows, "{}", key)
@@ -422,11 +429,6 @@ def _drop_previous(engine: DuckDB, name: str) -> None:
     kind = engine.kind_of(name)
     if kind:
         engine.drop(["main", name], kind)
-
-
-def _key() -> str:
-    """The key of the row order: from the environment, else drawn for this release and forgotten."""
-    return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
 
 
 def version() -> str:

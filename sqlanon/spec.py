@@ -11,15 +11,23 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from sqlanon import predicting
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, KAnonymity, Model, SafePub, ValuePrediction, column_of, complete, guard_of
-from sqlanon.models.prediction import POLICY
+from sqlanon.models import (
+    MODELS,
+    KAnonymity,
+    Model,
+    SafePub,
+    ThetaSensitivity,
+    ValuePrediction,
+    column_of,
+    complete,
+    guard_of,
+)  # fmt: skip
 from sqlanon.policies import Policy, Predicted
-from sqlanon.presets import PRESETS, Asked, expanded
+from sqlanon.presets import Asked, expanded
 from sqlanon.reading import (
-    NULL,
-    Loader,
     Place,
     Problem,
     Reader,
@@ -32,7 +40,7 @@ from sqlanon.reading import (
     path_text,
     together,
 )
-from sqlanon.rules import FUNCTIONS, NAMES, Known, Rule, parse, problems
+from sqlanon.rules import Rule, parse, problems
 
 T = TypeVar("T")
 
@@ -116,22 +124,68 @@ class Column:
         return self.hierarchy.height if self.hierarchy else 1
 
 
+Recoder = Literal["full-domain", "hilbert", "mondrian"]
+
+
 @dataclass(frozen=True)
 class Recoding:
     """How the table is made coarser, and which usefulness is kept."""
 
-    method: Annotated[Literal["full-domain"], "full-domain: one level per column for the whole table."] = "full-domain"
+    method: Annotated[
+        Recoder | None,
+        "full-domain: one level per column for the whole table; hilbert: classes along a space-filling curve; "
+        "mondrian: disjoint boxes. Without it hilbert, but full-domain for views and where only that will do.",
+    ] = None
     suppression: Annotated[float, "The share of records that may be left out.", {"minimum": 0, "maximum": 1}] = 0
     suppressed: Annotated[Literal["drop", "star"], "Leave these out, or publish * in their quasi-identifiers."] = "drop"
     loss: Annotated[
-        Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"],
-        "The measure of lost usefulness that is kept small.",
-    ] = "loss"
-    levels: Annotated[Mapping[str, int] | None, "The level of every quasi-identifier; nothing is searched."] = None
+        Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"] | None,
+        "The measure of lost usefulness that full-domain keeps small; loss if not given.",
+    ] = None
+    levels: Annotated[
+        Mapping[str, int] | None, "The level of every quasi-identifier, for full-domain; nothing is searched."
+    ] = None
     time_limit: Annotated[float, "Seconds for the search; then the best so far counts.", {"exclusiveMinimum": 0}] = 60
+    order: Annotated[
+        Literal["splits", "gray", "hilbert"] | None,
+        "The order of the records, for hilbert: splits follow the data, the curves divide space evenly.",
+    ] = None
+    groups: Annotated[
+        Literal["best", "even"] | None, "How the order is cut, for hilbert: with least loss, or evenly in plain SQL."
+    ] = None
+    deal: Annotated[
+        str | None,
+        "A sensitive column whose values are dealt out along the order, for hilbert: little is to unite, more is lost.",
+        _NAMED,
+    ] = None
+    cuts: Annotated[
+        Literal["strict", "relaxed"] | None,
+        "For mondrian: strict keeps records with equal values together, in disjoint boxes; relaxed may part them.",
+    ] = None
 
     def __post_init__(self) -> None:
         keep_limits(self)
+        for key, method in self._given.items():
+            if method != self.asked:
+                raise ValueError(f"{key} belongs to method {method}, and this is {self.asked}")
+
+    @property
+    def asked(self) -> Recoder | None:
+        """The method that is given, or that one of the other keys belongs to."""
+        return self.method or next(iter(self._given.values()), None)
+
+    @property
+    def _given(self) -> dict[str, Recoder]:
+        belongs: dict[str, Recoder] = {
+            "loss": "full-domain", "levels": "full-domain", "order": "hilbert", "groups": "hilbert", "deal": "hilbert",
+            "cuts": "mondrian",
+        }  # fmt: skip
+        return {key: method for key, method in belongs.items() if getattr(self, key) is not None}
+
+    def settled(self, default: Recoder) -> Recoding:
+        """The same with the method that counts; by `default` where none is asked for."""
+        method = self.asked or default
+        return replace(self, method=method, loss=(self.loss or "loss") if method == "full-domain" else None)
 
 
 _LASTING = {"pattern": "^[1-9][0-9]{0,4}[hdw]$", "examples": ["90d, 12h or 4w"]}
@@ -199,6 +253,8 @@ class Spec:
         if wrong := list(self.contradictions(vars(self))):
             raise together([SpecError(p, where=path_text(w), found=f, allowed=a) for w, p, f, a in wrong])
         object.__setattr__(self, "privacy", complete(self.privacy))
+        default: Recoder = "full-domain" if any(_only_full_domain(vars(self))) else "hilbert"
+        object.__setattr__(self, "recoding", self.recoding.settled(default))
 
     @staticmethod
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -228,17 +284,12 @@ class Spec:
     @property
     def scored(self) -> tuple[ValuePrediction, ...]:
         """The `predictions` as models that are measured, and not promised."""
-        default = None if self.policy is None else POLICY
-        return tuple(
-            ValuePrediction(name, margin=None if said.margin is None else str(said.margin), above=said.above,
-                            threshold=default if said.threshold is None else said.threshold)
-            for name, said in self.predictions.items()
-        )  # fmt: skip
+        return predicting.scored(self.predictions, self.policy)
 
     @property
     def parsed(self) -> tuple[Rule, ...]:
         """The rules."""
-        known = _known(vars(self))
+        known = predicting.known(vars(self))
         return tuple(parse(text, known) for text in self.rules)
 
     def resolve(self, path: str) -> str:
@@ -295,8 +346,16 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
     for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
         yield from named(("predictions", name), name, "sensitive")
-    yield from problems(parts.get("rules"), _known(parts))
-    if not isinstance(recoding, Recoding) or recoding.levels is None:
+    yield from problems(parts.get("rules"), predicting.known(parts))
+    if not isinstance(recoding, Recoding):
+        return
+    if recoding.asked in ("hilbert", "mondrian"):
+        for place, problem, word in _only_full_domain(parts):
+            yield place, f"{problem}; method {recoding.asked} cannot do that, full-domain can", word, ()
+    if recoding.deal is not None:
+        yield from named(("recoding", "deal"), recoding.deal, "sensitive")
+    yield from _repairs(parts, recoding, models)
+    if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
         yield from named(("recoding", "levels", name), name, "quasi-identifier")
@@ -311,15 +370,34 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
 
 
-def _known(parts: Mapping[str, Any]) -> Known:
-    """What a rule of a spec may name."""
-    columns = {n: c for n, c in (parts.get("columns") or {}).items() if isinstance(c, Column)}
-    privacy, scored = parts.get("privacy"), parts.get("predictions")
-    models = [m for m in (privacy if isinstance(privacy, tuple) else ()) if isinstance(m, ValuePrediction)]
-    predicted = dict.fromkeys([*(scored if isinstance(scored, Mapping) else ()), *(m.column for m in models)])
-    fields = [n for n, c in columns.items() if c.role in ("quasi-identifier", "sensitive", "insensitive")]
-    functions = tuple(name for name in FUNCTIONS if name != "policy_violations")
-    return Known(tuple(predicted), tuple(fields), (), NAMES, functions)
+def _repairs(parts: Mapping[str, Any], recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
+    """What a partition is to do for θ, where there is none, or more than it can do at once."""
+    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
+    wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
+    for i, model in wanted:
+        if method == "full-domain":
+            told = "records change their classes in a partition only, in a table or a file: method hilbert or mondrian"
+            yield ("privacy", i, "repair"), told, model.repair, ("merge",)
+        elif model.repair == "round-robin" and method == "mondrian":
+            yield ("privacy", i, "repair"), "values are dealt out along the curve of method hilbert", model.repair, ()
+    if len(wanted) > 1:
+        yield ("privacy", wanted[1][0], "repair"), "one model at most may move records", wanted[1][1].repair, ("merge",)
+    if wanted and recoding.deal is not None:
+        yield ("recoding", "deal"), "theta-sensitivity asks for another repair already", recoding.deal, ()
+
+
+def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
+    """What no partition can do: where it stands, what it is, and the word."""
+    publish, privacy, columns = (parts.get(name) for name in ("publish", "privacy", "columns"))
+    if isinstance(publish, Publish) and publish.as_ == "view":
+        yield ("publish", "as"), "a view computes its classes when it is read", "view"
+    for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
+        if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
+            yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
+    for name, column in (columns if isinstance(columns, Mapping) else {}).items():
+        highest = column.max if isinstance(column, Column) else None
+        if highest is not None and highest != column.height:
+            yield ("columns", name, "max"), "a highest level keeps a class from being published as *", str(highest)
 
 
 def _presets(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -349,7 +427,7 @@ def _ingredients(
         if "population" in model.reads and parts.get("population") is None:
             yield ("privacy", i), f"{model.name} needs `population:`, the table that the records are from", None, ()
         if isinstance(model, ValuePrediction):
-            yield from _prediction(parts, i, model, columns)
+            yield from predicting.ingredients(parts, i, model)
             continue
         guard = guard_of(model)
         if guard is not None and guard not in (parts.get("columns") or {}):
@@ -364,24 +442,6 @@ def _ingredients(
         complete(models)
     except ValueError as error:
         yield ("privacy",), str(error), None, ()
-
-
-def _prediction(
-    parts: Mapping[str, Any], i: int, model: ValuePrediction, columns: Mapping[str, Column]
-) -> Iterator[Problem]:
-    """What value-prediction needs: thresholds, and a release that was made when its cells were blanked."""
-    publish, recoding = parts.get("publish"), parts.get("recoding")
-    if model.threshold == POLICY and parts.get("policy") is None:
-        yield ("privacy", i, "threshold"), "needs `policy:`, what the persons agreed to", POLICY, ("0.9", "2/3")
-    at = model.threshold_column
-    if at is not None and at not in (parts.get("columns") or {}):
-        yield ("privacy", i, "threshold_column"), "columns has no such column", at, columns
-    if isinstance(publish, Publish) and publish.as_ == "view" and (model.guard or model.remove):
-        what = "blank what can be predicted" if model.remove else "ask what each person agreed to"
-        yield ("publish", "as"), f"value-prediction: a view cannot {what} when it is read; publish a table or a file", \
-            "view", ("table", "file")  # fmt: skip
-    if model.remove and isinstance(recoding, Recoding) and recoding.suppressed == "star":
-        yield ("recoding", "suppressed"), "where cells are blanked, suppressed records are dropped", "star", ("drop",)
 
 
 def _safepub(
@@ -417,36 +477,6 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
-
-
-def parse_model(text: str) -> Model:
-    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
-
-    The name of a preset stands for its models.
-    """
-    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
-
-
-def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
-    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
-    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
-    if call is None:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
-    if call[1] not in kinds:
-        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
-    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
-    try:
-        body = Loader(
-            "{" + re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "") + "}"
-        ).get_single_node()
-    except (yaml.YAMLError, RecursionError):
-        body = None
-    if body is None or any(value.tag == NULL for _, value in body.value):
-        keys = keys_of(kinds[call[1]])
-        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
-        raise SpecError(problem, where=text, found=call[2], allowed=keys)
-    return Reader(text, body, marked=False).finish(kinds[call[1]])
 
 
 def schema() -> dict[str, Any]:

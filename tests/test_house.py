@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room's floor; a module without a line of its own lives on the floor of its package.
 FLOORS = {
     "sqlanon.errors": 0,
+    "sqlanon.telling": 0,
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
     "sqlanon.query": 1,
@@ -35,6 +36,7 @@ FLOORS = {
     "sqlanon.combinations": 5,
     "sqlanon.presets": 5,
     "sqlanon.policies": 5,
+    "sqlanon.predicting": 5,
     "sqlanon.plan": 6,
     "sqlanon.suda": 6,
     "sqlanon.verify": 6,
@@ -77,6 +79,8 @@ SAME_FLOOR = {
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
     ("sqlanon.spec", "sqlanon.presets"),
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
+    ("sqlanon.spec", "sqlanon.predicting"),  # and what it says of predictions and rules
+    *(("sqlanon.predicting", f"sqlanon.{room}") for room in ("policies", "reading")),
     ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
     ("sqlanon.policies", "sqlanon.reading"),
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read

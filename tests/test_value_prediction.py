@@ -21,8 +21,8 @@ from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.models import ValuePrediction, Verdict
+from sqlanon.reading import parse_model
 from sqlanon.spec import load as read_spec
-from sqlanon.spec import parse_model
 from sqlanon.verify import Published, verify
 
 

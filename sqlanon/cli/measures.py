@@ -28,11 +28,12 @@ from sqlanon.cli.options import (
 )
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv
+from sqlanon.reading import parse_model
 from sqlanon.risk import risk as measure_risk
 from sqlanon.safe_harbor import safe_harbor as check_identifiers
 from sqlanon.showing import measures as shown
 from sqlanon.showing.terminal import print_json, show, telling
-from sqlanon.spec import load, parse_model
+from sqlanon.spec import load
 from sqlanon.utility import Described
 
 

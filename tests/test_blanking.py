@@ -24,6 +24,7 @@ from sqlanon.errors import ModelNotMet
 from sqlanon.spec import load as read_spec
 
 KINDS = {"f": "VARCHAR", "g": "INTEGER", "w": "BIGINT", "d": "VARCHAR", "said": "VARCHAR", "id": "INTEGER"}
+AS_IT_IS = {"suppression": 1, "levels": {"f": 0, "g": 0}}
 SHARES = {"pragmatist": Fraction(9, 10), "fundamentalist": Fraction(7, 10), "unconcerned": Fraction(19, 20)}
 
 
@@ -67,7 +68,7 @@ def test_a_release_has_no_violation_by_the_oracle_and_all_else_is_as_it_was(
 ) -> None:
     load(engine, rows, KINDS, "people")
     asked = {"margin": margin, "threshold": threshold, "remove": method, "observer": observer, "above": above}
-    made = sqlanon.release(spec(asked, recoding={"suppression": 1}), engine)
+    made = sqlanon.release(spec(asked, recoding=AS_IT_IS), engine)
     out, was = published(engine), {row["id"]: row for row in rows}
     said = (lambda row: SHARES[was[row["id"]]["said"] or "pragmatist"]) if threshold == "policy" else (
         lambda _: Fraction(threshold))  # fmt: skip
@@ -80,7 +81,7 @@ def test_a_release_has_no_violation_by_the_oracle_and_all_else_is_as_it_was(
     before = max(len(oracle.violations(rows, fields, "w", margin, said, above)) for fields in every)
     assert (told["removed"], told["violations"]) == (blanked, before)
     assert made.verdicts[0].details["blanked"] == blanked
-    assert sqlanon.plan(spec(asked, recoding={"suppression": 1}), engine).to_dict()["blanked"] == [told]
+    assert sqlanon.plan(spec(asked, recoding=AS_IT_IS), engine).to_dict()["blanked"] == [told]
 
 
 @settings(QUICK, max_examples=8)
@@ -144,7 +145,7 @@ def test_two_models_of_one_column_hold_together(engine: DuckDB) -> None:
 
 def test_a_column_of_one_value_is_emptied_and_the_release_says_so(engine: DuckDB) -> None:
     load(engine, [{"f": "x", "g": 1, "w": 5, "d": "p", "said": None, "id": i} for i in range(6)], KINDS, "people")
-    made = sqlanon.release(spec({"margin": 0, "threshold": "0.9"}), engine)
+    made = sqlanon.release(spec({"margin": 0, "threshold": "0.9"}, recoding=AS_IT_IS), engine)
     assert {row["w"] for row in published(engine)} == {None}
     assert made.planned.notes[-1] == "6 of 6 values of w (100.0%) are blanked, for 6 violations (greedy)"
 
@@ -167,6 +168,21 @@ def test_with_an_entity_and_in_a_file_the_manifest_tells_what_was_blanked(engine
     assert read == [(promise["details"]["blanked"],)]
     assert promise["details"]["blanked"] > 0
     assert life.verify(engine, str(tmp_path / "kept.parquet")).holds
+
+
+@pytest.mark.parametrize("method", ["hilbert", "mondrian", "full-domain"])
+def test_it_works_after_every_method(engine: DuckDB, method: str) -> None:
+    example(engine)
+    diverse = {"model": "l-diversity", "column": "d", "kind": "distinct", "l": 2}
+    wanted = spec({"margin": 5, "threshold": "policy"}, {"model": "k-anonymity", "k": 3}, diverse,
+                  recoding={"method": method, "suppression": 0.4})  # fmt: skip
+    made = sqlanon.release(wanted, engine)
+    out = published(engine)
+    for fields in ((), ("f",), ("g",), ("f", "g")):
+        assert oracle.violations(out, fields, "w", 5, lambda _: SHARES["pragmatist"]) == []
+    assert all(v.holds for v in made.verdicts)
+    assert [v.model for v in made.verdicts] == ["k-anonymity", "l-diversity", "value-prediction"]
+    assert made.to_dict()["blanked"][0]["removed"] == sum(row["w"] is None for row in out)
 
 
 def test_a_frame_is_anonymized_alike() -> None:

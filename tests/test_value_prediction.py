@@ -90,7 +90,7 @@ def test_planner_and_verifier_find_what_the_oracle_finds(
     assert found.details["highest_share"] == pytest.approx(highest, abs=1e-15)
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=12)
 @given(
     st.lists(
         st.fixed_dictionaries({
@@ -99,11 +99,15 @@ def test_planner_and_verifier_find_what_the_oracle_finds(
         }), min_size=1, max_size=10,
     ),
     st.sampled_from(["1/2", "2/3", "1"]), st.sampled_from([0, 1]), st.booleans(), st.sampled_from([0, 0.5]),
+    st.sampled_from(["full-domain", "hilbert"]),
 )  # fmt: skip
-@example([{"f": 11, "g": g, "v": v} for g, v in (("x", 1), ("x", 1), ("y", 1), ("y", 9))], "2/3", 0, False, 0)
+@example(
+    [{"f": 11, "g": g, "v": v} for g, v in (("x", 1), ("x", 1), ("y", 1), ("y", 9))], "2/3", 0, False, 0, "hilbert"
+)
 def test_what_a_plan_publishes_holds_by_the_oracle_and_a_refusal_is_right(
-    engine: DuckDB, rows: list[Row], threshold: str, margin: int, everybody: bool, suppression: float
-) -> None:
+    engine: DuckDB, rows: list[Row], threshold: str, margin: int, everybody: bool, suppression: float,
+    method: str,
+) -> None:  # fmt: skip
     load(engine, rows, {"f": "INTEGER", "g": "VARCHAR", "v": "BIGINT"}, "source")
     spec = read_spec({
         "source": "source", "columns": {
@@ -111,21 +115,24 @@ def test_what_a_plan_publishes_holds_by_the_oracle_and_a_refusal_is_right(
         },
         "privacy": [{"model": "value-prediction", "column": "v", "margin": margin, "threshold": threshold,
                      "observer": "any" if everybody else "all"}],
-        "recoding": {"suppression": suppression}, "publish": {"name": "made"},
+        "recoding": {"suppression": suppression, "method": method}, "publish": {"name": "made"},
     })  # fmt: skip
     limit, observer = (lambda _: Fraction(threshold)), "any" if everybody else "all"
     try:
         planned = sqlanon.plan(spec, engine)
     except ModelNotMet:
+        if method == "hilbert":  # classes are united until they hold; for other observers that may not be enough
+            return
         generalised = [{**row, "f": "*", "g": "*"} for row in rows]
         assert not expected(generalised, ["f", "g"], margin, limit, False, observer)[1]
         return
-    engine.run("make", f"CREATE OR REPLACE TABLE seen AS {engine.sql(planned.plan.query)}")
+    if planned.rows_out == 0:
+        return
+    sqlanon.release(spec, engine)
     names = ["f", "g", "v"]
-    out = [dict(zip(names, row, strict=True)) for row in engine.run("read", "SELECT f, g, v FROM seen")]
+    out = [dict(zip(names, row, strict=True)) for row in engine.run("read", "SELECT f, g, v FROM made")]
     assert len(out) == planned.rows_out >= len(rows) * (1 - suppression)
-    if out:
-        assert planned.verdicts[0].holds is expected(out, ["f", "g"], margin, limit, False, observer)[1] is True
+    assert planned.verdicts[0].holds is expected(out, ["f", "g"], margin, limit, False, observer)[1] is True
 
 
 def test_a_value_without_a_place_on_the_line_is_a_violation_and_so_holds_nowhere(engine: DuckDB) -> None:
@@ -229,10 +236,12 @@ def test_a_release_may_promise_it_and_verify_says_so_again(
 def test_a_release_with_a_stricter_person_is_made_coarser(engine: DuckDB) -> None:
     patients(engine)
     policy = {"preference": {"column": "said"}, "sensitivity": {"w": "high"}}  # fundamentalists: 0.5
-    found = sqlanon.plan(spec({"margin": 5, "threshold": "policy"}, policy=policy), engine)
+    full = {"method": "full-domain"}
+    found = sqlanon.plan(spec({"margin": 5, "threshold": "policy"}, policy=policy, recoding=full), engine)
     assert found.holds
-    assert sum(found.plan.levels.values()) > 0
-    assert sum(sqlanon.plan(spec({"margin": 5, "threshold": "0.9"}), engine).plan.levels.values()) == 0
+    assert sum((found.plan.levels or {}).values()) > 0
+    plain = sqlanon.plan(spec({"margin": 5, "threshold": "0.9"}, recoding=full), engine)
+    assert sum((plain.plan.levels or {}).values()) == 0
 
 
 @pytest.mark.parametrize(
@@ -315,10 +324,10 @@ def test_policies_may_stand_in_a_table_of_their_own(engine: DuckDB) -> None:
         "table": {"key": "who", "table": "policies"},
         "sensitivity": {"w": "high"},
     }
-    made = sqlanon.plan(spec({"margin": 15, "threshold": "policy", "observer": "all"}, policy=policy), engine)
+    sqlanon.release(spec({"margin": 15, "threshold": "policy", "observer": "all"}, policy=policy), engine)
     rows = [
         {"a": a, "b": b, "v": w, "t": Fraction(1, 2) if w == 100 else Fraction(7, 10)}
-        for a, b, w in engine.run("read", f"SELECT a, b, w FROM ({engine.sql(made.plan.query)})")
+        for a, b, w in engine.run("read", "SELECT a, b, w FROM made")
     ]
     assert oracle.violations(rows, ["a", "b"], "v", 15, lambda row: row["t"]) == []
     engine.run("twice", "INSERT INTO policies SELECT * FROM policies")

@@ -191,6 +191,13 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
     started = time.monotonic()
     tell("reading the source", None)
     source = source_of(spec, engine, frame)
+    planned = make_from(source, engine, tell)
+    return replace(planned, seconds=time.monotonic() - started)
+
+
+def make_from(source: Source, engine: DuckDB, tell: Tell = silent) -> Planned:
+    """The best plan for a source whose spec was held against it. Raises as `make` does."""
+    spec, started = source.spec, time.monotonic()
     with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
         outcome = recode(engine, source, tell)
     suppressed = spec.recoding.suppressed

@@ -64,6 +64,7 @@ FLOORS = {
     "sqlanon.attacks.matching": 6,
     "sqlanon.pictures": 8,
     "sqlanon.release": 8,
+    "sqlanon.comparison": 8,
     "sqlanon.life": 8,
     "sqlanon.demo": 9,
     "sqlanon.showing": 9,

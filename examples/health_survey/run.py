@@ -3,8 +3,8 @@
     python examples/health_survey/run.py [FOLDER]
 
 For every subset of age, sex, race and height: how many weights can be predicted to 5 kg with a share of 90 %, on the
-survey as it is, after k-anonymity with k = 2, after l-diversity beside it, and after a release that promises that nobody
-can, and blanks what it must for that.
+survey as it is, after k-anonymity with k = 2, after l-diversity beside it, and after a release that promises that
+nobody can, and blanks what it must for that.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ FLOORS = {
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
     "sqlanon.query": 1,
+    "sqlanon.rules": 1,
+    "sqlanon.margins": 1,
     "sqlanon.measures": 2,
     "sqlanon.patterns": 2,
     "sqlanon.uniqueness": 2,
@@ -34,8 +36,7 @@ FLOORS = {
     "sqlanon.combinations": 5,
     "sqlanon.presets": 5,
     "sqlanon.policies": 5,
-    "sqlanon.margins": 5,
-    "sqlanon.rules": 5,
+    "sqlanon.predicting": 5,
     "sqlanon.plan": 6,
     "sqlanon.suda": 6,
     "sqlanon.verify": 6,
@@ -45,6 +46,9 @@ FLOORS = {
     "sqlanon.register": 7,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
+    "sqlanon.thresholds": 7,
+    "sqlanon.blanking": 7,
+    "sqlanon.gates": 7,
     "sqlanon.removal": 7,
     "sqlanon.statistics": 7,
     "sqlanon.exploring": 7,
@@ -76,8 +80,18 @@ SAME_FLOOR = {
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
     ("sqlanon.spec", "sqlanon.presets"),
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
+    ("sqlanon.spec", "sqlanon.predicting"),  # and what it says of predictions and rules
+    *(("sqlanon.predicting", f"sqlanon.{room}") for room in ("policies", "reading")),
     ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
     ("sqlanon.policies", "sqlanon.reading"),
+    ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
+    ("sqlanon.planning", "sqlanon.thresholds"),
+    ("sqlanon.check", "sqlanon.thresholds"),
+    *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
+    ("sqlanon.planning", "sqlanon.blanking"),
+    *(("sqlanon.gates", f"sqlanon.{room}") for room in ("blanking", "exploring", "prediction", "statistics")),
+    ("sqlanon.planning", "sqlanon.gates"),  # what would be published, judged by the spec's rules
+    ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
     ("sqlanon.statistics", "sqlanon.prediction"),  # the records that both read
     ("sqlanon.exploring", "sqlanon.prediction"),  # exploring puts the three together

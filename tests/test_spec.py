@@ -18,7 +18,8 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Date, Mask, Order, Tree, Width
 from sqlanon.models import MODELS, AlphaKAnonymity, KAnonymity, LDiversity, TCloseness
 from sqlanon.presets import PRESETS
-from sqlanon.spec import Column, Publish, Recoding, Source, Spec, load, parse_model, schema
+from sqlanon.reading import parse_model
+from sqlanon.spec import Column, Publish, Recoding, Source, Spec, load, schema
 
 EXAMPLE = """\
 # patients.yaml

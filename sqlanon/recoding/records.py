@@ -43,7 +43,7 @@ def house(encoded: Encoded, told: Sequence[str] = ()) -> None:
 def carried(source: Source) -> list[str]:
     """The columns of a record beside its quasi-identifiers: what is published, and what models read."""
     beside = {*source.spec.published, *source.carried} - {*source.quasi_identifiers}
-    return [name for name in source.spec.columns if name in beside]
+    return [name for name in dict.fromkeys((*source.spec.columns, *source.carried)) if name in beside]
 
 
 def steps(encoded: Encoded, told: Sequence[tuple[str, str]], name: str, comment: str) -> Query:

@@ -7,8 +7,8 @@ is width. Noise tuples take the published quasi-identifiers of their class, a va
 other column the value of a record drawn by the key, independently; they are about nobody.
 
 *Plausible*: a value is no noise in a class if, for some quasi-identifier of categories, no record with that value lies
-in the stretch that the class covers (no pregnancies in a class of men). *Source*: Khan et al. 2020, Algorithm 1. *Leaves*: exchanges
-and noise follow the sensitive values, so who knows the algorithm learns a little from their traces.
+in the stretch that the class covers (no pregnancies in a class of men). *Source*: Khan et al. 2020, Algorithm 1.
+*Leaves*: exchanges and noise follow the sensitive values, so who knows the algorithm learns a little from their traces.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_partitions import KINDS, covers_value, quick
@@ -272,3 +275,55 @@ REPAIRED = {"model": "theta-sensitivity", "column": "s", "repair": "swap"}
 def test_what_no_partition_can_do_is_refused_where_it_stands(more: dict[str, Any], problem: str) -> None:
     with pytest.raises(SpecError, match=problem):
         load(told(**more))
+
+
+# -- what goes wrong on the way ----------------------------------------------------------------------------------------
+
+DIES = """
+import os, sys
+import sqlanon
+from contextlib import contextmanager
+from sqlanon.engines.duckdb import DuckDB
+step, at, count = DuckDB._step, int(sys.argv[1]), 0
+@contextmanager
+def dying(self, name):
+    global count
+    count += 1
+    if count == at:
+        os._exit(9)
+    with step(self, name):
+        yield
+with sqlanon.connect("duckdb:///d.duckdb") as engine:
+    DuckDB._step = dying
+    sqlanon.release("spec.yaml", engine)
+print(count)
+"""
+
+
+def test_a_process_that_dies_leaves_the_release_before_it(tmp_path: Path) -> None:
+    def run(at: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", DIES, str(at)], cwd=tmp_path, text=True, capture_output=True, check=False
+        )
+
+    spec = {**THETA, "privacy": [*THETA["privacy"], {**REPAIRED, "mu": 0.6}]}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+        theta(engine, ROWS, repair="swap")
+        before = engine.run("read", "SELECT * FROM out ORDER BY note")
+        engine.run("go on", "DELETE FROM people WHERE note < 4")
+    whole = run(0)
+    assert whole.returncode == 0, whole.stderr
+    steps = int(whole.stdout)
+    assert steps > 100
+    with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+        after = engine.run("read", "SELECT * FROM out ORDER BY note")
+        engine.run("go on", "INSERT INTO people SELECT age, sex, s, note - 100 FROM people")
+    assert len(before) == len(after) + 4
+    for at in range(10, steps, steps // 6):
+        assert run(at).returncode == 9
+        with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+            assert engine.run("read", "SELECT * FROM out ORDER BY note") == after
+            assert sqlanon.life.verify(engine, "out").holds
+            tables = engine.run("list", "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
+            assert tables == [("main", "out"), ("main", "people"), ("sqlanon", "release")]

@@ -16,22 +16,23 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import query, register
+from sqlanon import blanking, gates, query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
+from sqlanon.planning import Planned, drop_instead, make, origin_of, secret_key, shuffled, with_usefulness
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
+from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
 
-_STAGED = "sqlanon staged"
+_STAGED = blanking.STAGED
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,15 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return bool(self.plan.source.carried) or self.publish.as_ == "view"
+        source = self.plan.source
+        return bool(source.carried or source.blanked or source.spec.rules) or self.publish.as_ == "view"
 
     def stage(self) -> None:
         """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
-            self.engine.temporary("stage the release", _STAGED, self.plan.staged)
+            if blanking.stage(self.engine, self.plan) != self.planned.blanked:
+                raise ReleaseError("the source has changed since it was planned; nothing was published")
 
     def clear(self) -> None:
         """Drops the working copy."""
@@ -199,12 +202,16 @@ class _Job:
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
         measured = verify(self.engine, self._published(judged), self.plan.models)
+        measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
                 raise _Starred
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
         if self.plan.suppressed == "drop":
             _agree(self.planned.verdicts, measured.verdicts)
+        if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
+            told = "; ".join(map(str, blocking))
+            raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
@@ -245,7 +252,7 @@ class _Job:
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
-        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+        named = ("loss", "precision", "gcp", self.spec.recoding.loss or "gcp", "discernibility", "average_class_size",
                  "normalized_average_class_size")  # fmt: skip
         return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
@@ -266,8 +273,14 @@ class _Job:
         """What was done to each published quasi-identifier, for a reader of the release."""
         source = self.plan.source
         told: dict[str, str] = {}
-        for name, level in self.plan.levels.items():
-            made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
+        for name in source.quasi_identifiers:
+            hierarchy = source.spec.columns[name].hierarchy
+            kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
+            if self.plan.levels is None:
+                made = f"quasi-identifier, {kind}, local recoding: what covers the values of its class"
+            else:
+                kind = f"{source.hierarchy(name).name} hierarchy"
+                made = f"quasi-identifier, {kind}, level {self.plan.levels[name]} of {source.height(name)}"
             told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
         return told
 
@@ -304,7 +317,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.stage()
         job.tell("writing the table", None)
-        engine.create_table("write the release", ["main", stage], job.rows(), _key())
+        engine.create_table("write the release", ["main", stage], job.rows(), secret_key())
         item = engine.sql(query.table("main", stage))
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
@@ -377,7 +390,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
     engine, name = job.engine, job.publish.name
     with engine.attached(part, create=True) as catalog, engine.transaction():
         job.tell("writing the file", None)
-        engine.create_table("write the release", [catalog, "main", name], job.rows(), _key())
+        engine.create_table("write the release", [catalog, "main", name], job.rows(), secret_key())
         item = engine.sql(query.table(catalog, "main", name))
         measured = job.judge(item)
         for column, text in job.comments().items():
@@ -390,7 +403,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
 
 def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:
     """Twice: the manifest in the file's metadata can only be known once the rows were judged."""
-    engine, key = job.engine, _key()
+    engine, key = job.engine, secret_key()
     rows = part.with_name(part.name + ".facts.parquet")
     job.tell("writing the file", None)
     engine.export_parquet("write the release", job.rows(), rows, "{}", key)
@@ -416,11 +429,6 @@ def _drop_previous(engine: DuckDB, name: str) -> None:
     kind = engine.kind_of(name)
     if kind:
         engine.drop(["main", name], kind)
-
-
-def _key() -> str:
-    """The key of the row order: from the environment, else drawn for this release and forgotten."""
-    return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
 
 
 def version() -> str:

@@ -1,10 +1,9 @@
 """Which class each record is in: the way back from combinations to records, with nothing kept per record.
 
 A combination that is in one class takes all its records there: the source is joined with `homes`, by the codes of its
-values, and these with what is told of the class. The records of a
-combination that is in several (`shared`) are ranked by MD5 over the key and all that the record tells beside its
-quasi-identifiers; a piece of the combination takes the ranks from its `first` on. Equal records may be ranked either
-way, and nobody can tell.
+values, and these with what is told of the class. The records of a combination that is in several (`shared`) are ranked
+by MD5 over the key and all that the record tells beside its quasi-identifiers; a piece of the combination takes the
+ranks from its `first` on. Equal records may be ranked either way, and nobody can tell.
 """
 
 from __future__ import annotations
@@ -37,17 +36,33 @@ def house(encoded: Encoded) -> None:
 def carried(source: Source) -> list[str]:
     """The columns of a record beside its quasi-identifiers: what is published, and what models read."""
     beside = {*source.spec.published, *source.carried} - {*source.quasi_identifiers}
-    return [name for name in source.spec.columns if name in beside]
+    return [name for name in dict.fromkeys((*source.spec.columns, *source.carried)) if name in beside]
 
 
 def steps(encoded: Encoded, told: Sequence[tuple[str, str]], name: str, comment: str) -> Query:
     """The steps from `source` to `name`: every record, what it carries, and what is told of its class.
 
     `told`: columns of `published`, or the number of the `class` alone, and what they are to be called. The steps read
-    working tables, and give the same rows each time they are run.
+    working tables, and give the same rows each time they are run. Where there is `noise`, its records are among them.
     """
     (shared,) = encoded.work.ask(fragment("select count(*) from $s", s=relation("shared")), "count what is shared")
-    return _Steps(encoded, told).build(name, comment, shared=bool(shared))
+    steps = _Steps(encoded, told)
+    if "noise" not in encoded.work.held:
+        return steps.build(name, comment, shared=bool(shared))
+    made = steps.build(of_persons := f"{name}, of persons", comment, shared=bool(shared))
+    made = made.then(
+        of_nobody := f"{name}, of nobody", steps.noise(), "noise, and what is told of its class", inline=True
+    )
+    both = fragment(
+        "select $n from $persons union all select $n from $nobody", n=[column(label) for label in steps.names],
+        persons=query.table(of_persons), nobody=query.table(of_nobody),
+    )  # fmt: skip
+    return made.then(name, both, comment, inline=True)
+
+
+def class_of(source: Source) -> str:
+    """The column of `noise` that tells the class, out of the way of what a record carries."""
+    return query.fresh("class", carried(source))
 
 
 class _Steps:
@@ -59,13 +74,14 @@ class _Steps:
 
     def build(self, name: str, comment: str, *, shared: bool) -> Query:
         made = self.encoded.source.step()
-        alone = self._labelled(self._known(working_name("homes")), self._carried("source"), working_name("homes"))
+        homes = working_name("homes")
+        alone = self._labelled(self._known(homes), self._carried("source"), column("class", homes))
         if not shared:
             return made.then(name, alone, comment, inline=True)
         made = made.then("ranked", self._ranked(), "records that agree on all quasi-identifiers, in a keyed order")
         made = made.then("undivided", alone, "the others, and what is told of their class", inline=True)
         made = made.then("divided", self._divided(), "these, and what is told of the class of each", inline=True)
-        names = [column(label) for label in (*self.carried, *(label for _, label in self.told))]
+        names = [column(label) for label in self.names]
         both = fragment("select $names from undivided union all select $names from divided", names=names)
         return made.then(name, both, comment, inline=True)
 
@@ -94,13 +110,13 @@ class _Steps:
     def _words(self) -> list[str]:
         return self.encoded.packed
 
-    def _labelled(self, tree: Expression, kept: Sequence[Expression], classed: str) -> Expression:
-        """What is `kept` of the rows of `tree`, and what is told of the class that `classed` names."""
+    def _labelled(self, tree: Expression, kept: Sequence[Expression], number: Expression) -> Expression:
+        """What is `kept` of the rows of `tree`, and what is told of the class with this number."""
         if [own for own, _ in self.told] == ["class"]:
             ((_, label),) = self.told
-            return query.selecting(tree, [*kept, query.named(column("class", classed), label)])
+            return query.selecting(tree, [*kept, query.named(number, label)])
         published = working_name("published")
-        on = fragment("$a = $b", a=column("class", classed), b=column("class", published))
+        on = fragment("$a = $b", a=number, b=column("class", published))
         told = [query.named(column(own, published), label) for own, label in self.told]
         return query.selecting(query.joined(tree, published, on), [*kept, *told])
 
@@ -114,6 +130,20 @@ class _Steps:
         told = [*self._carried("source"), query.named(column("id", shared), self.number), rank]
         return query.selecting(self._known(shared), told)
 
+    @property
+    def names(self) -> list[str]:
+        """The columns of the last step."""
+        return [*self.carried, *(label for _, label in self.told)]
+
+    def noise(self) -> Expression:
+        """The records of nobody, with what is told of their class."""
+        noise = working_name("noise")
+        tree, number = (
+            fragment("select $nothing from $n", nothing=[], n=query.table(noise)),
+            class_of(self.encoded.source),
+        )
+        return self._labelled(tree, self._carried(noise), column(number, noise))
+
     def _divided(self) -> Expression:
         pieces = working_name("pieces")
         within = fragment(
@@ -121,4 +151,4 @@ class _Steps:
             id=column("id", pieces), f=column("first", pieces), m=column("records", pieces),
         )  # fmt: skip
         tree = query.joined(fragment("select $nothing from ranked", nothing=[]), pieces, within)
-        return self._labelled(tree, self._carried("ranked"), pieces)
+        return self._labelled(tree, self._carried("ranked"), column("class", pieces))

@@ -66,6 +66,7 @@ VOCABULARY: frozenset[type] = frozenset(
         "GTE",
         "Is",
         "In",
+        "Like",
         "Exists",
         "NullSafeEQ",
         "Nullif",

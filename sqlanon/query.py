@@ -67,6 +67,7 @@ VOCABULARY: frozenset[type] = frozenset(
         "Is",
         "In",
         "Like",
+        "SplitPart",
         "Exists",
         "NullSafeEQ",
         "Nullif",

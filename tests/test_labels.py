@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from test_utility import table
 
 import sqlanon
+from sqlanon import life
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
@@ -333,3 +334,75 @@ def test_the_usefulness_of_a_partition_is_the_oracle_s_as_planned_and_as_read(en
     assert planned is not None
     agree(found, made, records)
     agree(planned, made, records)
+
+
+READ = (
+    "integer",
+    "decimal",
+    "float",
+    "date",
+    "timestamp",
+    "tree",
+    "order",
+    "dotted order",
+    "order of numbers",
+    "width",
+)
+
+
+@settings(SETTINGS, max_examples=40)
+@given(tables(READ))
+def test_linkage_finds_in_a_partition_exactly_the_records_that_can_be_a_person_s(engine: DuckDB, made: Table) -> None:
+    made.load(engine)
+    spec = load(made.spec())
+    try:
+        sqlanon.release(spec, engine)
+    except ModelNotMet:
+        return
+    hierarchies = {name: column.hierarchy for name, column in spec.columns.items() if column.hierarchy}
+    (outcome,) = sqlanon.attack(
+        "released", engine=engine, external="people", hierarchies=hierarchies, attacks=["linkage(k=3)"],
+        quasi_identifiers=made.names,
+    ).outcomes  # fmt: skip
+    records = released(engine, made)
+    published = [row for _, row in records if row is not None]
+    sizes = [sum(holds(made, row, person) for row in published) for person, _ in records]
+    assert all(row is None or holds(made, row, person) for person, row in records), "the oracle loses nobody"
+    assert outcome.reached is not None
+    assert outcome.reached.details["matched"] == sum(size > 0 for size in sizes)
+    assert outcome.reached.details["expected"] == near(sum((Fraction(1, size) for size in sizes if size), Fraction(0)))
+    assert outcome.reached.records == sum(0 < size < 3 for size in sizes)
+
+
+def holds(made: Table, row: oracle.Row, person: oracle.Row) -> bool:
+    """Whether a published record can be about somebody with these values."""
+    return all(
+        person[name] in covered(KINDS[kind], row[name], [*map(plain, KINDS[kind].values)])[0]
+        for name, kind in zip(made.names, made.kinds, strict=True)
+    )
+
+
+@pytest.mark.parametrize("method", ["hilbert", "mondrian"])
+@pytest.mark.parametrize(
+    "form", [{"as": "table"}, {"as": "file", "path": "r.parquet"}, {"as": "file", "path": "r.duckdb"}]
+)
+def test_a_partition_is_checked_verified_and_attacked_in_every_form(
+    tmp_path: Any, method: str, form: dict[str, str]
+) -> None:
+    rows = [(None if n == 5 else n * 7 % 23, ORDER[n % 5]) for n in range(40)]
+    made = Table(rows, ("integer", "order"), 3, {"method": method, "suppression": 0})
+    with DuckDB() as own:
+        made.load(own)
+        path = {"path": str(tmp_path / form["path"])} if "path" in form else {}
+        sqlanon.release(load(made.spec({"name": "released", **form, **path})), own)
+        assert life.verify(own, path.get("path", "released")).holds
+        found = sqlanon.attack(path.get("path", "released"), engine=own, attacks=["identity(k=3)"])
+        assert (found.quasi_identifiers, found.breached) == (("q0", "q1"), False)
+
+
+def test_a_run_is_not_taken_for_a_value_where_the_order_is_not_known(engine: DuckDB) -> None:
+    table(engine, "people", {"x": "VARCHAR"}, [["low"], ["half"]])
+    table(engine, "released", {"x": "VARCHAR"}, [["low..some"], ["half"]])
+    with pytest.raises(sqlanon.SpecError, match="1 labels of 'x' look like runs of an order"):
+        sqlanon.attack(Origin(relation="released"), engine=engine, quasi_identifiers=["x"], external="people",
+                       attacks=["linkage"])  # fmt: skip

@@ -35,8 +35,7 @@ class Known:
     `columns`: the quasi-identifiers that it knows, with the names of its columns; without it, those of the same name.
     `person`: its column, and that of the attacked relation, that tell who is who; only the data holder has the second.
     `quasi_identifiers`: those of another release, where it has more than it shares; `closed`: those whose published
-    bounds are both in what they hold (from ≤ value ≤ to), those of others are not (from ≤ value < to); None where nobody
-    knows.
+    bounds are both in what they hold (from ≤ value ≤ to), not as others' (from ≤ value < to); None where nobody knows.
     """
 
     origin: Origin

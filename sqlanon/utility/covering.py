@@ -41,8 +41,9 @@ class Recoded:
 
     `rows` are those of a tabled hierarchy. `represent`: published under its own name as labels or as the engine's
     range, or as the columns `NAME_from` and `NAME_to` (from ≤ value < to, without a hierarchy from ≤ value ≤ to; equal
-    for a value itself; both missing for everything). `weight` counts in `iloss`, `loss`, `precision` and `entropy`. `levels`: those at which its labels may
-    stand; None where nobody knows, and then a label's level is the lowest one at which the hierarchy has it.
+    for a value itself; both missing for everything). `weight` counts in `iloss`, `loss`, `precision` and `entropy`.
+    `levels`: those at which its labels may stand; None where nobody knows, and then a label's level is the lowest one
+    at which the hierarchy has it.
     """
 
     name: str

@@ -15,9 +15,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path, PurePath
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -129,7 +129,12 @@ def _items(node: Node) -> dict[str, tuple[Node, Node]]:
 def _optional(hint: Any) -> Any:
     """The X of `X | None`, else None."""
     args = get_args(hint)
-    return next(a for a in args if a is not NoneType) if NoneType in args else None
+    return reduce(operator.or_, (a for a in args if a is not NoneType)) if NoneType in args else None
+
+
+def _either(hint: Any) -> tuple[Any, ...]:
+    """The scalars of `X | Y`; none where the hint is no such union."""
+    return get_args(hint) if isinstance(hint, UnionType) else ()
 
 
 def _is_mapping(hint: Any) -> bool:
@@ -252,6 +257,9 @@ class Reader:
             return self.build(node, hint, place)
         if hint in _SCALARS:
             return self.scalar(node, hint, place)
+        if either := _either(hint):
+            fits = (one for one in either if node.tag.removeprefix(_TAG) in _SCALARS[one][1])
+            return self.scalar(node, next(fits, either[0]), place)
         args = get_args(hint)
         if get_origin(hint) is Literal:
             if not isinstance(node, ScalarNode) or not node.value:
@@ -400,6 +408,34 @@ def _not_yaml(name: str, error: yaml.MarkedYAMLError) -> SpecError:
     )
 
 
+def parse_model(text: str) -> Model:
+    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
+
+    The name of a preset stands for its models.
+    """
+    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
+
+
+def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
+    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
+    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
+    if call is None:
+        article = "an" if what[0] in "aeiou" else "a"
+        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
+    if call[1] not in kinds:
+        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
+    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
+    try:
+        inner = re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "")
+        body = Loader("{" + inner + "}").get_single_node()
+    except (yaml.YAMLError, RecursionError):
+        body = None
+    if body is None or any(value.tag == NULL for _, value in body.value):
+        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
+        raise SpecError(problem, where=text, found=call[2], allowed=keys_of(kinds[call[1]]))
+    return Reader(text, body, marked=False).finish(kinds[call[1]])
+
+
 def models_and_hierarchies() -> dict[str, Any]:
     """The schemas of the two unions that annotations name: the models by `model`, the hierarchies by their one key."""
     hierarchies = []
@@ -450,6 +486,8 @@ def _shape(hint: Any) -> dict[str, Any]:
         return {"$ref": f"#/$defs/{hint.__name__.lower()}"}
     if is_dataclass(hint):
         return object_schema(hint)
+    if either := _either(hint):
+        return {"anyOf": [_shape(one) for one in either]}
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
     if get_origin(hint) is tuple:

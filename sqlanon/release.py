@@ -16,11 +16,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import query, register
+from sqlanon import blanking, gates, query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
@@ -32,7 +32,7 @@ from sqlanon.spec import Publish, Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
 
-_STAGED = "sqlanon staged"
+_STAGED = blanking.STAGED
 
 
 @dataclass(frozen=True)
@@ -174,13 +174,15 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return bool(self.plan.source.carried) or self.publish.as_ == "view"
+        source = self.plan.source
+        return bool(source.carried or source.blanked or source.spec.rules) or self.publish.as_ == "view"
 
     def stage(self) -> None:
         """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
-            self.engine.temporary("stage the release", _STAGED, self.plan.staged)
+            if blanking.stage(self.engine, self.plan) != self.planned.blanked:
+                raise ReleaseError("the source has changed since it was planned; nothing was published")
 
     def clear(self) -> None:
         """Drops the working copy."""
@@ -200,12 +202,16 @@ class _Job:
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
         measured = verify(self.engine, self._published(judged), self.plan.models)
+        measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
                 raise _Starred
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
         if self.plan.suppressed == "drop":
             _agree(self.planned.verdicts, measured.verdicts)
+        if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
+            told = "; ".join(map(str, blocking))
+            raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured

@@ -28,7 +28,7 @@ from sqlanon.utility import Described, Utility
 SETTINGS = settings(
     deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
-CLOSE = {"rel": 1e-9, "abs": 1e-7}
+CLOSE: dict[str, Any] = {"rel": 1e-9, "abs": 1e-7}
 Labels = tuple[Any, ...]
 
 ORDER = ("low", "some", "half", "most", "all")

@@ -199,7 +199,7 @@ def attack(
             sensitive=sensitive or (known.sensitive if known else ()), attacks=wanted, every=every,
             hierarchies={**(known.hierarchies if known else {}), **(hierarchies or {})},
             external=_known(external, used), population=_known(population, used),
-            others=[_other(one, used, stack) for one in others],
+            others=[_other(one, used, stack) for one in others], closed=known.closed if known else None,
         )  # fmt: skip
         notes = (*found.notes, _PERSONS) if known and known.persons else found.notes
         return replace(found, source=str(relation), notes=notes) if known else found
@@ -221,7 +221,9 @@ def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
     if isinstance(relation, Known):
         return relation
     known = _remembered(relation, engine, stack)
-    return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+    if known is None:
+        return Known(_origin(relation, engine))
+    return Known(known.origin, quasi_identifiers=known.quasi_identifiers, closed=known.closed)
 
 
 def risk(

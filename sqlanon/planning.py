@@ -125,7 +125,7 @@ class Planned:
             "noise_rows": self.outcome.noise,
             "swaps": self.outcome.swaps,
             "classes": self.classes,
-            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | dict(self.utility),
+            "utility": dict(self.utility) | (self.usefulness.to_dict() if self.usefulness else {}),
             "models": [v.to_dict() for v in self.verdicts],
             "nodes": search.nodes if search else None,
             "nodes_checked": search.checked if search else None,

@@ -30,6 +30,8 @@ from sqlanon.attacks import Attack, Attacked, Known, parse_attack
 from sqlanon.attacks import attack as _attack
 from sqlanon.check import Check
 from sqlanon.check import check as _check
+from sqlanon.comparison import SAMPLE_ROWS, Comparison
+from sqlanon.comparison import compare as _compare
 from sqlanon.engines import Origin, connect
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
@@ -90,14 +92,14 @@ from sqlanon.utility import Described, Utility
 
 __all__ = [
     "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
-    "BetaLikeness", "Check", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
+    "BetaLikeness", "Check", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
     "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
     "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable",
     "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
     "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
     "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
-    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan",
-    "predict", "release", "risk", "safe_harbor", "schema",
+    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load",
+    "plan", "predict", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -119,6 +121,14 @@ def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
     with engine.working():
         planned = _make(_spec(spec), engine)
         return _with_usefulness(planned, engine) if utility else planned
+
+
+def compare(spec: AnySpec, engine: DuckDB, *, sample: int = SAMPLE_ROWS) -> Comparison:
+    """The ways of recoding side by side, on about so many records drawn at random and on all. Changes nothing.
+
+    Raises `SpecError`, `EngineError`; a way that cannot do what the spec asks says why in its `problem`.
+    """
+    return _compare(_spec(spec), engine, sample=sample)
 
 
 def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:

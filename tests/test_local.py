@@ -20,6 +20,7 @@ from test_partitions import KINDS, covers_value, quick
 from test_repair import SENSITIVE, holds
 
 import sqlanon
+from sqlanon import comparison
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.models import KAnonymity, Model, ThetaSensitivity
@@ -275,6 +276,34 @@ REPAIRED = {"model": "theta-sensitivity", "column": "s", "repair": "swap"}
 def test_what_no_partition_can_do_is_refused_where_it_stands(more: dict[str, Any], problem: str) -> None:
     with pytest.raises(SpecError, match=problem):
         load(told(**more))
+
+
+# -- side by side ------------------------------------------------------------------------------------------------------
+
+
+def test_the_ways_stand_side_by_side_and_say_why_they_cannot(engine: DuckDB) -> None:
+    engine.run(
+        "make", "CREATE OR REPLACE TABLE people AS SELECT (i * 7) % 199 AS age, ['f', 'm'][1 + i % 2] AS sex,"
+        " ['u', 'v', 'w'][1 + i % 3] AS s, i AS note FROM range(400) AS r (i)"
+    )  # fmt: skip
+    before = engine.run("list", "SELECT table_name FROM duckdb_tables() ORDER BY ALL")
+    found = sqlanon.compare(THETA, engine, sample=200)
+    assert engine.run("list", "SELECT table_name FROM duckdb_tables() ORDER BY ALL") == before
+    told = found.to_dict()
+    assert set(told) == {"release", "engine", "sample", "whole"}
+    assert (told["whole"]["rows"], 120 < told["sample"]["rows"] < 280) == (400, True)
+    ways = {way["name"]: way for way in told["whole"]["ways"]}
+    assert list(ways) == list(comparison.WAYS) == [way["name"] for way in told["sample"]["ways"]]
+    assert all(way["problem"] is None and 0 <= way["gcp"] <= 1 for way in ways.values())
+    assert ways["hilbert"]["gcp"] < ways["full-domain"]["gcp"]
+    planned = sqlanon.plan({**THETA, "recoding": {"method": "mondrian"}}, engine).to_dict()
+    assert (ways["mondrian"]["classes"], ways["mondrian"]["suppressed"]) == (planned["classes"], 0)
+    moved = {**THETA, "privacy": [*THETA["privacy"], {**REPAIRED, "mu": 0.6}]}
+    found = sqlanon.compare(moved, engine, sample=0)
+    assert found.sample == ()
+    problems = {way.name: way.problem for way in found.whole}
+    assert "partition only" in (problems.pop("full-domain") or "")
+    assert set(problems.values()) == {None}
 
 
 # -- what goes wrong on the way ----------------------------------------------------------------------------------------

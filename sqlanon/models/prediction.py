@@ -101,10 +101,10 @@ class ValuePrediction(Model):
         return "$violations = 0"
 
     def whole(self) -> str | None:
-        return "count(*) >= 0 and $others = 0" if self.observer == "any" else None
+        return "coalesce(max($others), 0) = 0" if self.observer == "any" else None
 
     def whole_rows(self) -> str:
-        return "$others" if self.observer == "any" else "0"
+        return "coalesce(max($others), 0)" if self.observer == "any" else "0"
 
     def details(self) -> Mapping[str, tuple[str, Literal["min", "max"]]]:
         return {"highest_share": ("$share", "max")}

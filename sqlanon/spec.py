@@ -104,7 +104,7 @@ class Column:
         for key, unset in (("min", None), ("max", None), ("weight", 1), ("represent", "label")):
             if getattr(self, key) != unset and self.role != "quasi-identifier":
                 raise ValueError(f"{key} belongs to a quasi-identifier, and this is {self.role}")
-        if self.represent != "label" and not (self.hierarchy and self.hierarchy.has_bounds):
+        if self.represent != "label" and self.hierarchy is not None and not self.hierarchy.has_bounds:
             kinds = " or ".join(name for name, kind in HIERARCHIES.items() if kind.has_bounds)
             raise ValueError(f"represent {self.represent} needs a hierarchy of kind {kinds}")
         if self.height is not None and max(self.min or 0, self.max or 0) > self.height:
@@ -290,8 +290,7 @@ class Spec:
     @property
     def parsed(self) -> tuple[Rule, ...]:
         """The rules."""
-        known = predicting.known(vars(self))
-        return tuple(parse(text, known) for text in self.rules)
+        return tuple(parse(text, predicting.known(vars(self))) for text in self.rules)
 
     def resolve(self, path: str) -> str:
         """A path of the spec, seen from the folder of its file; addresses such as s3://… stay as they are."""
@@ -355,7 +354,9 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield place, f"{problem}; method {recoding.asked} cannot do that, full-domain can", word, ()
     if recoding.deal is not None:
         yield from named(("recoding", "deal"), recoding.deal, "sensitive")
-    yield from _repairs(parts, recoding, models)
+    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
+    yield from _bounds(known) if method == "full-domain" else ()
+    yield from _repairs(method, recoding, models)
     if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -371,9 +372,17 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
 
 
-def _repairs(parts: Mapping[str, Any], recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
+def _bounds(columns: Mapping[str, Column]) -> Iterator[Problem]:
+    """Bounds that full-domain recoding has no intervals for."""
+    for name, column in columns.items():
+        if column.represent != "label" and column.hierarchy is None:
+            kinds = " or ".join(kind for kind, hierarchy in HIERARCHIES.items() if hierarchy.has_bounds)
+            told = f"{column.represent} needs a hierarchy of kind {kinds}; without one, method hilbert or mondrian"
+            yield ("columns", name, "represent"), told, column.represent, ("label",)
+
+
+def _repairs(method: Recoder, recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
     """What a partition is to do for θ, where there is none, or more than it can do at once."""
-    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
     wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
     for i, model in wanted:
         if method == "full-domain":

@@ -61,7 +61,7 @@ class ValuePrediction(Model):
                 if given is not None and given != POLICY:
                     read(given)
             except SpecError as error:
-                raise ValueError(f"{key}: {error.problem}") from None
+                raise ValueError(error.problem.removeprefix("a ")) from None
             object.__setattr__(self, key, None if given is None else str(given))
         require(
             self.threshold is None or self.threshold_column is None, "threshold_column stands instead of a threshold"

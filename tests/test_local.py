@@ -284,7 +284,7 @@ def test_what_no_partition_can_do_is_refused_where_it_stands(more: dict[str, Any
 def test_the_ways_stand_side_by_side_and_say_why_they_cannot(engine: DuckDB) -> None:
     engine.run(
         "make", "CREATE OR REPLACE TABLE people AS SELECT (i * 7) % 199 AS age, ['f', 'm'][1 + i % 2] AS sex,"
-        " ['u', 'v', 'w'][1 + i % 3] AS s, i AS note FROM range(400) AS r (i)"
+        " ['u', 'v', 'w', 'x', 'y'][1 + i % 5] AS s, i AS note FROM range(400) AS r (i)"
     )  # fmt: skip
     before = engine.run("list", "SELECT table_name FROM duckdb_tables() ORDER BY ALL")
     found = sqlanon.compare(THETA, engine, sample=200)

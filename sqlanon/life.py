@@ -83,12 +83,13 @@ def _again(
     promised = {model: _verdict(p) for model, p in zip(models, json.loads(entry.promises), strict=True)}
     out_of_reach = {"guard"} | ({"persons"} if entry.counted == "persons" else set())
     reached = [m for m in models if not m.reads & out_of_reach]
-    compared = [m for m in reached if m.reads & {"table", "population"}]
-    here = [m for m in reached if m not in compared]
+    beside = {"table": recheck.get("reference"), "population": recheck.get("population")}
+    here = [m for m in reached if not m.reads & beside.keys()]
+    compared = [m for m in reached if m not in here and all(beside[what] for what in m.reads & beside.keys())]
     plain = _published(item, keys, {**recheck, "entity": None, "reference": None, "population": None})
     found = measure(engine, plain, here)
     told = dict(zip(here, found.verdicts, strict=True))
-    if compared and recheck.get("reference"):  # the population stands beside it
+    if compared:
         try:
             again = measure(engine, _published(item, keys, {**recheck, "entity": None}), compared)
             told |= dict(zip(compared, again.verdicts, strict=True))
@@ -152,7 +153,7 @@ def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
         raise ReleaseError(f"{file} is no release of sqlanon", exit_status=2)
     told = json.loads(facts)
     del told["expired"]
-    for key in ("versions", "quasi_identifiers", "promises", "utility"):
+    for key in register.JSON:
         told[key] = json.dumps(told[key])
     for key in ("released_at", "expires_at", "withdrawn_at"):
         told[key] = datetime.fromisoformat(told[key]) if told[key] else None

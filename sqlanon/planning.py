@@ -20,10 +20,11 @@ from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet
 from sqlanon.hierarchies import Rows
-from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
+from sqlanon.models import KAnonymity, LDiversity, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
+from sqlanon.preparing import prepared
 from sqlanon.presets import PRESETS
-from sqlanon.query import Query, Text, column, fragment, identifier, table
+from sqlanon.query import Query, column, fragment, identifier, table
 from sqlanon.recoding.full_domain import Found, Search
 from sqlanon.recoding.lattice import Lattice, build
 from sqlanon.recoding.objectives import Floats, Separable, objective
@@ -36,9 +37,6 @@ from sqlanon.utility.losses import Labels, classes, losses
 # What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
 Tell = Callable[[str, float | None], None]
 
-
-# The working table that the records of a differentially private release are drawn into.
-SAMPLE = "sqlanon sample"
 
 # Below so many combinations in the base table, a transformation is counted faster by one thread.
 _SMALL = 50_000
@@ -84,13 +82,14 @@ class Planned:
         ]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
-        drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
-        draw = ""
-        if drawn:
-            drawing = sample(self.plan.source.drawn_from, drawn).sql
-            draw = f"CREATE TEMP TABLE {engine.sql(identifier(SAMPLE))} AS\n{drawing};\n"
+        before = "".join(
+            f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
+            for name, filled in self.plan.source.working
+        )
+        if "sqlanon_" in before:
+            head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
-        return f"{told}\n{draw}{statement}{engine.sql(made)};"
+        return f"{told}\n{before}{statement}{engine.sql(made)};"
 
     def to_dict(self) -> dict[str, Any]:
         publish = self.plan.source.spec.publish
@@ -102,6 +101,7 @@ class Planned:
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "suppressed": self.suppressed,
+            "transforms": [transform.to_dict() for transform in self.plan.source.spec.transforms],
             "noise_rows": 0,
             "swaps": 0,
             "classes": self.classes,
@@ -129,21 +129,8 @@ def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source
     columns, item = engine.columns(origin), engine.origin(origin)
     if spec.population is not None:
         people = _origin(spec, spec.population)
-        return resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
-    source = resolve(spec, origin, item, columns)
-    drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
-    return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
-
-
-def _draw(engine: DuckDB, item: str, model: SafePub) -> str:
-    """Draws each record with the mechanism's probability into a working table, once for plan and release."""
-    engine.temporary("draw the sample", SAMPLE, sample(item, model))
-    return engine.sql(table(SAMPLE))
-
-
-def sample(item: str, model: SafePub) -> Text:
-    """The query that draws the sample."""
-    return Text(f"SELECT * FROM {item} AS s WHERE random() < {model.sampling!r}")
+        return prepared(resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people)), engine)
+    return prepared(resolve(spec, origin, item, columns), engine)
 
 
 def origin_of(spec: Spec) -> Origin:
@@ -315,7 +302,7 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
     found = measure(
-        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
+        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.compared}"), columns=columns,
         sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
     )  # fmt: skip
     return replace(planned, usefulness=found)

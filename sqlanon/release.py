@@ -27,6 +27,7 @@ from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
 from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
+from sqlanon.preparing import secret_key
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
 from sqlanon.verify import Measured, Published, verify
@@ -240,8 +241,13 @@ class _Job:
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
             utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
-            expires_at=made + lifetime if lifetime else None,
+            expires_at=made + lifetime if lifetime else None, made=json.dumps(self._made()),
         )  # fmt: skip
+
+    def _made(self) -> dict[str, Any]:
+        """What was done to the values beside recoding, as far as a reader may know it: never a key."""
+        transforms = [transform.to_dict() for transform in self.spec.transforms]
+        return {"transforms": transforms} if transforms else {}
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
@@ -255,20 +261,28 @@ class _Job:
             return "{}"
         needed = self._published("")
         told: dict[str, Any] = {
-            "reference": needed.reference, "orders": needed.orders, "trees": needed.trees,
-            "population": needed.population,
+            # What was drawn is drawn no more: comparisons with it then stand as judged.
+            "reference": None if self.plan.source.working else needed.reference, "orders": needed.orders,
+            "trees": needed.trees, "population": needed.population,
         }  # fmt: skip
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
 
     def comments(self) -> dict[str, str]:
-        """What was done to each published quasi-identifier, for a reader of the release."""
+        """What was done to each published quasi-identifier or transformed column, for a reader of the release."""
         source = self.plan.source
         told: dict[str, str] = {}
-        for name, level in self.plan.levels.items():
-            made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
-            told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
+        for name, declared in source.spec.columns.items():
+            words = [transform.told for transform in source.spec.transforms if name in transform.touched]
+            if name in self.plan.levels:
+                level = f"level {self.plan.levels[name]} of {source.height(name)}"
+                words = ["quasi-identifier", *words, f"{source.hierarchy(name).name} hierarchy, {level}"]
+            elif words:
+                words = [declared.role, *words]
+            if words:
+                labels = (name, f"{name}_from", f"{name}_to") if name in self.plan.levels else (name,)
+                told |= {label: ", ".join(words) for label in labels if label in self.plan.published}
         return told
 
 
@@ -304,7 +318,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.stage()
         job.tell("writing the table", None)
-        engine.create_table("write the release", ["main", stage], job.rows(), _key())
+        engine.create_table("write the release", ["main", stage], job.rows(), secret_key())
         item = engine.sql(query.table("main", stage))
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
@@ -327,6 +341,8 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         item = engine.sql(query.table("main", name))
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
+        for column, text in job.comments().items():
+            engine.comment(["main", name], column, text)
         engine.label(["main", name], "view", _label(entry))
         register.write(engine, entry)
         job.clear()
@@ -377,7 +393,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
     engine, name = job.engine, job.publish.name
     with engine.attached(part, create=True) as catalog, engine.transaction():
         job.tell("writing the file", None)
-        engine.create_table("write the release", [catalog, "main", name], job.rows(), _key())
+        engine.create_table("write the release", [catalog, "main", name], job.rows(), secret_key())
         item = engine.sql(query.table(catalog, "main", name))
         measured = job.judge(item)
         for column, text in job.comments().items():
@@ -390,7 +406,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
 
 def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:
     """Twice: the manifest in the file's metadata can only be known once the rows were judged."""
-    engine, key = job.engine, _key()
+    engine, key = job.engine, secret_key()
     rows = part.with_name(part.name + ".facts.parquet")
     job.tell("writing the file", None)
     engine.export_parquet("write the release", job.rows(), rows, "{}", key)
@@ -416,11 +432,6 @@ def _drop_previous(engine: DuckDB, name: str) -> None:
     kind = engine.kind_of(name)
     if kind:
         engine.drop(["main", name], kind)
-
-
-def _key() -> str:
-    """The key of the row order: from the environment, else drawn for this release and forgotten."""
-    return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
 
 
 def version() -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from sqlanon.annotations import keep_limits, keys_of
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
@@ -24,13 +25,13 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
-    keep_limits,
-    keys_of,
     models_and_hierarchies,
     object_schema,
     path_text,
     together,
 )
+from sqlanon.recoding.catalogue import problems
+from sqlanon.recoding.transforms import Transform
 
 T = TypeVar("T")
 
@@ -179,6 +180,7 @@ class Spec:
     ] = None
     columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
     privacy: Annotated[tuple[Model, ...], "The models that must hold on what is published."]
+    transforms: Annotated[tuple[Transform, ...], "What is done to values, in turn, before they are recoded."] = ()
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
@@ -271,6 +273,7 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
+    yield from _transformed(parts, models, {name: getattr(column, "role", None) for name, column in columns.items()})
     if not isinstance(recoding, Recoding) or recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -347,6 +350,31 @@ def _safepub(
         yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
     if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
         yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
+
+
+def _transformed(parts: Mapping[str, Any], models: tuple[Any, ...], roles: Mapping[str, Any]) -> Iterator[Problem]:
+    """What transforms cannot change, and where those that look at other records, or draw, cannot be."""
+    found = parts.get("transforms")
+    transforms = [t if isinstance(t, Transform) else None for t in found] if isinstance(found, tuple) else []
+    known = {i: transform for i, transform in enumerate(transforms) if transform is not None}
+    for (i, *rest), told, word, allowed in problems(list(known.values()), roles):
+        yield ("transforms", list(known)[int(i)], *rest), told, word, allowed
+    guards = {guard_of(model) for model in models if isinstance(model, Model)}
+    publish = parts.get("publish")
+    for i, transform in known.items():
+        if guarding := next((name for name in transform.touched if name in guards), None):
+            yield ("transforms", i), "what a person wants to be guarded by cannot be changed", guarding, ()
+        if transform.in_views:
+            continue
+        if isinstance(publish, Publish) and publish.as_ == "view":
+            told = f"{transform.name} cannot stand in a view: {transform.reason}; publish a table or a file"
+            yield ("publish", "as"), told, "view", ("table", "file")
+        if any(isinstance(model, SafePub) for model in models):
+            told = "safepub is proved for transforms of one value alone; this one depends on other records or draws"
+            yield ("transforms", i), told, transform.name, ()
+        shared = next((name for name in transform.touched if roles.get(name) == "quasi-identifier"), None)
+        if shared is not None and parts.get("population") is not None:
+            yield ("transforms", i), "the population table cannot be changed alike, so it matches no more", shared, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:

@@ -19,6 +19,7 @@ FLOORS = {
     "sqlanon.errors": 0,
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
+    "sqlanon.annotations": 1,
     "sqlanon.query": 1,
     "sqlanon.measures": 2,
     "sqlanon.patterns": 2,
@@ -39,7 +40,12 @@ FLOORS = {
     "sqlanon.suda": 6,
     "sqlanon.verify": 6,
     "sqlanon.recoding": 7,
+    "sqlanon.recoding.transforms": 4,  # what a transform is, as models are models
+    "sqlanon.recoding.perturbation": 4,
+    "sqlanon.recoding.microaggregation": 4,
+    "sqlanon.recoding.catalogue": 4,
     "sqlanon.planning": 7,
+    "sqlanon.preparing": 7,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
     "sqlanon.profiling": 7,
@@ -88,6 +94,7 @@ SAME_FLOOR = {
     ("sqlanon.flow.risks", "sqlanon.statistics"),
     ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
+    ("sqlanon.planning", "sqlanon.preparing"),  # what becomes of a source before
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
     ("sqlanon.planning", "sqlanon.recoding.objectives"),
     ("sqlanon.check", "sqlanon.utility"),  # a relation's usefulness is one of its measures

@@ -17,9 +17,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from sqlanon.annotations import keep_limits, keys_of
 from sqlanon.errors import SpecError
 from sqlanon.policies import Policy
-from sqlanon.reading import Place, Problem, Reader, compose, keep_limits, keys_of
+from sqlanon.reading import Place, Problem, Reader, compose
 from sqlanon.rules import Known, Rule, parse
 from sqlanon.spec import Source
 from sqlanon.statistics import NAMES

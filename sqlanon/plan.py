@@ -51,11 +51,6 @@ class Source:
         return self.spec.quasi_identifiers
 
     @property
-    def compared(self) -> str:
-        """The FROM item of the records that usefulness is told against: as they were, where they were transformed."""
-        return self.untouched if self.spec.transforms else self.origin
-
-    @property
     def sensitive(self) -> tuple[str, ...]:
         """The sensitive columns that a model is about."""
         return tuple(dict.fromkeys(name for name in map(column_of, self.spec.privacy) if name))

@@ -18,7 +18,7 @@ import numpy as np
 
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import ModelNotMet
+from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
@@ -86,7 +86,7 @@ class Planned:
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
             for name, filled in self.plan.source.working
         )
-        if "sqlanon_" in before:
+        if "sqlanon_" in before.lower():
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         return f"{told}\n{before}{statement}{engine.sql(made)};"
@@ -213,11 +213,15 @@ def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> 
     levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
     compiled = compile_plan(source, levels, spec.recoding.suppressed, repeated=lattice.repeated)
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
+    notes += (_DRAWN,) if source.working else ()
     notes += (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
     return Planned(
         compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
         lattice.verdicts(found.node), _utility(lattice, source, found), seconds, notes,
     )  # fmt: skip
+
+
+_DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
 def _utility(lattice: Lattice, source: Source, found: Found) -> dict[str, Any]:
@@ -301,11 +305,22 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
-    found = measure(
-        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.compared}"), columns=columns,
-        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
+    held = partial(
+        measure, engine, Origin(query=engine.sql(plan.query)), columns=columns, k=k_of(plan.models),
+        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive},
     )  # fmt: skip
-    return replace(planned, usefulness=found)
+    before, now = (Origin(query=f"SELECT * FROM {item}") for item in (source.untouched, source.origin))
+    if not source.spec.transforms:
+        return replace(planned, usefulness=held(now))
+    try:
+        return replace(planned, usefulness=held(before))
+    except SpecError:  # a label of transformed values may cover no value of the source
+        return replace(planned, usefulness=held(now), notes=(*planned.notes, _AGAINST_TRANSFORMED))
+
+
+_AGAINST_TRANSFORMED = (
+    "usefulness is told against the transformed values: some published labels cover no value that the source has"
+)
 
 
 def drop_instead(planned: Planned) -> Planned:

@@ -35,6 +35,8 @@ def prepared(source: Source, engine: DuckDB) -> Source:
     Raises `SpecError` for a column that a transform, or afterwards its hierarchy, cannot change, and `EngineError`.
     """
     transforms = source.spec.transforms
+    if transforms and source.population is not None:
+        source = _alike(source, transforms, engine)
     if transforms and all(transform.in_views for transform in transforms):
         source = _in_place(source, transforms, engine)
     elif transforms:
@@ -44,15 +46,18 @@ def prepared(source: Source, engine: DuckDB) -> Source:
 
 
 def _in_place(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> Source:
-    """A query in the place of the source, and of its population, whose columns are changed alike."""
+    """A query in the place of the source."""
     records = Records(source.step(), "source", _families(source.columns, source.step_columns))
     item = _item(perturbed(records, transforms).query, engine)
-    if source.population is not None:
-        keys = source.quasi_identifiers
-        people = Records(source.people(), "people", _families(source.columns, keys))
-        shared = [transform for transform in transforms if set(transform.touched) <= set(keys)]
-        source = replace(source, population=_item(perturbed(people, shared).query, engine))
     return transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item}")))
+
+
+def _alike(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> Source:
+    """The population with its quasi-identifiers changed alike, by transforms of one value: no others are here."""
+    keys = source.quasi_identifiers
+    people = Records(source.people(), "people", _families(source.columns, keys))
+    shared = [transform for transform in transforms if set(transform.touched) & set(keys)]
+    return replace(source, population=_item(perturbed(people, shared, view=True).query, engine))
 
 
 def _once(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> Source:

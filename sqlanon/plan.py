@@ -294,23 +294,64 @@ def _check_column(source: Source, name: str, declared: Declared, found: Column) 
 
 
 @dataclass(frozen=True)
+class Recoded:
+    """How every record is recoded: the steps that end in `recoded`, and the published columns of each quasi-identifier.
+
+    `levels`: the level of each quasi-identifier, where it is the same for the whole table. `script`: the statements
+    that make the working tables which the steps read, where they read any.
+    """
+
+    steps: Query
+    keys: Mapping[str, tuple[str, ...]]
+    levels: Mapping[str, int] | None = None
+    script: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All published quasi-identifier columns, in order."""
+        return tuple(label for labels in self.keys.values() for label in labels)
+
+
+def no_clash(source: Source, keys: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a published name that another column of the source has, published or not. Raises `SpecError`."""
+    taken = [label.lower() for labels in keys.values() for label in labels]
+    for name, labels in keys.items():
+        others = {other.lower() for other in source.spec.columns if other != name}
+        for label in labels:
+            if label.lower() in others or taken.count(label.lower()) > 1:
+                problem = "a published column would have the name of another column"
+                raise SpecError(problem, where="columns", found=label)
+
+
+def published_names(name: str, represent: str) -> tuple[str, ...]:
+    """The published columns of a quasi-identifier."""
+    return (f"{name}_from", f"{name}_to") if represent == "bounds" else (name,)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What would be published: the steps, and what their columns are.
 
     `keys` are the published quasi-identifier columns (two for one that is published as bounds), `published` all columns
-    of the release in order, `judged` the chain that ends in `measured`. `equal`: the chain over equal records.
+    of the release in order, `chain` the steps up to `recoded` and `failing`. `equal`: the chain over equal records.
     """
 
     source: Source
-    levels: Mapping[str, int]
+    recoded: Recoded
     suppressed: str
-    keys: tuple[str, ...]
     published: tuple[str, ...]
-    judged: Measured
     chain: Query
     stars: Mapping[str, Expression]
     equal: Query | None = None
     number: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.recoded.labels
+
+    @property
+    def levels(self) -> Mapping[str, int] | None:
+        return self.recoded.levels
 
     @property
     def query(self) -> Query:
@@ -364,152 +405,70 @@ class Plan:
         facts: dict[str, object] = {
             "sql": query.render(self.query, "duckdb"), "models": [str(m) for m in self.models],
         }  # fmt: skip
+        facts |= {"script": self.recoded.script} if self.recoded.script else {}
         if self.source.spec.transforms:
             facts["transforms"] = [transform.to_dict() for transform in self.source.spec.transforms]
         return "sha256:" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str, *, repeated: bool = False) -> Plan:
-    """The plan that publishes a source at the given levels; `suppressed` is drop or star. Raises `SpecError`.
+def compile_plan(
+    source: Source, recoded: Recoded, suppressed: str, *, failing: Expression | None = None, repeated: bool = False
+) -> Plan:
+    """The plan that publishes a source as it is recoded; `suppressed` is drop or star. Raises `SpecError`.
 
+    `failing`: the classes outside a bound, where they were looked up before; else the plan's own steps find them.
     `repeated`: most rows of the release occur many times, and nothing is read beside what is published.
     """
-    keys = {
-        name: _published(source, name, levels[name], "source", starred=suppressed == "star")
-        for name in source.quasi_identifiers
-    }
-    _no_clash(source, keys)
-    base = source.step(known=True).join(source.trees()).join(_labels(source, levels)).join(source.people())
-    if source.population is not None:
-        recoded = _recoded(source, levels, "people", suppressed == "star")
-        base = base.then("recoded people", recoded, "the population, generalised alike")
-    recoded = _recoded(source, levels, "source", suppressed == "star")
-    base = base.then("recoded", recoded, "every record, generalised", inline=True)
-    names = tuple(label for columns in keys.values() for label in columns)
-    people = "recoded people" if source.population is not None else None
-    records = Records("recoded", names, entity=source.spec.entity, population=people)
-    judged = measured(records, needed(source.spec.privacy), source.references("source"))
-    starred = suppressed == "star"
-    chain = _failing(base.join(judged.query), source.spec.privacy, judged, names, starred=starred)
-    published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
-    stars = {label: _star(source, name) for name, labels in keys.items() for label in labels} if starred else {}
-    number = query.fresh("records", published)
-    rows = replace(records, relation="equal", weight=number)
-    equal = _equal(source, base, rows, published, starred=starred) if repeated else None
-    return Plan(
-        source, dict(levels), suppressed, names, published, replace(judged, query=base.join(judged.query)),
-        chain, stars, equal, number,
+    published = tuple(
+        label for name in source.spec.published for label in recoded.keys.get(name, (name,))
     )  # fmt: skip
+    starred = suppressed == "star"
+    stars = {label: _star(source, name) for name, labels in recoded.keys.items() for label in labels} if starred else {}
+    number = query.fresh("records", published)
+    if failing is not None:
+        chain = recoded.steps.then("failing", failing, "the classes outside a bound")
+        return Plan(source, recoded, suppressed, published, chain, stars, None, number)
+    judged = judging(source, recoded)
+    chain = outside(judged.query, source.spec.privacy, judged, starred=starred)
+    equal = _equal(source, recoded, number, published, starred=starred) if repeated else None
+    return Plan(source, recoded, suppressed, published, chain, stars, equal, number)
 
 
-def _equal(source: Source, base: Query, rows: Records, published: tuple[str, ...], *, starred: bool) -> Query:
+def judging(source: Source, recoded: Recoded) -> Measured:
+    """The steps that measure the classes of recoded records; they end in `measured`."""
+    people = "recoded people" if source.population is not None else None
+    records = Records("recoded", recoded.labels, entity=source.spec.entity, population=people)
+    judged = measured(records, needed(source.spec.privacy), source.references("source"))
+    return replace(judged, query=recoded.steps.join(judged.query))
+
+
+def _equal(source: Source, recoded: Recoded, number: str, published: tuple[str, ...], *, starred: bool) -> Query:
     """The chain up to `failing` over `equal`: equal records once, with their number. The source is read once."""
-    listed, number = [column(name) for name in published], query.identifier(rows.weight or "")
-    once = fragment("select $c, count(*) as $n from recoded group by $c", c=listed, n=number)
-    base = base.then("equal", once, "equal records once, with their number")
-    judged = measured(rows, needed(source.spec.privacy), source.references("equal", rows.weight))
-    return _failing(base.join(judged.query), source.spec.privacy, judged, rows.keys, starred=starred)
+    people = "recoded people" if source.population is not None else None
+    rows = Records("equal", recoded.labels, entity=source.spec.entity, population=people, weight=number)
+    listed = [column(name) for name in published]
+    once = fragment("select $c, count(*) as $n from recoded group by $c", c=listed, n=query.identifier(number))
+    base = recoded.steps.then("equal", once, "equal records once, with their number")
+    judged = measured(rows, needed(source.spec.privacy), source.references("equal", number))
+    return outside(base.join(judged.query), source.spec.privacy, judged, starred=starred)
 
 
-def _failing(
-    chain: Query, models: tuple[Model, ...], judged: Measured, names: tuple[str, ...], *, starred: bool
-) -> Query:
-    """The step `failing`: what is not proved to hold is in it, so that a missing measure suppresses its class."""
+def outside(chain: Query, models: tuple[Model, ...], judged: Measured, *, starred: bool = False) -> Query:
+    """The step `failing`: what is not proved to hold is in it, so that a missing measure suppresses its class.
+
+    `starred`: with a column that is true in every row, for where records are looked up in it from the left.
+    """
     held = every_class(models, judged)
     whole = every_table(models, judged, "passing")
     if whole:
         passing = query.select([fragment("*")], "measured", where=query.every(held))
         chain = chain.then("passing", passing, "the classes within every bound")
-    flag = [named(query.literal(True), query.fresh("failed", names))] if starred else []
-    outside = fragment("($all) is not true", all=query.every([*held, *whole]))
-    tree = query.select([*map(column, names), *flag], "measured", where=outside)
-    told = "; all of them, unless the models about the whole table hold too" if whole else ""
-    return chain.then("failing", tree, f"the classes outside a bound{told}")
+    flag = [named(query.literal(True), query.fresh("failed", judged.keys))] if starred else []
+    told = fragment("($all) is not true", all=query.every([*held, *whole]))
+    tree = query.select([*map(column, judged.keys), *flag], "measured", where=told)
+    also = "; all of them, unless the models about the whole table hold too" if whole else ""
+    return chain.then("failing", tree, f"the classes outside a bound{also}")
 
 
 def _star(source: Source, name: str) -> Expression:
     return query.literal(STAR if source.spec.columns[name].represent == "label" else None)
-
-
-def _columns(source: Source, name: str, keys: Mapping[str, Mapping[str, Expression]]) -> tuple[str, ...]:
-    role = source.spec.columns[name].role
-    if role == "quasi-identifier":
-        return tuple(keys[name])
-    return (name,) if role in ("sensitive", "insensitive") else ()
-
-
-def _no_clash(source: Source, keys: Mapping[str, Mapping[str, Expression]]) -> None:
-    """Refuses a published name that another column of the source has, published or not."""
-    others = {name: {other.lower() for other in source.spec.columns if other != name} for name in keys}
-    clashing = [label for name, labels in keys.items() for label in labels if label.lower() in others[name]]
-    labels = [label.lower() for made in keys.values() for label in made]
-    clashing += [label for label in labels if labels.count(label) > 1]
-    if clashing:
-        raise SpecError("a published column would have the name of another column", where="columns", found=clashing[0])
-
-
-def _labels(source: Source, levels: Mapping[str, int]) -> Query:
-    """A step per tabled hierarchy in use: each value and its label at the chosen level."""
-    steps = Query(())
-    for name, level in levels.items():
-        if name in source.rows and 0 < level < source.height(name):
-            pairs = [(row[0], row[level]) for row in source.rows[name]]
-            comment = f"the hierarchy of {name} at level {level}"
-            steps = steps.join(Query((query.values(f"hierarchy of {name}", ("value", "label"), pairs, comment),)))
-    return steps
-
-
-def _recoded(source: Source, levels: Mapping[str, int], relation: str, starred: bool) -> Expression:
-    """The records of `source`, or the quasi-identifiers of `people`, at the given levels."""
-    columns: list[Expression] = []
-    if relation == "source":
-        columns += [column(name, relation) for name in source.carried]
-    for name, declared in source.spec.columns.items():
-        if declared.role == "quasi-identifier":
-            made = _published(source, name, levels[name], relation, starred=starred)
-            columns += [named(expression, label) for label, expression in made.items()]
-        elif declared.role in ("sensitive", "insensitive") and relation == "source":
-            columns.append(column(name, relation))
-    tree = query.select(columns, relation)
-    tabled = [name for name, level in levels.items() if name in source.rows and 0 < level < source.height(name)]
-    for name in tabled:
-        step = f"hierarchy of {name}"
-        on = fragment("cast($x as varchar) = $v", x=column(name, relation), v=column("value", step))
-        tree = query.joined(tree, step, on, side="left")
-    # A value that the hierarchy does not know is never published: in a view it may arrive after the plan was made.
-    known = [
-        fragment("$x is null or $v is not null", x=column(name, relation), v=column("value", f"hierarchy of {name}"))
-        for name in tabled
-    ]
-    return query.filtered(tree, known)
-
-
-def _published(source: Source, name: str, level: int, relation: str, *, starred: bool) -> dict[str, Expression]:
-    """The published columns of a quasi-identifier at a level, and the expressions that make them."""
-    declared, value, family = source.spec.columns[name], column(name, relation), source.family(name)
-    if declared.represent != "label":
-        return _interval(source, name, level, relation)
-    if level == source.height(name):
-        return {name: query.literal(STAR)}
-    if level == 0:
-        return {name: fragment("cast($x as varchar)", x=value) if starred else value}
-    if name in source.rows:
-        return {name: column("label", f"hierarchy of {name}")}
-    return {name: source.hierarchy(name).label(value, level, family)}
-
-
-def _interval(source: Source, name: str, level: int, relation: str) -> dict[str, Expression]:
-    """`NAME_from`, `NAME_to` (from ≤ value < to; equal for a value itself; both missing for all), or one range."""
-    declared, value, family = source.spec.columns[name], column(name, relation), source.family(name)
-    if level == source.height(name):
-        kind = {"integer": "bigint", "date": "date", "timestamp": "date", "float": "double"}.get(
-            family, "decimal(38, 10)"
-        )
-        lower = upper = fragment(f"cast(null as {kind})")
-    elif level == 0:
-        lower = upper = value
-    else:
-        lower, upper = source.hierarchy(name).bounds(value, level, family)
-    if declared.represent == "bounds":
-        return {f"{name}_from": lower, f"{name}_to": upper}
-    return {name: query.interval(lower, upper)}

@@ -1,49 +1,38 @@
-"""Where a spec meets its source: the columns are looked up, the best transformation searched, the plan compiled.
+"""Where a spec meets its source: the columns are looked up, the best recoding is found, the plan compiled.
 
-Changes nothing but working tables of its own connection, which it drops.
+Changes nothing but working tables of its own connection.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import ModelNotMet, SpecError
-from sqlanon.hierarchies import Rows
-from sqlanon.models import KAnonymity, LDiversity, Verdict, exact
+from sqlanon.errors import SpecError
+from sqlanon.models import Verdict
 from sqlanon.plan import Plan, Source, compile_plan, resolve
-from sqlanon.preparing import prepared
+from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
-from sqlanon.query import Query, column, fragment, identifier, table
-from sqlanon.recoding.full_domain import Found, Search
-from sqlanon.recoding.lattice import Lattice, build
-from sqlanon.recoding.objectives import Floats, Separable, objective
+from sqlanon.query import Query, identifier
+from sqlanon.recoding.anatomy import anatomized
+from sqlanon.recoding.cells import blanked
+from sqlanon.recoding.levels import at_levels
+from sqlanon.recoding.local import partition
+from sqlanon.recoding.optimum import optimum
+from sqlanon.recoding.outcome import Outcome
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
+from sqlanon.telling import Tell, silent
 from sqlanon.utility import Recoded, Utility, k_of, measure
-from sqlanon.utility.covering import amount, amount_of, floats, is_quantity
-from sqlanon.utility.losses import Labels, classes, losses
 
-# What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
-Tell = Callable[[str, float | None], None]
-
-
-# Below so many combinations in the base table, a transformation is counted faster by one thread.
-_SMALL = 50_000
-
-
-def silent(_: str, __: float | None) -> None:
-    """Tells nobody."""
+_DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
 @dataclass(frozen=True)
@@ -51,16 +40,36 @@ class Planned:
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
 
     plan: Plan
-    found: Found
+    outcome: Outcome
     engine: str
-    rows_in: int
-    suppressed: int
-    classes: int
-    verdicts: tuple[Verdict, ...]
-    utility: dict[str, Any]
     seconds: float
     notes: tuple[str, ...] = ()
     usefulness: Utility | None = None
+
+    @property
+    def rows_in(self) -> int:
+        """Records of the source."""
+        return self.outcome.rows
+
+    @property
+    def suppressed(self) -> int:
+        """Records of the source that are left out, or published with `*` in every quasi-identifier."""
+        return self.outcome.suppressed
+
+    @property
+    def classes(self) -> int:
+        """Equivalence classes that are kept."""
+        return self.outcome.classes
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What the models come to on the classes that are kept."""
+        return self.outcome.verdicts
+
+    @property
+    def utility(self) -> Mapping[str, float]:
+        """The usefulness that is known without another pass over the source, by name."""
+        return self.outcome.utility
 
     @property
     def holds(self) -> bool:
@@ -68,7 +77,9 @@ class Planned:
 
     @property
     def rows_out(self) -> int:
-        return self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
+        """Records that are published, those of nobody among them."""
+        kept = self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
+        return kept + self.outcome.noise
 
     def sql(self, engine: DuckDB) -> str:
         """The statement that makes the release, as it runs; it can be reviewed and run by itself."""
@@ -77,7 +88,7 @@ class Planned:
         kind = publish.as_ if publish else "file"
         head = [
             f"-- {publish.name if publish else 'a plan without a release'}: " + "; ".join(map(str, self.plan.models)),
-            "-- levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items()),
+            f"-- {self._made()}",
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
@@ -89,27 +100,35 @@ class Planned:
         if "sqlanon_" in before.lower():
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
-        return f"{told}\n{before}{statement}{engine.sql(made)};"
+        script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
+        return f"{told}\n{before}{script}{statement}{engine.sql(made)};"
+
+    def _made(self) -> str:
+        """How it was made, in a line."""
+        if self.plan.levels is None:
+            return f"partition: {self.plan.source.spec.recoding.method}; ties by the key in the variable sqlanon_key"
+        return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
 
     def to_dict(self) -> dict[str, Any]:
-        publish = self.plan.source.spec.publish
+        publish, search = self.plan.source.spec.publish, self.outcome.search
         return {
             "release": publish.name if publish else None,
             "engine": self.engine,
             "method": self.plan.source.spec.recoding.method,
-            "levels": dict(self.plan.levels),
+            "levels": None if self.plan.levels is None else dict(self.plan.levels),
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "suppressed": self.suppressed,
             "transforms": [transform.to_dict() for transform in self.plan.source.spec.transforms],
-            "noise_rows": 0,
-            "swaps": 0,
+            "noise_rows": self.outcome.noise,
+            "swaps": self.outcome.swaps,
+            "cells_blanked": self.outcome.cells,
             "classes": self.classes,
-            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | self.utility,
+            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | dict(self.utility),
             "models": [v.to_dict() for v in self.verdicts],
-            "nodes": self.found.nodes,
-            "nodes_checked": self.found.checked,
-            "gap": self.found.gap,
+            "nodes": search.nodes if search else None,
+            "nodes_checked": search.checked if search else None,
+            "gap": search.gap if search else None,
             "seconds": round(self.seconds, 3),
             "fingerprint": self.plan.fingerprint,
             "notes": list(self.notes),
@@ -145,150 +164,32 @@ def _origin(spec: Spec, source: Where) -> Origin:
 
 
 def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Planned:
-    """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no transformation will do."""
+    """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
+
+    The working tables of a partition are there as long as the `working` of the engine around this call.
+    """
     started = time.monotonic()
     tell("reading the source", None)
     source = source_of(spec, engine, frame)
-    with engine.working():
-        lattice = build(engine, source)
-        found = _search(lattice, spec, tell)
-        if found is None:
-            raise _refused(lattice, spec)
-        return _planned(lattice, source, found, time.monotonic() - started)
-
-
-def _limit(spec: Spec, records: int) -> int:
-    """The suppression limit in whole records, rounded down from the share that was written."""
-    return math.floor(exact(spec.recoding.suppression) * records)
-
-
-def _least(spec: Spec) -> int:
-    """A number of records below which no class is kept: k persons have at least k records, l values too."""
-    persons = [model.k for model in spec.privacy if isinstance(model, KAnonymity)]
-    return max([1, *persons, *(int(model.l) for model in spec.privacy if isinstance(model, LDiversity))])
-
-
-def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
-    goal = objective(spec.recoding.loss, lattice.domains, lattice.records, _least(spec))
-    limit = _limit(spec, lattice.records)
-    progress = {"closed": 0.0}
-
-    def report(checked: int, bound: float, best: float) -> None:
-        if math.isfinite(best) and best > 0:
-            progress["closed"] = max(progress["closed"], min(bound / best, 1.0))
-        tell(f"searching the best transformation ({checked} checked)", progress["closed"])
-
-    search = Search(
-        lattice.domains,
-        goal,
-        limit,
-        all(model.monotone_with_suppression or (model.monotone and limit == 0) for model in spec.privacy),
-        partial(lattice.check, detail=limit if isinstance(goal, Separable) else -1),
-        spec.recoding.time_limit,
-        report,
-    )
-    with lattice.engine.one_thread() if lattice.combinations < _SMALL else nullcontext():
-        found = search.run()
-    if found is None and search.expired:
-        raise ModelNotMet("no transformation that satisfies the models was found within the time limit; raise it")
-    return found
-
-
-def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:
-    """Why nothing can be published: what the most general transformation still comes to."""
-    top = tuple(domain.highest for domain in lattice.domains)
-    counts, limit = lattice.check(top, -1), _limit(spec, lattice.records)
-    told = (
-        f"no transformation satisfies {'; '.join(map(str, spec.privacy))}: the most general one suppresses"
-        f" {counts.suppressed} of {lattice.records} records, and the limit is {limit}"
-    )
-    k = next((m.k for m in spec.privacy if isinstance(m, KAnonymity)), 0)
-    if k > lattice.records:
-        told = f"k = {k} is larger than the table of {lattice.records} records"
-    return ModelNotMet(f"{told}; nothing was published")
-
-
-def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> Planned:
-    spec = source.spec
-    levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
-    compiled = compile_plan(source, levels, spec.recoding.suppressed, repeated=lattice.repeated)
+    with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
+        outcome = recode(engine, source, tell)
+    if spec.recoding.suppressed == "cell":
+        tell("blanking cells", None)
+        outcome = blanked(engine, source, outcome)
+    suppressed = spec.recoding.suppressed
+    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
-    notes += (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
-    return Planned(
-        compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
-        lattice.verdicts(found.node), _utility(lattice, source, found), seconds, notes,
-    )  # fmt: skip
+    return Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
 
 
-_DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
-
-
-def _utility(lattice: Lattice, source: Source, found: Found) -> dict[str, Any]:
-    """The usefulness of a transformation, as far as the search knows it (reference: models, section 5.1).
-
-    Suppressed records count; the objective in use stands under its name.
-    """
-    counts, records = found.counts, lattice.records
-    suppressed = lattice.check(found.node, records).labels if counts.suppressed else None
-    labels = [
-        _labels(lattice, source, i, level, suppressed[i] if suppressed else None) for i, level in enumerate(found.node)
-    ]
-    sizes = classes(
-        counts.kept_squares,
-        counts.kept_classes,
-        records=records,
-        suppressed=counts.suppressed,
-        k=k_of(source.spec.privacy),
-    )
-    told = losses(labels, counts.suppressed).to_dict() | sizes.to_dict()
-    told[source.spec.recoding.loss.replace("-", "_")] = found.value
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _labels(lattice: Lattice, source: Source, i: int, level: int, suppressed: Floats | None) -> Labels:
-    """What the marginals tell of a quasi-identifier's labels at a level."""
-    domain = lattice.domains[i]
-    marginal = domain.marginals[level]
-    published = marginal.records if suppressed is None else marginal.records - suppressed
-    levels = np.full(len(published), float(level))
-    return Labels(
-        domain.name, domain.weight, published, marginal.leaves, _spans(lattice, source, i, level), marginal.records,
-        levels, domain.height, domain.leaves, domain.marginals[0].records,
-    )  # fmt: skip
-
-
-def _spans(lattice: Lattice, source: Source, i: int, level: int) -> Floats:
-    """Per label, the span of the numbers that it covers as a share of the column's range; NaN where they are none."""
-    domain, name = lattice.domains[i], lattice.domains[i].name
-    hierarchy, family, rows = source.hierarchy(name), source.family(name), source.rows.get(name)
-    unknown = np.full(len(domain.marginals[level].records), np.nan)
-    if not is_quantity(hierarchy, family) or not 0 < level < domain.height:
-        return unknown
-    asked = fragment(
-        "select min($n) as least, max($n) as greatest from $t group by $c order by $c",
-        n=amount(column("value"), family), t=table(lattice.labelled(i)), c=column(f"code {level}"),
-    )  # fmt: skip
-    found = lattice.engine.arrays(f"read the labels of {name}", asked)
-    ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
-    if rows is not None:
-        # A line that the source lacks is under its label too.
-        known, labels = _ends(rows, level, family), {amount_of(row[0], family): row[level] for row in rows}
-        ends = np.array([known.get(labels.get(least, ""), (np.nan, np.nan)) for least in ends[:, 0].tolist()])
-        everything = np.array([*known.values()])
-    numbers = everything[~np.isnan(everything)]
-    width = float(np.ptp(numbers)) if len(numbers) else 0.0
-    return (ends[:, 1] - ends[:, 0]) / width if width > 0 else unknown
-
-
-def _ends(rows: Rows, level: int, family: str) -> dict[str, tuple[float, float]]:
-    """The least and the greatest number under each label of a tabled hierarchy that has numbers under it."""
-    found: dict[str, tuple[float, float]] = {}
-    for row in rows:
-        if (number := amount_of(row[0], family)) is not None:
-            least, greatest = found.get(row[level], (number, number))
-            found[row[level]] = (min(least, number), max(greatest, number))
-    return found
+def recode(engine: DuckDB, source: Source, tell: Tell = silent) -> Outcome:
+    """A source recoded by the method of its spec. Raises as `make` does."""
+    if source.spec.recoding.method == "full-domain":
+        return optimum(engine, source, tell)
+    if source.spec.recoding.method == "anatomy":
+        return anatomized(engine, source, secret_key())
+    return partition(engine, source, secret_key(), tell)
 
 
 def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Planned:
@@ -299,9 +200,12 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
     tell("measuring the usefulness", None)
     plan, source = planned.plan, planned.plan.source
     columns = []
-    for name, level in plan.levels.items():
+    for name in source.quasi_identifiers:
         declared, height = source.spec.columns[name], source.height(name)
-        levels = (level, height) if plan.suppressed == "star" and level < height else (level,)
+        level = plan.levels[name] if plan.levels is not None else None
+        levels = (
+            None if level is None else (level, height) if plan.suppressed == "star" and level < height else (level,)
+        )
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
@@ -325,7 +229,9 @@ _AGAINST_TRANSFORMED = (
 
 def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
-    before = planned.plan
-    compiled = compile_plan(before.source, before.levels, "drop", repeated=before.equal is not None)
+    before, outcome = planned.plan, planned.outcome
+    if before.levels is not None:
+        outcome = replace(outcome, recoded=at_levels(before.source, before.levels))
+    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing, repeated=outcome.repeated)
     note = "the class of starred records does not satisfy every model, so they were dropped"
-    return replace(planned, plan=compiled, notes=(*planned.notes, note))
+    return replace(planned, plan=compiled, outcome=outcome, notes=(*planned.notes, note))

@@ -24,8 +24,8 @@ from sqlanon.engines import Column, Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.patterns import DIRECT, PATTERNS, kind_of
-from sqlanon.planning import Tell, silent
 from sqlanon.spec import FILE_ENDINGS
+from sqlanon.telling import Tell, silent
 
 EXACT_ROWS = 5_000_000  # beyond, distinct values and quantiles are estimates; shares and entropies those of a sample
 MOST_CANDIDATES, KEPT_CANDIDATES = 15, 8  # with more quasi-identifiers no table is both safe and precise

@@ -26,10 +26,11 @@ from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
+from sqlanon.planning import Planned, drop_instead, make, origin_of, shuffled, with_usefulness
 from sqlanon.preparing import secret_key
 from sqlanon.query import Query
 from sqlanon.spec import Publish, Spec
+from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
 
 _STAGED = "sqlanon staged"
@@ -251,7 +252,7 @@ class _Job:
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
-        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+        named = ("loss", "precision", "gcp", self.spec.recoding.loss or "gcp", "discernibility", "average_class_size",
                  "normalized_average_class_size")  # fmt: skip
         return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
@@ -269,19 +270,27 @@ class _Job:
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
 
+    def _recoded(self, name: str) -> tuple[str, ...]:
+        """How a quasi-identifier was recoded."""
+        source, hierarchy = self.plan.source, self.plan.source.spec.columns[name].hierarchy
+        if self.plan.levels is not None:
+            level = f"level {self.plan.levels[name]} of {source.height(name)}"
+            return (f"{source.hierarchy(name).name} hierarchy", level)
+        kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
+        return (kind, "local recoding: what covers the values of its class")
+
     def comments(self) -> dict[str, str]:
         """What was done to each published quasi-identifier or transformed column, for a reader of the release."""
         source = self.plan.source
         told: dict[str, str] = {}
         for name, declared in source.spec.columns.items():
             words = [transform.told for transform in source.spec.transforms if name in transform.touched]
-            if name in self.plan.levels:
-                level = f"level {self.plan.levels[name]} of {source.height(name)}"
-                words = ["quasi-identifier", *words, f"{source.hierarchy(name).name} hierarchy, {level}"]
+            labels = self.plan.recoded.keys.get(name, (name,))
+            if declared.role == "quasi-identifier":
+                words = ["quasi-identifier", *words, *self._recoded(name)]
             elif words:
                 words = [declared.role, *words]
             if words:
-                labels = (name, f"{name}_from", f"{name}_to") if name in self.plan.levels else (name,)
                 told |= {label: ", ".join(words) for label in labels if label in self.plan.published}
         return told
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 
 from sqlanon.annotations import keep_limits, keys_of
+from sqlanon.contradictions import contradictions
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
+from sqlanon.models import MODELS, KAnonymity, Model, SafePub, ThetaSensitivity, column_of, complete, guard_of
 from sqlanon.policies import Policy
 from sqlanon.presets import PRESETS, Asked, expanded
 from sqlanon.reading import (
@@ -30,7 +31,6 @@ from sqlanon.reading import (
     path_text,
     together,
 )
-from sqlanon.recoding.catalogue import problems
 from sqlanon.recoding.transforms import Transform
 
 T = TypeVar("T")
@@ -115,22 +115,73 @@ class Column:
         return self.hierarchy.height if self.hierarchy else 1
 
 
+Recoder = Literal["full-domain", "hilbert", "mondrian", "anatomy"]
+
+
 @dataclass(frozen=True)
 class Recoding:
     """How the table is made coarser, and which usefulness is kept."""
 
-    method: Annotated[Literal["full-domain"], "full-domain: one level per column for the whole table."] = "full-domain"
+    method: Annotated[
+        Recoder | None,
+        "full-domain: one level per column for the whole table; hilbert: classes along a space-filling curve; "
+        "mondrian: disjoint boxes; anatomy: two linked tables, quasi-identifiers as they are and sensitive values by "
+        "group, which protects no identity. Without it hilbert, but full-domain for views and where only that will do.",
+    ] = None
     suppression: Annotated[float, "The share of records that may be left out.", {"minimum": 0, "maximum": 1}] = 0
-    suppressed: Annotated[Literal["drop", "star"], "Leave these out, or publish * in their quasi-identifiers."] = "drop"
+    suppressed: Annotated[
+        Literal["drop", "star", "cell"],
+        "drop: leave these out; star: publish * in their quasi-identifiers; cell: blank one value of those that this "
+        "keeps, and leave the rest out.",
+    ] = "drop"
     loss: Annotated[
-        Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"],
-        "The measure of lost usefulness that is kept small.",
-    ] = "loss"
-    levels: Annotated[Mapping[str, int] | None, "The level of every quasi-identifier; nothing is searched."] = None
+        Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"] | None,
+        "The measure of lost usefulness that full-domain keeps small; loss if not given.",
+    ] = None
+    levels: Annotated[
+        Mapping[str, int] | None, "The level of every quasi-identifier, for full-domain; nothing is searched."
+    ] = None
     time_limit: Annotated[float, "Seconds for the search; then the best so far counts.", {"exclusiveMinimum": 0}] = 60
+    order: Annotated[
+        Literal["splits", "gray", "hilbert"] | None,
+        "The order of the records, for hilbert: splits follow the data, the curves divide space evenly.",
+    ] = None
+    groups: Annotated[
+        Literal["best", "even"] | None, "How the order is cut, for hilbert: with least loss, or evenly in plain SQL."
+    ] = None
+    deal: Annotated[
+        str | None,
+        "A sensitive column whose values are dealt out along the order, for hilbert: little is to unite, more is lost.",
+        _NAMED,
+    ] = None
+    cuts: Annotated[
+        Literal["strict", "relaxed"] | None,
+        "For mondrian: strict keeps records with equal values together, in disjoint boxes; relaxed may part them.",
+    ] = None
 
     def __post_init__(self) -> None:
         keep_limits(self)
+        for key, method in self._given.items():
+            if method != self.asked:
+                raise ValueError(f"{key} belongs to method {method}, and this is {self.asked}")
+
+    @property
+    def asked(self) -> Recoder | None:
+        """The method that is given, or that one of the other keys belongs to."""
+        return self.method or next(iter(self._given.values()), None)
+
+    @property
+    def _given(self) -> dict[str, Recoder]:
+        belongs: dict[str, Recoder] = {
+            "loss": "full-domain", "levels": "full-domain", "order": "hilbert", "groups": "hilbert", "deal": "hilbert",
+            "cuts": "mondrian",
+        }  # fmt: skip
+        return {key: method for key, method in belongs.items() if getattr(self, key) is not None}
+
+    def settled(self, default: Recoder) -> Recoding:
+        """The same with the method that counts; by `default` where none is asked for."""
+        method = self.asked or default
+        return replace(self, method=method, loss=(self.loss or "loss") if method == "full-domain" else None)
 
 
 _LASTING = {"pattern": "^[1-9][0-9]{0,4}[hdw]$", "examples": ["90d, 12h or 4w"]}
@@ -195,6 +246,8 @@ class Spec:
         if wrong := list(self.contradictions(vars(self))):
             raise together([SpecError(p, where=path_text(w), found=f, allowed=a) for w, p, f, a in wrong])
         object.__setattr__(self, "privacy", complete(self.privacy))
+        default: Recoder = "full-domain" if any(_only_full_domain(vars(self))) else "hilbert"
+        object.__setattr__(self, "recoding", self.recoding.settled(default))
 
     @staticmethod
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -273,8 +326,16 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
-    yield from _transformed(parts, models, {name: getattr(column, "role", None) for name, column in columns.items()})
-    if not isinstance(recoding, Recoding) or recoding.levels is None:
+    yield from contradictions(parts, models, columns)
+    if not isinstance(recoding, Recoding):
+        return
+    if recoding.asked in ("hilbert", "mondrian"):
+        for place, problem, word in _only_full_domain(parts):
+            yield place, f"{problem}; method {recoding.asked} cannot do that, full-domain can", word, ()
+    if recoding.deal is not None:
+        yield from named(("recoding", "deal"), recoding.deal, "sensitive")
+    yield from _repairs(parts, recoding, models)
+    if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
         yield from named(("recoding", "levels", name), name, "quasi-identifier")
@@ -287,6 +348,36 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _repairs(parts: Mapping[str, Any], recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
+    """What a partition is to do for θ, where there is none, or more than it can do at once."""
+    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
+    wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
+    for i, model in wanted:
+        if method == "full-domain":
+            told = "records change their classes in a partition only, in a table or a file: method hilbert or mondrian"
+            yield ("privacy", i, "repair"), told, model.repair, ("merge",)
+        elif model.repair == "round-robin" and method == "mondrian":
+            yield ("privacy", i, "repair"), "values are dealt out along the curve of method hilbert", model.repair, ()
+    if len(wanted) > 1:
+        yield ("privacy", wanted[1][0], "repair"), "one model at most may move records", wanted[1][1].repair, ("merge",)
+    if wanted and recoding.deal is not None:
+        yield ("recoding", "deal"), "theta-sensitivity asks for another repair already", recoding.deal, ()
+
+
+def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
+    """What no partition can do: where it stands, what it is, and the word."""
+    publish, privacy, columns = (parts.get(name) for name in ("publish", "privacy", "columns"))
+    if isinstance(publish, Publish) and publish.as_ == "view":
+        yield ("publish", "as"), "a view computes its classes when it is read", "view"
+    for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
+        if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
+            yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
+    for name, column in (columns if isinstance(columns, Mapping) else {}).items():
+        highest = column.max if isinstance(column, Column) else None
+        if highest is not None and highest != column.height:
+            yield ("columns", name, "max"), "a highest level keeps a class from being published as *", str(highest)
 
 
 def _presets(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -350,31 +441,6 @@ def _safepub(
         yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
     if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
         yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
-
-
-def _transformed(parts: Mapping[str, Any], models: tuple[Any, ...], roles: Mapping[str, Any]) -> Iterator[Problem]:
-    """What transforms cannot change, and where those that look at other records, or draw, cannot be."""
-    found = parts.get("transforms")
-    transforms = [t if isinstance(t, Transform) else None for t in found] if isinstance(found, tuple) else []
-    known = {i: transform for i, transform in enumerate(transforms) if transform is not None}
-    for (i, *rest), told, word, allowed in problems(list(known.values()), roles):
-        yield ("transforms", list(known)[int(i)], *rest), told, word, allowed
-    guards = {guard_of(model) for model in models if isinstance(model, Model)}
-    publish = parts.get("publish")
-    for i, transform in known.items():
-        if guarding := next((name for name in transform.touched if name in guards), None):
-            yield ("transforms", i), "what a person wants to be guarded by cannot be changed", guarding, ()
-        if transform.in_views:
-            continue
-        if isinstance(publish, Publish) and publish.as_ == "view":
-            told = f"{transform.name} cannot stand in a view: {transform.reason}; publish a table or a file"
-            yield ("publish", "as"), told, "view", ("table", "file")
-        if any(isinstance(model, SafePub) for model in models):
-            told = "safepub is proved for transforms of one value alone; this one depends on other records or draws"
-            yield ("transforms", i), told, transform.name, ()
-        shared = next((name for name in transform.touched if roles.get(name) == "quasi-identifier"), None)
-        if shared is not None and parts.get("population") is not None:
-            yield ("transforms", i), "the population table cannot be changed alike, so it matches no more", shared, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room's floor; a module without a line of its own lives on the floor of its package.
 FLOORS = {
     "sqlanon.errors": 0,
+    "sqlanon.telling": 0,
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
     "sqlanon.annotations": 1,
@@ -33,6 +34,7 @@ FLOORS = {
     "sqlanon.spec": 5,
     "sqlanon.combinations": 5,
     "sqlanon.presets": 5,
+    "sqlanon.contradictions": 5,
     "sqlanon.policies": 5,
     "sqlanon.margins": 5,
     "sqlanon.rules": 5,
@@ -94,6 +96,9 @@ SAME_FLOOR = {
     ("sqlanon.flow.risks", "sqlanon.statistics"),
     ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
+    ("sqlanon.spec", "sqlanon.contradictions"),
+    ("sqlanon.planning", "sqlanon.recoding.anatomy"),
+    ("sqlanon.planning", "sqlanon.recoding.cells"),
     ("sqlanon.planning", "sqlanon.preparing"),  # what becomes of a source before
     ("sqlanon.planning", "sqlanon.recoding.lattice"),
     ("sqlanon.planning", "sqlanon.recoding.objectives"),

@@ -76,6 +76,7 @@ def spec(*transforms: Any, **more: Any) -> dict[str, Any]:
     age = {"role": QI, "hierarchy": {"width": [5, 20]}}
     columns = {"id": "identifier", "age": age, "town": "sensitive", "income": "insensitive"}
     known = {"source": "people", "columns": columns, "privacy": [{"model": "k-anonymity", "k": 2}]}
+    known["recoding"] = {"method": "full-domain"}
     return {**known, "publish": {"name": "rel"}, "transforms": list(transforms), **more}
 
 

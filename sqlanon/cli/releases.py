@@ -103,7 +103,7 @@ def plan(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What would be published: levels, measures, usefulness, cost. Changes nothing."""
-    with sqlanon.connect(db, read_only=True) as engine:
+    with sqlanon.connect(db, read_only=True) as engine, engine.working():
         with telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
             if utility and not sql:

@@ -25,12 +25,12 @@ from sqlanon.exploring import MOST_FIELDS, subsets, told
 from sqlanon.flow.model import Flow, FlowModel
 from sqlanon.flow.states import LIMIT, Knowledge, States, generate
 from sqlanon.margins import margin, share
-from sqlanon.planning import Tell, silent
 from sqlanon.policies import Policy, Table
 from sqlanon.prediction import DEFAULT_THRESHOLD, Records, Risk, Target, Threshold, cells, records_of
 from sqlanon.rules import Judged, Number
 from sqlanon.spec import Source, Spec, load
 from sqlanon.statistics import Change
+from sqlanon.telling import Tell, silent
 
 _DATA, _SAID = "sqlanon anonymised", "sqlanon policies"
 

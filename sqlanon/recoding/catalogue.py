@@ -13,6 +13,16 @@ TRANSFORMS: dict[str, type[Transform]] = {
     for kind in (Rounding, Coding, Microaggregation, RankSwapping, Pram, AdditiveNoise, MultiplicativeNoise)
 }
 
+# Why a view can have no blanked cells, and no Anatomy; and what everybody must know who publishes one.
+BLANKED_ANEW = "which value is blanked depends on all other records, and changes when others arrive"
+DEALT_ANEW = "a view would deal its records anew when others arrive, and a person's groups could be intersected"
+IDENTITY = (
+    "Anatomy does not protect identity: the quasi-identifiers are published as they are, so everybody who knows a"
+    " person can find the record and learn that the person is in the table. Only the sensitive value is hidden, among"
+    " those of its group; correlations between quasi-identifiers and sensitive values can be learned from all groups"
+    " together and used against a single one (deFinetti attack, Kifer 2009)."
+)
+
 PUBLISHED = ("quasi-identifier", "sensitive", "insensitive")
 
 _Problem = tuple[tuple[str | int, ...], str, str | None, Iterable[str]]

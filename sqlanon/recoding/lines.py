@@ -67,6 +67,15 @@ class Dimension:
         return "interval" if self.family in ("integer", "decimal", "float", "date", "timestamp") else "single"
 
     @property
+    def shown(self) -> str:
+        """What a class of several values is published as, in words."""
+        if self.represent == "bounds":
+            return f"{self.name}_from and {self.name}_to"
+        words = {"interval": "[least, greatest]", "run": "first..last in its order",
+                 "tree": "lowest common ancestor", "single": "*"}  # fmt: skip
+        return "range" if self.represent == "range" else words[self.kind]
+
+    @property
     def height(self) -> int:
         """The last level of a tree, at which everything is `*`; 1 for other kinds."""
         if self.kind != "tree" or self.hierarchy is None:

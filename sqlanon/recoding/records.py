@@ -50,10 +50,27 @@ def steps(encoded: Encoded, told: Sequence[tuple[str, str]], name: str, comment:
     """The steps from `source` to `name`: every record, what it carries, and what is told of its class.
 
     `told`: columns of `homes` (and of `published`, or of `pieces` for the number of the class), and what they are to be
-    called. The steps read working tables, and give the same rows each time they are run.
+    called. The steps read working tables, and give the same rows each time they are run. Where there is `noise`, its
+    records are among them.
     """
     (shared,) = encoded.work.ask(fragment("select count(*) from $s", s=relation("shared")), "count what is shared")
-    return _Steps(encoded, told).build(name, comment, shared=bool(shared))
+    steps = _Steps(encoded, told)
+    if "noise" not in encoded.work.held:
+        return steps.build(name, comment, shared=bool(shared))
+    made = steps.build(of_persons := f"{name}, of persons", comment, shared=bool(shared))
+    made = made.then(
+        of_nobody := f"{name}, of nobody", steps.noise(), "noise, and what is told of its class", inline=True
+    )
+    both = fragment(
+        "select $n from $persons union all select $n from $nobody", n=[column(label) for label in steps.names],
+        persons=query.table(of_persons), nobody=query.table(of_nobody),
+    )  # fmt: skip
+    return made.then(name, both, comment, inline=True)
+
+
+def class_of(source: Source) -> str:
+    """The column of `noise` that tells the class, out of the way of what a record carries."""
+    return query.fresh("class", carried(source))
 
 
 class _Steps:
@@ -73,7 +90,7 @@ class _Steps:
         made = made.then("ranked", self._ranked(), "records that agree on all quasi-identifiers, in a keyed order")
         made = made.then("undivided", alone, "the others, and what is told of their class", inline=True)
         made = made.then("divided", self._divided(), "these, and what is told of the class of each", inline=True)
-        names = [column(label) for label in (*self.carried, *(label for _, label in self.told))]
+        names = [column(label) for label in self.names]
         both = fragment("select $names from undivided union all select $names from divided", names=names)
         return made.then(name, both, comment, inline=True)
 
@@ -99,6 +116,20 @@ class _Steps:
         )  # fmt: skip
         told = [*self._carried("source"), query.named(column("id", shared), self.number), rank]
         return query.joined(query.select(told, "source"), shared, self._same(shared))
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the last step."""
+        return [*self.carried, *(label for _, label in self.told)]
+
+    def noise(self) -> Expression:
+        """The records of nobody, with what is told of their class."""
+        noise, published = working_name("noise"), working_name("published")
+        number = column(class_of(self.encoded.source), noise)
+        if [own for own, _ in self.told] == ["class"]:
+            return query.select([*self._carried(noise), query.named(number, self.told[0][1])], noise)
+        tree = query.select([*self._carried(noise), *self._told(published)], noise)
+        return query.joined(tree, published, fragment("$a = $b", a=number, b=column("class", published)))
 
     def _divided(self) -> Expression:
         pieces, published = working_name("pieces"), working_name("published")

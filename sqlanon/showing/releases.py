@@ -9,6 +9,7 @@ from typing import Any
 from sqlanon.check import Check
 from sqlanon.life import Verified
 from sqlanon.planning import Planned
+from sqlanon.recoding.lines import dimensions
 from sqlanon.register import Entry
 from sqlanon.release import Release
 from sqlanon.showing.measures import models, totals, utility
@@ -18,9 +19,14 @@ from sqlanon.showing.terminal import escape, number, out, table
 def plan(planned: Planned) -> None:
     """What would be published."""
     found, source = planned.to_dict(), planned.plan.source
-    made = table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
-    for name, level in found["levels"].items():
-        made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
+    if found["levels"] is not None:
+        made = table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
+        for name, level in found["levels"].items():
+            made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
+    else:
+        made = table(f"What covers the values of a class ({found['method']})", "column", "published as")
+        for dimension in dimensions(source):
+            made.add_row(escape(dimension.name), escape(dimension.shown))
     out.print(made)
     out.print()
     out.print(models(found["models"], "What was promised, and what the plan comes to"))
@@ -41,11 +47,16 @@ def _transforms(planned: Planned) -> None:
 def counts(found: dict[str, Any]) -> str:
     """Records, classes, usefulness and cost of a plan or release, in sentences."""
     share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
+    took = f"{found['seconds']:.2f} s"
+    if found["nodes"] is not None:
+        took = f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {took}"
+    moved = f" {found['swaps']:,} pairs of records swapped, {found['noise_rows']:,} records of nobody."
+    more = moved if found["swaps"] or found["noise_rows"] else ""
     return (
         f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
-        f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
+        f" {found['suppressed']:,} suppressed ({share:.2%}).{more}\n"
         f"Usefulness: {totals(found['utility'])}.\n"
-        f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
+        f"{took}."
     )
 
 
@@ -104,9 +115,8 @@ def demo(directory: Path, file: Path, before: Check, made: Release, after: Check
         f"   leave them out and {before.classes:,} combinations of {', '.join(keys)} still tell most people apart."
     )
     out.print(f"[bold]2. The spec[/]   {file}: what each column is, and what must hold. Open it, it is short.\n")
-    out.print(
-        f"[bold]3. The plan[/]   the least loss that satisfies every model, of {made.planned.found.nodes:,} ways.\n"
-    )
+    ways = made.planned.to_dict()["nodes"]
+    out.print(f"[bold]3. The plan[/]   the least loss that satisfies every model, of {ways:,} ways.\n")
     plan(made.planned)
     out.print(f"\n[bold]4. The release[/]  table {made.name} in {database}, measured again on its own rows first.\n")
     compared = table("Before and after", "measure", "patients.csv", made.name)

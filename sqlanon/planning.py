@@ -199,6 +199,8 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
     """
     tell("measuring the usefulness", None)
     plan, source = planned.plan, planned.plan.source
+    if (whole := planned.outcome.whole) is not None:  # a blank is told as a record that is left out
+        plan = compile_plan(source, whole.recoded, "drop", failing=whole.failing)
     columns = []
     for name in source.quasi_identifiers:
         declared, height = source.spec.columns[name], source.height(name)

@@ -205,7 +205,7 @@ class _Job:
             if self.plan.suppressed == "star":
                 raise _Starred
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
-        if self.plan.suppressed == "drop":
+        if self.plan.suppressed != "star":
             _agree(self.planned.verdicts, measured.verdicts)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
@@ -248,7 +248,11 @@ class _Job:
     def _made(self) -> dict[str, Any]:
         """What was done to the values beside recoding, as far as a reader may know it: never a key."""
         transforms = [transform.to_dict() for transform in self.spec.transforms]
-        return {"transforms": transforms} if transforms else {}
+        told: dict[str, Any] = {"transforms": transforms} if transforms else {}
+        if cells := self.planned.outcome.cells:
+            k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+            told["cells_blanked_at_most"] = register.coarse(cells, k)
+        return told
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
@@ -273,11 +277,14 @@ class _Job:
     def _recoded(self, name: str) -> tuple[str, ...]:
         """How a quasi-identifier was recoded."""
         source, hierarchy = self.plan.source, self.plan.source.spec.columns[name].hierarchy
+        blanks = ["missing in some records, to keep them: one value of a record at most"] * bool(
+            self.planned.outcome.cells
+        )
         if self.plan.levels is not None:
             level = f"level {self.plan.levels[name]} of {source.height(name)}"
-            return (f"{source.hierarchy(name).name} hierarchy", level)
+            return (f"{source.hierarchy(name).name} hierarchy", level, *blanks)
         kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
-        return (kind, "local recoding: what covers the values of its class")
+        return (kind, "local recoding: what covers the values of its class", *blanks)
 
     def comments(self) -> dict[str, str]:
         """What was done to each published quasi-identifier or transformed column, for a reader of the release."""

@@ -1,4 +1,4 @@
-"""Cell suppression and Anatomy, read back by code of its own."""
+"""Anatomy, read back by code of its own."""
 
 from __future__ import annotations
 
@@ -44,82 +44,6 @@ values = st.sampled_from(["a", "b", None, "'; --"]) | st.just("a")
 tables = st.lists(st.tuples(values, values, values), min_size=1, max_size=24).map(
     lambda rows: [(*row, i) for i, row in enumerate(rows)]
 )
-
-
-# -- cell suppression -------------------------------------------------------------------------------------------------
-
-
-def slow_blanks(rows: list[Row], k: int) -> list[Row]:
-    """The greedy choice, row by row: the column that brings most failing records into classes of k, again and again."""
-    found, blanked = list(rows), [False] * len(rows)
-    while True:
-        sizes = Counter(row[:3] for row in found)
-        failing = [i for i, row in enumerate(found) if sizes[row[:3]] < k]
-        best: list[int] = []
-        column = 0
-        for c in range(3):
-            pool = [i for i in range(len(found)) if i in failing or found[i][c] is None]
-            together = Counter(without(found[i], c) for i in pool)
-            saved = [
-                i for i in failing
-                if not blanked[i] and found[i][c] is not None and together[without(found[i], c)] >= k
-            ]  # fmt: skip
-            if len(saved) > len(best):
-                best, column = saved, c
-        if not best:
-            return found
-        for i in best:
-            found[i] = (*found[i][:column], None, *found[i][column + 1 :])
-            blanked[i] = True
-
-
-def without(row: Row, column: int) -> Row:
-    return row[:column] + row[column + 1 : 3]
-
-
-@settings(max_examples=25, deadline=None)
-@given(tables, st.integers(2, 5))
-def test_blanks_are_the_greedy_choice_and_keep_records_in_classes_of_k(engine: DuckDB, rows: list[Row], k: int) -> None:
-    made = blank_cells(engine, records(engine, rows), NAMES[:3], k)
-    engine.temporary("make it", "made", made.records.query)
-    cells.drop(engine)
-    found = sorted(engine.run("read it", "SELECT * FROM made"), key=lambda row: row[3])
-    assert found == slow_blanks(rows, k)
-    changed = [(a, b) for a, b in zip(rows, found, strict=True) if a != b]
-    assert made.cells == len(changed)
-    for before, after in changed:
-        assert sum(x != y for x, y in zip(before, after, strict=True)) == 1 and None in after
-    before, sizes = Counter(row[:3] for row in rows), Counter(row[:3] for row in found)
-    assert made.failing == sum(n for n in sizes.values() if n < k)
-    for was, row in zip(rows, found, strict=True):
-        assert sizes[row[:3]] >= k or row == was  # a blank that keeps nobody is not made
-        assert before[was[:3]] < k or row == was  # nor one in a class that is large enough
-
-
-def test_a_blank_saves_a_record_that_differs_in_one_value(engine: DuckDB) -> None:
-    rows = [("x", "y", "z", 0), ("x", "y", "z", 1), ("x", "q", "z", 2), ("x", "r", "z", 3), ("o", "o", "o", 4)]
-    made = blank_cells(engine, records(engine, rows), NAMES[:3], 2)
-    engine.temporary("make it", "made", made.records.query)
-    cells.drop(engine)
-    assert (made.cells, made.failing) == (2, 1)
-    assert sorted(engine.run("read it", "SELECT * FROM made"), key=lambda row: row[3])[2:4] == [
-        ("x", None, "z", 2), ("x", None, "z", 3),
-    ]  # fmt: skip
-
-
-def test_a_blanked_record_joins_those_that_miss_the_value_anyway(engine: DuckDB) -> None:
-    rows = [("x", None, "z", 0), ("x", None, "z", 1), ("x", "y", "z", 2)]
-    made = blank_cells(engine, records(engine, rows), NAMES[:3], 2)
-    engine.temporary("make it", "made", made.records.query)
-    cells.drop(engine)
-    assert (made.cells, made.failing) == (1, 0)
-    assert Counter(row[:3] for row in engine.run("read it", "SELECT * FROM made")) == {("x", None, "z"): 3}
-
-
-def test_a_column_to_blank_must_be_there(engine: DuckDB) -> None:
-    with pytest.raises(SpecError, match="no such column"):
-        blank_cells(engine, records(engine, [("a", "b", "c", 1)]), ("nowhere",), 2)
-    assert not cells.IN_VIEWS and cells.REASON
 
 
 # -- Anatomy ----------------------------------------------------------------------------------------------------------

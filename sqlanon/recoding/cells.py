@@ -151,7 +151,7 @@ class _Cells:
         return measured(named_rows, needed(self.source.spec.privacy), references)
 
     def _saved(self, i: int) -> Query:
-        """The steps that end in `saved`: the numbers of the classes that a blank in the i-th quasi-identifier saves."""
+        """The steps that end in `saved`: the classes, by number, that hold after blanks in the i-th quasi-identifier."""
         absent = [fragment("$x is null", x=column(label)) for label in self.groups[i]]
         missing = query.every(absent)
         cells = [
@@ -170,15 +170,18 @@ class _Cells:
         both = fragment("select * from wanting union all select * from there")
         chain = Query(()).then("wanting", wanting).then("there", there).then("pooled", both)
         chain, held = self._holding(chain, "pooled")
-        tree = fragment("select distinct $n as saved from pooled as p join $h as h on $same where p.wanting",
-                        n=column(self.number, "p"), h=query.table(held),
-                        same=query.same(self.labels, "p", "h"))  # fmt: skip
+        # Those that miss the value anyway come into a class that holds, too.
+        tree = fragment(
+            "select distinct $n as saved, p.wanting from pooled as p join $h as h on $same",
+            n=column(self.number, "p"), h=query.table(held), same=query.same(self.labels, "p", "h"),
+        )  # fmt: skip
         return chain.then("saved", tree)
 
     def best(self) -> int | None:
         """The quasi-identifier whose blanks save most records; None where none saves any."""
         counted = fragment(
-            "select cast(coalesce(sum($r), 0) as bigint) from $c as c join saved on $n = saved.saved",
+            "select cast(coalesce(sum($r), 0) as bigint) from $c as c join saved on $n = saved.saved"
+            " where saved.wanting",
             r=column(self.records, "c"), c=query.table(self.item), n=column(self.number, "c"),
         )  # fmt: skip
         saved = [
@@ -191,7 +194,7 @@ class _Cells:
     def without(self, i: int) -> _Cells:
         """The table after the blanks in the i-th quasi-identifier."""
         after = replace(self, round=self.round + 1)
-        hit = fragment("saved.saved is not null")
+        hit, held = fragment("saved.wanting is true"), fragment("saved.saved is not null")
         cells = [
             named(fragment("case when $hit then null else $x end", hit=hit, x=column(name, "c")), name)
             if name in self.groups[i] else column(name, "c")
@@ -200,8 +203,9 @@ class _Cells:
         number = column(self.number, "c")
         cells += [number, column(self.records, "c")]
         tree = fragment(
-            "select $cells, case when $hit then $i else $b end as $blank, $f and not ($hit) as $fails from $c as c"
-            " left join saved on $n = saved.saved", cells=cells, hit=hit, i=i, c=query.table(self.item), n=number,
+            "select $cells, case when $hit then $i else $b end as $blank, $f and not ($held) as $fails from $c as c"
+            " left join saved on $n = saved.saved", cells=cells, hit=hit, held=held, i=i, n=number,
+            c=query.table(self.item),
             b=column(self.blank, "c"), blank=identifier(self.blank), f=column(self.fails, "c"),
             fails=identifier(self.fails),
         )  # fmt: skip

@@ -16,17 +16,18 @@ from typing import Any
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
+from sqlanon.linked import second_name
 from sqlanon.models import Verdict
 from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
 from sqlanon.query import Query, identifier
-from sqlanon.recoding.anatomy import anatomized
+from sqlanon.recoding.anatomy import anatomized, values
 from sqlanon.recoding.cells import blanked
 from sqlanon.recoding.levels import at_levels
 from sqlanon.recoding.local import partition
 from sqlanon.recoding.optimum import optimum
-from sqlanon.recoding.outcome import Outcome
+from sqlanon.recoding.outcome import Linked, Outcome
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
@@ -97,14 +98,24 @@ class Planned:
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
             for name, filled in self.plan.source.working
         )
-        if "sqlanon_" in before.lower():
+        if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower():
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
-        return f"{told}\n{before}{script}{statement}{engine.sql(made)};"
+        return f"{told}\n{before}{script}{statement}{engine.sql(made)};{self._second(engine)}"
+
+    def _second(self, engine: DuckDB) -> str:
+        """The statement that makes the second relation of an Anatomy."""
+        publish, linked = self.plan.source.spec.publish, self.outcome.linked
+        if linked is None or publish is None:
+            return ""
+        name = engine.sql(identifier(second_name(publish.name)))
+        return f"\nCREATE TABLE {name} AS\n{engine.sql(values_shuffled(linked, engine))};"
 
     def _made(self) -> str:
         """How it was made, in a line."""
+        if self.outcome.linked is not None:
+            return "Anatomy, which does not protect identity: two tables, linked by the number of a group"
         if self.plan.levels is None:
             return f"partition: {self.plan.source.spec.recoding.method}; ties by the key in the variable sqlanon_key"
         return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
@@ -123,6 +134,7 @@ class Planned:
             "noise_rows": self.outcome.noise,
             "swaps": self.outcome.swaps,
             "cells_blanked": self.outcome.cells,
+            "linked": second_name(publish.name) if publish and self.outcome.linked else None,
             "classes": self.classes,
             "utility": (self.usefulness.to_dict() if self.usefulness else {}) | dict(self.utility),
             "models": [v.to_dict() for v in self.verdicts],
@@ -140,6 +152,11 @@ def shuffled(plan: Plan, engine: DuckDB) -> Query:
     if plan.counted is None:
         return engine.shuffled(plan.query, plan.published)
     return engine.shuffled(plan.counted, plan.published, plan.number)
+
+
+def values_shuffled(linked: Linked, engine: DuckDB) -> Query:
+    """The steps that fill the second relation of an Anatomy, in the keyed order."""
+    return engine.shuffled(values(linked), (linked.group, linked.sensitive, linked.records))
 
 
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
@@ -178,6 +195,9 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
         outcome = blanked(engine, source, outcome)
     suppressed = spec.recoding.suppressed
     compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
+    if outcome.linked is not None:  # the records are published without their values, which stand beside their group
+        open_ = [name for name in compiled.published if name != outcome.linked.sensitive]
+        compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
     return Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
@@ -213,7 +233,7 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
         )
     held = partial(
         measure, engine, Origin(query=engine.sql(plan.query)), columns=columns, k=k_of(plan.models),
-        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive},
+        sensitive={n: source.spec.columns[n].hierarchy for n in source.spec.sensitive if n in plan.published},
     )  # fmt: skip
     before, now = (Origin(query=f"SELECT * FROM {item}") for item in (source.untouched, source.origin))
     if not source.spec.transforms:

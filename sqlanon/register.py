@@ -58,6 +58,11 @@ class Entry:
         return {**found, "expired": self.expired}
 
 
+def label(entry: Entry) -> str:
+    """The comment by which a published table or view is known to be the one in the register."""
+    return f"released by sqlanon, version {entry.version}, {entry.fingerprint}"
+
+
 def now() -> datetime:
     """The time of day in UTC, to the second."""
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)

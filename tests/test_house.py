@@ -50,6 +50,7 @@ FLOORS = {
     "sqlanon.preparing": 7,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.linked": 7,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
     "sqlanon.removal": 7,
@@ -97,6 +98,9 @@ SAME_FLOOR = {
     ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
     ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
     ("sqlanon.spec", "sqlanon.contradictions"),
+    ("sqlanon.planning", "sqlanon.linked"),
+    ("sqlanon.linked", "sqlanon.recoding.outcome"),
+    ("sqlanon.linked", "sqlanon.register"),
     ("sqlanon.planning", "sqlanon.recoding.anatomy"),
     ("sqlanon.planning", "sqlanon.recoding.cells"),
     ("sqlanon.planning", "sqlanon.preparing"),  # what becomes of a source before

@@ -10,7 +10,6 @@ linked to all values of its group.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlanon import query
@@ -50,13 +49,8 @@ def anatomized(engine: DuckDB, source: Source, key: str) -> Outcome:
     return Outcome(
         recoded, int(row[0]), 0, int(row[1]), verdicts(source.spec.privacy, row),
         {"average_class_size": int(row[0]) / int(row[1])}, notes=(IDENTITY,), linked=linked,
+        failing=query.select([column(group)], relation("anatomy"), where=query.literal(False)),
     )  # fmt: skip
-
-
-def quasi(linked: Linked, names: Sequence[str]) -> Query:
-    """The first relation, a row per record: what is published of it, and the number of its group."""
-    tree = query.select([column(name) for name in (*names, linked.group)], relation("anatomy"))
-    return Query(()).then("released", tree, "every record with its group, and without its sensitive value")
 
 
 def values(linked: Linked) -> Query:

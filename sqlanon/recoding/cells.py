@@ -151,7 +151,7 @@ class _Cells:
         return measured(named_rows, needed(self.source.spec.privacy), references)
 
     def _saved(self, i: int) -> Query:
-        """The steps that end in `saved`: the classes, by number, that hold after blanks in the i-th quasi-identifier."""
+        """The steps that end in `saved`: the classes, by number, that hold after blanks in the i-th of them."""
         absent = [fragment("$x is null", x=column(label)) for label in self.groups[i]]
         missing = query.every(absent)
         cells = [

@@ -66,6 +66,7 @@ from sqlanon.models import (
     SampleUniqueness,
     TCloseness,
     ThetaSensitivity,
+    ValuePrediction,
     Verdict,
 )
 from sqlanon.planning import Planned
@@ -75,6 +76,7 @@ from sqlanon.policies import Policy
 from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
 from sqlanon.prediction import threshold as _threshold
+from sqlanon.reading import parse_model
 from sqlanon.recoding.microaggregation import Microaggregation
 from sqlanon.recoding.perturbation import AdditiveNoise, Coding, MultiplicativeNoise, Pram, RankSwapping, Rounding
 from sqlanon.recoding.transforms import Transform
@@ -86,7 +88,7 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
+from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 __all__ = [
@@ -97,8 +99,9 @@ __all__ = [
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
     "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
-    "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "Verdict", "Width", "anonymize",
-    "assess", "attack", "check", "connect", "load", "plan", "predict", "release", "risk", "safe_harbor", "schema",
+    "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
+    "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release", "risk",
+    "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -153,7 +156,8 @@ def check(
     columns, hierarchies, weights and k. Raises `SpecError`, `EngineError`.
     """
     wanted = [parse_model(model) if isinstance(model, str) else model for model in models]
-    used, known = engine or connect(), Described.by(_spec(spec)) if spec is not None else Described()
+    by = _spec(spec) if spec is not None else None
+    used, known = engine or connect(), Described.by(by) if by else Described()
     try:
         told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
         released = told.read(used, _origin(relation, used))
@@ -162,6 +166,7 @@ def check(
             used, released, quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive, models=wanted,
             hierarchies=told.hierarchies, against=source,
             population=None if population is None else _origin(population, used),
+            policy=by.policy.seen_from_here(by.base) if by and by.policy else None,
         )  # fmt: skip
     finally:
         if engine is None:

@@ -62,10 +62,12 @@ def _blanked(parts: Mapping[str, Any], models: Sequence[Any]) -> Iterator[_Probl
     for model in models:
         if not isinstance(model, Model):
             continue
-        moves = isinstance(model, ThetaSensitivity) and model.repair != "merge"
+        moves = (isinstance(model, ThetaSensitivity) and model.repair != "merge") or bool(
+            getattr(model, "remove", None)
+        )
         if "population" in model.reads or model.requires == "set" or moves:
             told = (
-                "records that move are not blanked too"
+                "records that are changed in another way are not blanked too"
                 if moves
                 else f"{model.name} cannot be judged with blanked cells"
             )
@@ -101,6 +103,9 @@ def _parted(parts: Mapping[str, Any], models: Sequence[Any], columns: Mapping[st
             "file",
             ("table",),
         )
+    for key in ("rules", "predictions"):
+        if parts.get(key):
+            yield (key,), f"{key} are about one relation, and method anatomy publishes two", None, ()
     for key in ("entity", "population"):
         if parts.get(key) is not None:
             yield (key,), f"method anatomy counts the records of one table alone; leave {key} out", None, ()

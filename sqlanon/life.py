@@ -240,7 +240,7 @@ def withdraw(engine: DuckDB, name: str) -> Entry:
     with engine.transaction():
         register.mark(engine, name, "withdrawn")
         if entry.kind != "file":
-            linked.drop(engine, entry, register.label(entry))
+            linked.drop(engine, entry)
             engine.drop(["main", name], entry.kind)
     if entry.kind == "file":
         Path(entry.location).unlink(missing_ok=True)

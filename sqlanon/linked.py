@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
+from sqlanon.errors import ReleaseError
 from sqlanon.recoding.outcome import Linked
-from sqlanon.register import Entry
+from sqlanon.register import Entry, label
 
 
 def second_name(name: str) -> str:
@@ -52,8 +53,15 @@ def agree(engine: DuckDB, linked: Linked, first: str, second: str) -> bool:
     return bool(different == 0)
 
 
-def drop(engine: DuckDB, entry: Entry, label: str) -> None:
-    """Takes the second relation of a release away, if it is still the one of this `label`. Raises `EngineError`."""
+def free(engine: DuckDB, name: str, ours: Entry | None) -> None:
+    """Refuses a name of a second relation under which something else stands. Raises `ReleaseError`."""
+    own = (of(ours) or {}).get("relation") if ours else None
+    if engine.kind_of(name) and (ours is None or own != name or engine.labelled(name) != label(ours)):
+        raise ReleaseError(f"{name!r} is no part of this release; nothing was touched", exit_status=2)
+
+
+def drop(engine: DuckDB, entry: Entry) -> None:
+    """Takes the second relation of a release away, if it is still the one that was published. Raises `EngineError`."""
     found = of(entry)
-    if found and engine.labelled(found["relation"]) == label:
+    if found and engine.labelled(found["relation"]) == label(entry):
         engine.drop(["main", found["relation"]], "table")

@@ -17,9 +17,10 @@ from sqlanon.engines import Column, Origin
 from sqlanon.engines.words import in_parquet
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
+from sqlanon.margins import line
 from sqlanon.measuring import Measured, Reference, arrange, measured
 from sqlanon.measuring import Rows as Records
-from sqlanon.models import Model, column_of, every_class, every_table, guard_of, needed
+from sqlanon.models import Model, ValuePrediction, column_of, every_class, every_table, guard_of, needed
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Column as Declared
 from sqlanon.spec import Spec
@@ -36,6 +37,8 @@ class Source:
     `population` is the FROM item of the population table, whose columns are called as the quasi-identifiers are;
     `working`: the working tables that were made of the source before anything was planned, in turn, with what fills
     them; `origin` is then the last one. `untouched` is the FROM item of the source as it is, before any transform.
+    `blanked` are models whose cells are blanked in what the other models let through; `spec` does not have them,
+    `promised` does.
     """
 
     spec: Spec
@@ -45,6 +48,8 @@ class Source:
     population: str | None = None
     working: tuple[tuple[str, Query | Text], ...] = ()
     untouched: str = ""
+    blanked: tuple[ValuePrediction, ...] = ()
+    promised: tuple[Model, ...] = ()
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -58,8 +63,13 @@ class Source:
     @property
     def carried(self) -> tuple[str, ...]:
         """The columns that models need and nobody publishes: who a record is about, what a person wants guarded."""
-        named = [self.spec.entity, *map(guard_of, self.spec.privacy)]
+        named = [self.spec.entity, *map(guard_of, (*self.spec.privacy, *self.blanked, *self.spec.scored))]
         return tuple(dict.fromkeys(name for name in named if name and name not in self.spec.published))
+
+    @property
+    def predicted(self) -> tuple[ValuePrediction, ...]:
+        """What rules may ask about: the predictions, and the models that promise something of them."""
+        return (*self.spec.scored, *(m for m in self.promised if isinstance(m, ValuePrediction)))
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -90,7 +100,8 @@ class Source:
     @property
     def step_columns(self) -> tuple[str, ...]:
         """The columns of the step `source`, in the order of the spec."""
-        return tuple(name for name in self.spec.columns if name in (*self.spec.published, *self.carried))
+        names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
+        return (*names, *(name for name in self.carried if name not in self.spec.columns))
 
     @property
     def reference(self) -> str:
@@ -119,7 +130,8 @@ class Source:
 
     def _plain(self, name: str) -> str:
         """A column as its values are read by people: what looks different is different, and types tell no values."""
-        own, found, role = query.identifier(name).sql("duckdb"), self.columns[name], self.spec.columns[name].role
+        own, found = query.identifier(name).sql("duckdb"), self.columns[name]
+        role = self.spec.columns[name].role if name in self.spec.columns else None
         read = f"s.{own}"
         if found.type.endswith("[]") and self._is_set(name):
             return read
@@ -159,7 +171,7 @@ class Source:
         order = hierarchy.values if isinstance(hierarchy, Order) else ()
         return arrange(
             name, needed(self.spec.privacy), relation=relation, weight=weight, order=order, rows=self.rows.get(name),
-            family=self.family(name),
+            family=self.family(name), type_=self.columns[name].type,
         )  # fmt: skip
 
 
@@ -223,6 +235,8 @@ def check_column(
     Raises `SpecError`.
     """
     name = column_of(model)
+    if name is not None and isinstance(model, ValuePrediction):
+        line(columns[name], model.reach)
     if name is None or model.requires is None:
         return
     kind, hierarchy, found = columns[name], hierarchies.get(name), str(model)
@@ -397,7 +411,7 @@ class Plan:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        return self.source.spec.privacy
+        return self.source.promised or self.source.spec.privacy
 
     @property
     def fingerprint(self) -> str:

@@ -13,11 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlanon import blanking, gates, thresholds
+from sqlanon.blanking import Blanked
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.linked import second_name
-from sqlanon.models import Verdict
+from sqlanon.models import ValuePrediction, Verdict
 from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
@@ -28,6 +30,7 @@ from sqlanon.recoding.levels import at_levels
 from sqlanon.recoding.local import partition
 from sqlanon.recoding.optimum import optimum
 from sqlanon.recoding.outcome import Linked, Outcome
+from sqlanon.rules import Judged
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
@@ -46,6 +49,8 @@ class Planned:
     seconds: float
     notes: tuple[str, ...] = ()
     usefulness: Utility | None = None
+    blanked: tuple[Blanked, ...] = ()
+    rules: tuple[Judged, ...] = ()
 
     @property
     def rows_in(self) -> int:
@@ -92,6 +97,7 @@ class Planned:
             f"-- {self._made()}",
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
+        head += [f"-- not in this statement: {one}" for one in self.blanked]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
         before = "".join(
@@ -144,6 +150,8 @@ class Planned:
             "seconds": round(self.seconds, 3),
             "fingerprint": self.plan.fingerprint,
             "notes": list(self.notes),
+            **({"blanked": [one.to_dict() for one in self.blanked]} if self.blanked else {}),
+            **({"rules": [rule.to_dict() for rule in self.rules]} if self.rules else {}),
         }
 
 
@@ -161,12 +169,17 @@ def values_shuffled(linked: Linked, engine: DuckDB) -> Query:
 
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
+    promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
     if spec.population is not None:
         people = _origin(spec, spec.population)
-        return prepared(resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people)), engine)
-    return prepared(resolve(spec, origin, item, columns), engine)
+        source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
+    else:
+        source = resolve(spec, origin, item, columns)
+    if any(isinstance(model, ValuePrediction) for model in (*promised, *spec.scored)):
+        source = thresholds.with_predictions(engine, source, promised)
+    return prepared(source, engine)
 
 
 def origin_of(spec: Spec) -> Origin:
@@ -188,6 +201,13 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
     started = time.monotonic()
     tell("reading the source", None)
     source = source_of(spec, engine, frame)
+    planned = make_from(source, engine, tell)
+    return replace(planned, seconds=time.monotonic() - started)
+
+
+def make_from(source: Source, engine: DuckDB, tell: Tell = silent) -> Planned:
+    """The best plan for a source whose spec was held against it. Raises as `make` does."""
+    spec, started = source.spec, time.monotonic()
     with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
         outcome = recode(engine, source, tell)
     if spec.recoding.suppressed == "cell":
@@ -200,7 +220,28 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
         compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
-    return Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
+    made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
+    return completed(made, engine)
+
+
+def completed(planned: Planned, engine: DuckDB) -> Planned:
+    """The same plan with what its models blank, what they all come to then, and what its rules say to it.
+
+    Raises `SpecError`, `EngineError`.
+    """
+    plan = planned.plan
+    if not plan.source.blanked and not plan.source.spec.rules:
+        return planned
+    with blanking.staged(engine, plan) as blanked:
+        verdicts = blanking.told(blanking.judged(engine, plan), blanked) if blanked else planned.verdicts
+        rules = gates.judge(engine, plan, blanked)
+    notes = (
+        *planned.notes,
+        *map(str, blanked),
+        *(f"a rule blocks the release: {rule}" for rule in rules if rule.blocks),
+    )
+    outcome = replace(planned.outcome, verdicts=verdicts)
+    return replace(planned, outcome=outcome, blanked=blanked, rules=rules, notes=notes)
 
 
 def recode(engine: DuckDB, source: Source, tell: Tell = silent) -> Outcome:
@@ -218,6 +259,11 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
     Raises `EngineError`, and `SpecError` where the source has changed meanwhile.
     """
     tell("measuring the usefulness", None)
+    with blanking.staged(engine, planned.plan) if planned.plan.source.blanked else nullcontext():
+        return _with_usefulness(planned, engine)
+
+
+def _with_usefulness(planned: Planned, engine: DuckDB) -> Planned:
     plan, source = planned.plan, planned.plan.source
     if (whole := planned.outcome.whole) is not None:  # a blank is told as a record that is left out
         plan = compile_plan(source, whole.recoded, "drop", failing=whole.failing)
@@ -231,8 +277,9 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
+    made = Origin(relation=blanking.STAGED) if source.blanked else Origin(query=engine.sql(plan.query))
     held = partial(
-        measure, engine, Origin(query=engine.sql(plan.query)), columns=columns, k=k_of(plan.models),
+        measure, engine, made, columns=columns, k=k_of(plan.models),
         sensitive={n: source.spec.columns[n].hierarchy for n in source.spec.sensitive if n in plan.published},
     )  # fmt: skip
     before, now = (Origin(query=f"SELECT * FROM {item}") for item in (source.untouched, source.origin))

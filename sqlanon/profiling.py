@@ -347,8 +347,9 @@ def propose(found: Profile, *, source_text: str, name: str) -> str:
         *([f"{_entry('entity', entity.name)}  # {persons}"] if entity else []), "",
         "columns:", *_commented(columns), "",
         "privacy:", *_commented(models), "",
-        f"# One level per column for the whole table; up to {SUPPRESSION:.0%} of the records may be left out for it.",
-        _entry("recoding", {"method": "full-domain", "suppression": SUPPRESSION, "loss": "loss"}), "",
+        f"# Classes of records that lie near each other; up to {SUPPRESSION:.0%} of the records may be left out.",
+        "# full-domain instead: one level per column for the whole table. sqlanon plan --compare sets them side by side.",
+        _entry("recoding", {"method": "hilbert", "suppression": SUPPRESSION}), "",
         _entry("publish", {"name": f"{release}_release", "as": "table" if found.persistent else "file"}), "",
     ])  # fmt: skip
 

@@ -32,6 +32,8 @@ VOCABULARY: frozenset[type] = frozenset(
         "Join",
         "Where",
         "Group",
+        "Cube",
+        "Grouping",
         "Having",
         "Order",
         "Ordered",

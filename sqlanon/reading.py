@@ -89,6 +89,11 @@ def _optional(hint: Any) -> Any:
     return reduce(operator.or_, (a for a in args if a is not NoneType)) if NoneType in args else None
 
 
+def _either(hint: Any) -> tuple[Any, ...]:
+    """The scalars of `X | Y`; none where the hint is no such union."""
+    return get_args(hint) if isinstance(hint, UnionType) else ()
+
+
 def _is_mapping(hint: Any) -> bool:
     origin = get_origin(hint)
     return isinstance(origin, type) and issubclass(origin, Mapping)
@@ -211,11 +216,13 @@ class Reader:
             return self.build(node, hint, place)
         if hint in _SCALARS:
             return self.scalar(node, hint, place)
-        args = get_args(hint)
-        if get_origin(hint) is UnionType:  # a date, or what is beside it
-            if node.tag in (_TEXT, _DATE):
+        if either := _either(hint):
+            if date in either and node.tag in (_TEXT, _DATE):
                 return self.day(node, place)
-            return self.scalar(node, next(arg for arg in args if arg is not date), place)
+            scalars = [one for one in either if one is not date]
+            fits = (one for one in scalars if node.tag.removeprefix(_TAG) in _SCALARS[one][1])
+            return self.scalar(node, next(fits, scalars[0]), place)
+        args = get_args(hint)
         if get_origin(hint) is Literal:
             if not isinstance(node, ScalarNode) or not node.value:
                 return self.unfit(node, place, "one of the allowed words", args)
@@ -376,6 +383,34 @@ def _not_yaml(name: str, error: yaml.MarkedYAMLError) -> SpecError:
     )
 
 
+def parse_model(text: str) -> Model:
+    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
+
+    The name of a preset stands for its models.
+    """
+    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
+
+
+def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
+    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
+    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
+    if call is None:
+        article = "an" if what[0] in "aeiou" else "a"
+        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
+    if call[1] not in kinds:
+        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
+    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
+    try:
+        inner = re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "")
+        body = Loader("{" + inner + "}").get_single_node()
+    except (yaml.YAMLError, RecursionError):
+        body = None
+    if body is None or any(value.tag == NULL for _, value in body.value):
+        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
+        raise SpecError(problem, where=text, found=call[2], allowed=keys_of(kinds[call[1]]))
+    return Reader(text, body, marked=False).finish(kinds[call[1]])
+
+
 def models_and_hierarchies() -> dict[str, Any]:
     """The schemas of the unions that annotations name: models and transforms by name, hierarchies by their one key."""
     hierarchies = []
@@ -426,14 +461,14 @@ def _shape(hint: Any) -> dict[str, Any]:
     """The schema of an annotation."""
     if (rest := _optional(hint)) is not None:
         return {"anyOf": [_shape(rest), {"type": "null"}]}
-    if get_origin(hint) is UnionType:
-        return {"anyOf": [_shape(arg) for arg in get_args(hint)]}
     if hint is date:
         return {"type": "string", "format": "date"}
     if hint in (Model, Hierarchy, Transform):
         return {"$ref": f"#/$defs/{hint.__name__.lower()}"}
     if is_dataclass(hint):
         return object_schema(hint)
+    if either := _either(hint):
+        return {"anyOf": [_shape(one) for one in either]}
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
     if get_origin(hint) is tuple:

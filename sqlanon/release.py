@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import linked, query, register
+from sqlanon import blanking, gates, linked, query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
@@ -34,7 +34,7 @@ from sqlanon.spec import Publish, Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
 
-_STAGED = "sqlanon staged"
+_STAGED = blanking.STAGED
 
 
 @dataclass(frozen=True)
@@ -128,19 +128,12 @@ def _target(spec: Spec, engine: DuckDB, frame: object | None) -> Publish:
         )
     stands, ours = engine.kind_of(publish.name), register.current(engine, publish.name)
     if spec.recoding.method == "anatomy":
-        _free_second(engine, linked.second_name(publish.name), ours)
+        linked.free(engine, linked.second_name(publish.name), ours)
     if stands and frame is None and engine.reads(origin_of(spec), publish.name):
         raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
     if stands and (ours is None or engine.labelled(publish.name) != register.label(ours)):
         raise ReleaseError(f"{publish.name!r} is a {stands} that is no release; nothing was touched", exit_status=2)
     return publish
-
-
-def _free_second(engine: DuckDB, name: str, ours: register.Entry | None) -> None:
-    """Refuses a name of a second table under which something else stands."""
-    own = (linked.of(ours) or {}).get("relation") if ours else None
-    if engine.kind_of(name) and (ours is None or own != name or engine.labelled(name) != register.label(ours)):
-        raise ReleaseError(f"{name!r} is no part of this release; nothing was touched", exit_status=2)
 
 
 def _free_file(engine: DuckDB, path: Path, name: str) -> None:
@@ -180,13 +173,15 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return bool(self.plan.source.carried) or self.publish.as_ == "view"
+        source = self.plan.source
+        return bool(source.carried or source.blanked or source.spec.rules) or self.publish.as_ == "view"
 
     def stage(self) -> None:
         """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
-            self.engine.temporary("stage the release", _STAGED, self.plan.staged)
+            if blanking.stage(self.engine, self.plan) != self.planned.blanked:
+                raise ReleaseError("the source has changed since it was planned; nothing was published")
 
     def clear(self) -> None:
         """Drops the working copy."""
@@ -206,12 +201,16 @@ class _Job:
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
         measured = verify(self.engine, self._published(judged), self.plan.models)
+        measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
                 raise _Starred
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
         if self.plan.suppressed != "star":
             _agree(self.planned.verdicts, measured.verdicts)
+        if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
+            told = "; ".join(map(str, blocking))
+            raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
@@ -483,7 +482,7 @@ _PUBLISHERS: dict[str, Callable[[_Job], tuple[Measured, register.Entry]]] = {
 def _drop_previous(engine: DuckDB, name: str) -> None:
     kind, before = engine.kind_of(name), register.current(engine, name)
     if before:
-        linked.drop(engine, before, register.label(before))
+        linked.drop(engine, before)
     if kind:
         engine.drop(["main", name], kind)
 

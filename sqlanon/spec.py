@@ -11,16 +11,25 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from sqlanon import predicting
 from sqlanon.annotations import keep_limits, keys_of
 from sqlanon.contradictions import contradictions
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, KAnonymity, Model, SafePub, ThetaSensitivity, column_of, complete, guard_of
-from sqlanon.policies import Policy
-from sqlanon.presets import PRESETS, Asked, expanded
+from sqlanon.models import (
+    MODELS,
+    KAnonymity,
+    Model,
+    SafePub,
+    ThetaSensitivity,
+    ValuePrediction,
+    column_of,
+    complete,
+    guard_of,
+)  # fmt: skip
+from sqlanon.policies import Policy, Predicted
+from sqlanon.presets import Asked, expanded
 from sqlanon.reading import (
-    NULL,
-    Loader,
     Place,
     Problem,
     Reader,
@@ -32,6 +41,7 @@ from sqlanon.reading import (
     together,
 )
 from sqlanon.recoding.transforms import Transform
+from sqlanon.rules import Rule, parse, problems
 
 T = TypeVar("T")
 
@@ -95,7 +105,7 @@ class Column:
         for key, unset in (("min", None), ("max", None), ("weight", 1), ("represent", "label")):
             if getattr(self, key) != unset and self.role != "quasi-identifier":
                 raise ValueError(f"{key} belongs to a quasi-identifier, and this is {self.role}")
-        if self.represent != "label" and not (self.hierarchy and self.hierarchy.has_bounds):
+        if self.represent != "label" and self.hierarchy is not None and not self.hierarchy.has_bounds:
             kinds = " or ".join(name for name, kind in HIERARCHIES.items() if kind.has_bounds)
             raise ValueError(f"represent {self.represent} needs a hierarchy of kind {kinds}")
         if self.height is not None and max(self.min or 0, self.max or 0) > self.height:
@@ -131,8 +141,7 @@ class Recoding:
     suppression: Annotated[float, "The share of records that may be left out.", {"minimum": 0, "maximum": 1}] = 0
     suppressed: Annotated[
         Literal["drop", "star", "cell"],
-        "drop: leave these out; star: publish * in their quasi-identifiers; cell: blank one value of those that this "
-        "keeps, and leave the rest out.",
+        "drop: leave these out; star: publish * in their quasi-identifiers; cell: blank one value if that keeps one.",
     ] = "drop"
     loss: Annotated[
         Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"] | None,
@@ -235,6 +244,10 @@ class Spec:
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
+    predictions: Annotated[
+        Mapping[str, Predicted], "When each sensitive column counts as predicted, for rules that ask how often."
+    ] = field(default_factory=dict)
+    rules: Annotated[tuple[str, ...], "What stops the release: IF … THEN block."] = ()
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
     presets: tuple[str, ...] = field(default=(), metadata={"outside": True})  # those that models came from
 
@@ -273,6 +286,17 @@ class Spec:
     def published(self) -> tuple[str, ...]:
         """The columns of the release, in the order of the file."""
         return self._with("quasi-identifier", "sensitive", "insensitive")
+
+    @property
+    def scored(self) -> tuple[ValuePrediction, ...]:
+        """The `predictions` as models that are measured, and not promised."""
+        return predicting.scored(self.predictions, self.policy)
+
+    @property
+    def parsed(self) -> tuple[Rule, ...]:
+        """The rules."""
+        known = predicting.known(vars(self))
+        return tuple(parse(text, known) for text in self.rules)
 
     def resolve(self, path: str) -> str:
         """A path of the spec, seen from the folder of its file; addresses such as s3://… stay as they are."""
@@ -327,6 +351,9 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
     yield from contradictions(parts, models, columns)
+    for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
+        yield from named(("predictions", name), name, "sensitive")
+    yield from problems(parts.get("rules"), predicting.known(parts))
     if not isinstance(recoding, Recoding):
         return
     if recoding.asked in ("hilbert", "mondrian"):
@@ -334,7 +361,9 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield place, f"{problem}; method {recoding.asked} cannot do that, full-domain can", word, ()
     if recoding.deal is not None:
         yield from named(("recoding", "deal"), recoding.deal, "sensitive")
-    yield from _repairs(parts, recoding, models)
+    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
+    yield from _bounds(known) if method == "full-domain" else ()
+    yield from _repairs(method, recoding, models)
     if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -350,9 +379,17 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
 
 
-def _repairs(parts: Mapping[str, Any], recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
+def _bounds(columns: Mapping[str, Column]) -> Iterator[Problem]:
+    """Bounds that full-domain recoding has no intervals for."""
+    for name, column in columns.items():
+        if column.represent != "label" and column.hierarchy is None:
+            kinds = " or ".join(kind for kind, hierarchy in HIERARCHIES.items() if hierarchy.has_bounds)
+            told = f"{column.represent} needs a hierarchy of kind {kinds}; without one, method hilbert or mondrian"
+            yield ("columns", name, "represent"), told, column.represent, ("label",)
+
+
+def _repairs(method: Recoder, recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
     """What a partition is to do for θ, where there is none, or more than it can do at once."""
-    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
     wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
     for i, model in wanted:
         if method == "full-domain":
@@ -406,6 +443,9 @@ def _ingredients(
     for i, model in enumerate(models):
         if "population" in model.reads and parts.get("population") is None:
             yield ("privacy", i), f"{model.name} needs `population:`, the table that the records are from", None, ()
+        if isinstance(model, ValuePrediction):
+            yield from predicting.ingredients(parts, i, model)
+            continue
         guard = guard_of(model)
         if guard is not None and guard not in (parts.get("columns") or {}):
             yield ("privacy", i, "guard"), "columns has no such column", guard, columns
@@ -454,36 +494,6 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
-
-
-def parse_model(text: str) -> Model:
-    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
-
-    The name of a preset stands for its models.
-    """
-    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
-
-
-def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
-    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
-    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
-    if call is None:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
-    if call[1] not in kinds:
-        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
-    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
-    try:
-        body = Loader(
-            "{" + re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "") + "}"
-        ).get_single_node()
-    except (yaml.YAMLError, RecursionError):
-        body = None
-    if body is None or any(value.tag == NULL for _, value in body.value):
-        keys = keys_of(kinds[call[1]])
-        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
-        raise SpecError(problem, where=text, found=call[2], allowed=keys)
-    return Reader(text, body, marked=False).finish(kinds[call[1]])
 
 
 def schema() -> dict[str, Any]:

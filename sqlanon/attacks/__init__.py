@@ -39,7 +39,7 @@ from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Rows
-from sqlanon.spec import parse_call
+from sqlanon.reading import parse_call
 
 __all__ = ["ATTACKS", "Attack", "Attacked", "Known", "Outcome", "attack", "parse_attack"]
 

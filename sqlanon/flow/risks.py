@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import planning, query, statistics
+from sqlanon import blanking, planning, query, statistics
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
@@ -260,7 +260,7 @@ def _columns(flow: Flow, records: Records) -> dict[str, tuple[str, ...]]:
 def _planned(engine: DuckDB, model: FlowModel, spec: Spec, tell: Tell) -> _Data:
     """The rows that a spec would release, in a working table, with the entity beside them where it names one."""
     plan = planning.make(spec, engine, tell=tell).plan
-    engine.temporary("anonymise the records", _DATA, plan.staged)
+    blanking.stage(engine, plan, _DATA)
     records = records_of(engine, Origin(relation=_DATA), model.base)
     columns: dict[str, tuple[str, ...]] = {}
     for name, declared in spec.columns.items():

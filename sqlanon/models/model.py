@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from sqlanon.measures import Grouping, Measure
 from sqlanon.measuring import Measured
 from sqlanon.measuring.neighbourhoods import item_columns
+from sqlanon.measuring.predictions import most_found
 from sqlanon.query import Expression, Part, fragment, same, table
 
 
@@ -76,6 +77,10 @@ class Model:
     def whole(self) -> str | None:
         """A further condition on the kept classes together, of a model whose scope is the class."""
         return None
+
+    def whole_rows(self) -> str:
+        """How many records break the further condition, where that is known."""
+        return "0"
 
     def details(self) -> Mapping[str, tuple[str, Literal["min", "max"]]]:
         """Further numbers per class that belong in a report, with the end that is told."""
@@ -134,6 +139,9 @@ def parts(model: Model, measured: Measured, kept: str = "measured") -> dict[str,
             found[f"{name}_set"] = list(item_columns(measure.column or "", size))
             found["match"] = same(measured.keys, relation, kept)
             found["kept"] = table(kept)
+        elif measure.steps == "observers":
+            cells, reach = measured.observed[measure.label]
+            found[name] = most_found(measure, cells, measured.keys, reach, same(measured.keys, cells, kept), kept)
         else:
             found[name] = measured.at(measure)
     return found
@@ -190,7 +198,7 @@ def _judged(model: Model, found: Mapping[str, Part], index: int) -> list[Express
     classes = f"count(*) filter (where {failed})"
     if whole := model.whole():  # what is missing from the table counts as one class
         classes = f"greatest({classes}, case when ({whole}) then 0 else 1 end)"
-    rows = f"cast(coalesce(sum($r) filter (where {failed}), 0) as bigint)"
+    rows = f"greatest(cast(coalesce(sum($r) filter (where {failed}), 0) as bigint), {model.whole_rows()})"
     details = [
         fragment(f"cast({end}({sql}) as double) as detail_{index}_{place}", found)
         for place, (sql, end) in enumerate(model.details().values())
@@ -257,7 +265,7 @@ def verdict(
 ) -> Verdict:  # fmt: skip
     """A verdict from a judgement's numbers; nothing holds on an empty relation. `judged=False`: the value only."""
     finite = None if value is None or not math.isfinite(value) else value
-    if finite is not None and model.worst == "min" and finite.is_integer() and not isinstance(model.bound, float):
+    if finite is not None and finite.is_integer() and not isinstance(model.bound, float):
         finite = int(finite)
     parameters = model.parameters
     if not judged:

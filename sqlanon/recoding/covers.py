@@ -99,7 +99,7 @@ class Published:
 
 
 def publish(encoded: Encoded) -> Published:
-    """Makes `published` from `pieces`, and `homes`, the published values of every combination.
+    """Makes `published` from `pieces`, and `homes`, the class of every combination.
 
     Raises `SpecError` where a published column would have the name of another, `EngineError`.
     """
@@ -118,7 +118,7 @@ def publish(encoded: Encoded) -> Published:
             f" cast(sum(cost) as double) / (cast(sum(records) as double) * {_PARTS}) from merged"
         )), "count the classes",
     )  # fmt: skip
-    records.house(encoded, _columns(encoded))
+    records.house(encoded)
     return Published(encoded, keys, int(found[0]), int(found[1]), int(found[2]), float(found[3]))
 
 

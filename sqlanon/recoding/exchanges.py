@@ -6,9 +6,9 @@ the value go, only the key tells. Records stay true, and the classes that they c
 is width. Noise tuples take the published quasi-identifiers of their class, a value that the class lacks, and in every
 other column the value of a record drawn by the key, independently; they are about nobody.
 
-*Plausible*: a value is no noise in a class if, for some quasi-identifier, no record with that value lies in the stretch
-that the class covers (no pregnancies in a class of men). *Source*: Khan et al. 2020, Algorithm 1. *Leaves*: exchanges
-and noise follow the sensitive values, so who knows the algorithm learns a little from their traces.
+*Plausible*: a value is no noise in a class if, for some quasi-identifier of categories, no record with that value lies
+in the stretch that the class covers (no pregnancies in a class of men). *Source*: Khan et al. 2020, Algorithm 1.
+*Leaves*: exchanges and noise follow the sensitive values, so who knows the algorithm learns a little from their traces.
 """
 
 from __future__ import annotations
@@ -136,6 +136,7 @@ class _Exchange:
                 low=column(f"low {i}", "s"), high=column(f"high {i}", "s"),
             )
             for i, place in enumerate(self.encoded.places)
+            if self.encoded.dimensions[i].kind != "interval"
         ]  # fmt: skip
         unlike = fragment(
             "select n.number as class, v.number as value from $a as a join $n as n on a.number = n.number"

@@ -89,7 +89,7 @@ def _outcome(source: Source, made: Made) -> Outcome:
     recoded = Recoded(published.recoded(), published.keys)
     measuring = judging(source, replace(recoded, steps=source.trees().join(recoded.steps)))
     steps = measuring.query
-    if not measuring.relations:  # else sets stand beside the classes, and are counted anew for each question
+    if not (measuring.relations or measuring.observed):  # else what stands beside the classes is counted anew
         work.make("measured", steps, "the measures of every class")
         steps = Query(()).then("measured", fragment("select * from $m", m=relation("measured")))
     starred = source.spec.recoding.suppressed == "star"

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sqlanon import query
+from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_of, verdict
-from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Published, Sets
-from sqlanon.verify.judges import DETAILS, JUDGES, WHOLE
+from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Places, Published, Sets
+from sqlanon.verify.judges import DETAILS, JUDGES, PLACED, WHOLE, WHOLE_ROWS
 
 __all__ = ["Measured", "Published", "verify"]
 
@@ -40,7 +41,7 @@ def verify(engine: DuckDB, published: Published, models: Sequence[Model]) -> Mea
     people = _people(engine, published) if published.population else None
     histograms = {
         name: _histogram(engine, published, name)
-        for name in dict.fromkeys(column_of(model) for model in models if model.requires != "set")
+        for name in dict.fromkeys(column_of(m) for m in models if m.requires != "set" and type(m) not in PLACED)
         if name
     }
     verdicts = []
@@ -48,8 +49,9 @@ def verify(engine: DuckDB, published: Published, models: Sequence[Model]) -> Mea
         name, guard = column_of(model) or "", guard_of(model)
         evidence = Evidence(
             records, persons, histograms.get(name), published, name, people,
-            _guards(engine, published, guard) if guard else None,
+            _guards(engine, published, guard) if guard and type(model) not in PLACED else None,
             _sets(engine, published, name) if model.requires == "set" else (),
+            _places(engine, published, name, guard) if type(model) in PLACED else None,
         )  # fmt: skip
         verdicts.append(_verdict(model, evidence))
     return Measured(int(records.sum()), len(records), records, tuple(verdicts))
@@ -61,15 +63,14 @@ def _verdict(model: Model, evidence: Evidence) -> Verdict:
         found, counts = np.unique(evidence.persons, return_counts=True)
         return estimated_verdict(model, dict(zip(found.tolist(), counts.tolist(), strict=True)), total)
     values, holds = JUDGES[type(model)](model, evidence)
-    details = DETAILS[type(model)](evidence) if type(model) in DETAILS and len(sizes) else {}
+    details = DETAILS[type(model)](model, evidence) if type(model) in DETAILS and len(sizes) else {}
     if len(values) == 0:
         return verdict(model, None, 0, 0, empty=len(sizes) == 0)
     worst = float((np.min if model.worst == "min" else np.max)(values)) if np.isfinite(values).all() else None
     if len(holds) == len(sizes) and model.scope == "class":
         broken, whole = ~holds, WHOLE.get(type(model), _always)(model, evidence)
-        return verdict(
-            model, worst, max(int(broken.sum()), 0 if whole else 1), int(sizes[broken].sum()), details=details
-        )
+        rows = max(int(sizes[broken].sum()), WHOLE_ROWS[type(model)](model, evidence) if type(model) in PLACED else 0)
+        return verdict(model, worst, max(int(broken.sum()), 0 if whole else 1), rows, details=details)
     failed = not holds.all()
     return verdict(model, worst, len(sizes) * failed, total * failed, details=details)
 
@@ -156,3 +157,27 @@ def _sets(engine: DuckDB, published: Published, name: str) -> Sets:
     value = _list(engine, [name])
     sql = f"SELECT {value} AS v, count(*) AS n FROM {published.item} AS p GROUP BY {value}"
     return tuple((v, int(n)) for v, n in engine.run(f"read back the values of {name}", sql))
+
+
+def _places(engine: DuckDB, published: Published, name: str, guard: str | None) -> Places:
+    """How many records of each class have each value under each threshold; every quasi-identifier numbered apart."""
+    value, keys = _list(engine, [name]), [_list(engine, [key]) for key in published.keys]
+    limit = _list(engine, [guard]) if guard else "NULL"
+    listed = ", ".join(f"dense_rank() OVER (ORDER BY {key}) - 1 AS k{i}" for i, key in enumerate(keys))
+    counted = (
+        f"SELECT {listed}, dense_rank() OVER (ORDER BY {', '.join(keys)}) - 1 AS class, {value} AS v, {limit} AS t,"
+        f" dense_rank() OVER (ORDER BY {value}) - 1 AS number, dense_rank() OVER (ORDER BY {limit}) - 1 AS kind,"
+        f" count(*)::BIGINT AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value}, {limit}"
+    )
+    step = f"read back what {name} is near"
+    ints = [*(f"k{i}" for i in range(len(keys))), "class", "number", "kind", "n"]
+    found = engine.arrays(step, f"SELECT {', '.join(ints)} FROM ({counted}) AS c ORDER BY class, number, kind")
+    told = {key: numbers.astype(np.int64) for key, numbers in found.items()}
+    texts = "SELECT DISTINCT {}::VARCHAR AS label, {} AS place FROM ({}) AS c ORDER BY place"
+    labels, limits = (
+        tuple(label for label, _ in engine.run(step, texts.format(of, place, counted)))
+        for of, place in (("v", "number"), ("t", "kind"))
+    )
+    (kind,) = engine.columns(Origin(query=f"SELECT {value} AS v FROM {published.item} AS p"))
+    codes = np.stack([told[f"k{i}"] for i in range(len(keys))])
+    return Places(codes, told["class"], told["number"], told["kind"], told["n"], labels, limits, kind.family)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlanon.models import LDiversity, Model, SafePub, ThetaSensitivity, guard_of
+from sqlanon.models import KAnonymity, LDiversity, Model, SafePub, ThetaSensitivity, guard_of
 from sqlanon.recoding.catalogue import BLANKED_ANEW, DEALT_ANEW, IDENTITY, problems
 from sqlanon.recoding.transforms import Transform
 
@@ -24,6 +24,22 @@ def contradictions(parts: Mapping[str, Any], models: Sequence[Any], columns: Map
         yield from _blanked(parts, models)
     if getattr(recoding, "method", None) == "anatomy":
         yield from _parted(parts, models, columns)
+
+
+def private(parts: Mapping[str, Any], i: int, models: Sequence[Any], columns: Mapping[str, Any]) -> Iterator[_Problem]:
+    """What would break the proof of (ε,δ)-differential privacy: whatever is decided by looking at the data."""
+    recoding, place = parts.get("recoding"), ("privacy", i)
+    read = recoding is None or hasattr(recoding, "levels")
+    if read and getattr(recoding, "levels", None) is None:
+        yield place, "safepub needs recoding.levels: levels that are fixed without looking at the data", None, ()
+    if read and (getattr(recoding, "suppression", 0) != 1 or getattr(recoding, "suppressed", "drop") != "drop"):
+        yield place, "safepub needs recoding: {suppression: 1, suppressed: drop}", None, ()
+    if parts.get("entity") is not None:
+        yield place, "safepub protects single records, so no entity can be named", None, ()
+    if other := next((m for m in models if not isinstance(m, SafePub | KAnonymity)), None):
+        yield place, "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
+    if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
+        yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
 def _form(parts: Mapping[str, Any]) -> str | None:

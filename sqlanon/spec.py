@@ -13,12 +13,11 @@ import yaml
 
 from sqlanon import predicting
 from sqlanon.annotations import keep_limits, keys_of
-from sqlanon.contradictions import contradictions
+from sqlanon.contradictions import contradictions, private
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import (
+from sqlanon.models import (  # fmt: skip
     MODELS,
-    KAnonymity,
     Model,
     SafePub,
     ThetaSensitivity,
@@ -26,7 +25,7 @@ from sqlanon.models import (
     column_of,
     complete,
     guard_of,
-)  # fmt: skip
+)
 from sqlanon.policies import Policy, Predicted
 from sqlanon.presets import Asked, expanded
 from sqlanon.reading import (
@@ -454,33 +453,11 @@ def _ingredients(
         if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
             yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
         if isinstance(model, SafePub):
-            yield from _safepub(parts, i, models, columns)
+            yield from private(parts, i, models, columns)
     try:
         complete(models)
     except ValueError as error:
         yield ("privacy",), str(error), None, ()
-
-
-def _safepub(
-    parts: Mapping[str, Any], i: int, models: tuple[Model, ...], columns: Mapping[str, Column]
-) -> Iterator[Problem]:
-    """What would break the proof of (ε,δ)-differential privacy: whatever is decided by looking at the data."""
-    recoding = parts.get("recoding") or Recoding()
-    if isinstance(recoding, Recoding) and recoding.levels is None:
-        yield (
-            ("privacy", i),
-            "safepub needs recoding.levels: levels that are fixed without looking at the data",
-            None,
-            (),
-        )
-    if isinstance(recoding, Recoding) and (recoding.suppression != 1 or recoding.suppressed != "drop"):
-        yield ("privacy", i), "safepub needs recoding: {suppression: 1, suppressed: drop}", None, ()
-    if parts.get("entity") is not None:
-        yield ("privacy", i), "safepub protects single records, so no entity can be named", None, ()
-    if other := next((m for m in models if not isinstance(m, SafePub | KAnonymity)), None):
-        yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
-    if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
-        yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:

@@ -51,7 +51,7 @@ FLOORS = {
     "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
-    "sqlanon.linked": 7,
+    "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
     "sqlanon.thresholds": 7,
@@ -106,6 +106,7 @@ SAME_FLOOR = {
     ("sqlanon.exploring", "sqlanon.removal"),
     ("sqlanon.exploring", "sqlanon.statistics"),
     ("sqlanon.spec", "sqlanon.contradictions"),
+    ("sqlanon.linked", "sqlanon.recoding.outcome"),  # what an Anatomy came to
     ("sqlanon.check", "sqlanon.utility"),  # a relation's usefulness is one of its measures
 }
 

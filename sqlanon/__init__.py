@@ -79,6 +79,9 @@ from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
 from sqlanon.prediction import threshold as _threshold
 from sqlanon.reading import parse_model
+from sqlanon.recoding.microaggregation import Microaggregation
+from sqlanon.recoding.perturbation import AdditiveNoise, Coding, MultiplicativeNoise, Pram, RankSwapping, Rounding
+from sqlanon.recoding.transforms import Transform
 from sqlanon.release import Release, version
 from sqlanon.release import release as _release
 from sqlanon.removal import Method
@@ -91,15 +94,16 @@ from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 __all__ = [
-    "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
-    "BetaLikeness", "Check", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
-    "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable",
-    "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
-    "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
-    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
-    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load",
-    "plan", "predict", "release", "risk", "safe_harbor", "schema",
+    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
+    "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
+    "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
+    "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
+    "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
+    "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load", "plan", "predict", "release",
+    "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()

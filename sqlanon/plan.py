@@ -35,8 +35,10 @@ class Source:
     """A spec held against the columns that its source really has. `rows` are its tabled hierarchies, by column.
 
     `population` is the FROM item of the population table, whose columns are called as the quasi-identifiers are;
-    `drawn_from` the one that `origin` is a random sample of, where it is. `blanked` are models whose cells are blanked
-    in what the other models let through; `spec` does not have them, `promised` does.
+    `working`: the working tables that were made of the source before anything was planned, in turn, with what fills
+    them; `origin` is then the last one. `untouched` is the FROM item of the source as it is, before any transform.
+    `blanked` are models whose cells are blanked in what the other models let through; `spec` does not have them,
+    `promised` does.
     """
 
     spec: Spec
@@ -44,7 +46,8 @@ class Source:
     columns: Mapping[str, Column]
     rows: Mapping[str, Rows]
     population: str | None = None
-    drawn_from: str = ""
+    working: tuple[tuple[str, Query | Text], ...] = ()
+    untouched: str = ""
     blanked: tuple[ValuePrediction, ...] = ()
     promised: tuple[Model, ...] = ()
 
@@ -91,9 +94,14 @@ class Source:
         `known`: without the records whose sensitive value has no place among those that a distance knows. There are
         none when a release is planned; in a view they may arrive later.
         """
+        told = "only the columns that the spec names"
+        return self._reading("source", self.origin, self.step_columns, told, known=known)
+
+    @property
+    def step_columns(self) -> tuple[str, ...]:
+        """The columns of the step `source`, in the order of the spec."""
         names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
-        names += [name for name in self.carried if name not in self.spec.columns]
-        return self._reading("source", self.origin, names, "only the columns that the spec names", known=known)
+        return (*names, *(name for name in self.carried if name not in self.spec.columns))
 
     @property
     def reference(self) -> str:
@@ -191,15 +199,32 @@ def resolve(
     if not spec.quasi_identifiers:
         raise SpecError("no column is a quasi-identifier", where="columns")
     rows = {name: tabled for name in spec.columns if (tabled := _rows(spec, name)) is not None}
-    source = Source(spec, item, there, rows, population)
+    source = Source(spec, item, there, rows, population, untouched=item)
     for name, declared in spec.columns.items():
         _check_column(source, name, declared, there[name])
-    for model in spec.privacy:
-        check_column(model, there, {name: c.hierarchy for name, c in spec.columns.items()})
+    check_models(source)
     if population is not None:
         check_population(source.quasi_identifiers, there, {found.name: found for found in people})
     source.trees()  # raises where a model's level or node is not in its hierarchy
     return source
+
+
+def transformed(source: Source, item: str, columns: Sequence[Column]) -> Source:
+    """The source with other values in its columns, read from `item`; `columns` are those of it that are read.
+
+    Raises `SpecError` where a hierarchy or a model does not go with what a column has become.
+    """
+    found = replace(source, origin=item, columns={column.name: column for column in columns})
+    for name in source.spec.published:
+        _check_column(found, name, replace(source.spec.columns[name], type=None), found.columns[name])
+    check_models(found)
+    return found
+
+
+def check_models(source: Source) -> None:
+    """Refuses a model over a column that is not what it needs. Raises `SpecError`."""
+    for model in source.spec.privacy:
+        check_column(model, source.columns, {name: c.hierarchy for name, c in source.spec.columns.items()})
 
 
 def check_column(
@@ -391,8 +416,12 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the steps and the promises, in their rendered form."""
-        facts = {"sql": query.render(self.query, "duckdb"), "models": [str(m) for m in self.models]}
+        facts: dict[str, object] = {
+            "sql": query.render(self.query, "duckdb"), "models": [str(m) for m in self.models],
+        }  # fmt: skip
         facts |= {"script": self.recoded.script} if self.recoded.script else {}
+        if self.source.spec.transforms:
+            facts["transforms"] = [transform.to_dict() for transform in self.source.spec.transforms]
         return "sha256:" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

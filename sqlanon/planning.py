@@ -5,12 +5,11 @@ Changes nothing but working tables of its own connection.
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,26 @@ from sqlanon import blanking, gates, thresholds
 from sqlanon.blanking import Blanked
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.models import SafePub, ValuePrediction, Verdict
+from sqlanon.errors import SpecError
+from sqlanon.linked import second_name
+from sqlanon.models import ValuePrediction, Verdict
 from sqlanon.plan import Plan, Source, compile_plan, resolve
+from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
-from sqlanon.query import Query, Text, identifier, table
+from sqlanon.query import Query, identifier
+from sqlanon.recoding.anatomy import anatomized, values
+from sqlanon.recoding.cells import blanked
 from sqlanon.recoding.levels import at_levels
 from sqlanon.recoding.local import partition
 from sqlanon.recoding.optimum import optimum
-from sqlanon.recoding.outcome import Outcome
+from sqlanon.recoding.outcome import Linked, Outcome
 from sqlanon.rules import Judged
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.utility import Recoded, Utility, k_of, measure
 
-# The working table that the records of a differentially private release are drawn into.
-SAMPLE = "sqlanon sample"
+_DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
 @dataclass(frozen=True)
@@ -97,17 +100,28 @@ class Planned:
         head += [f"-- not in this statement: {one}" for one in self.blanked]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
         statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
-        drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
-        draw = ""
-        if drawn:
-            drawing = sample(self.plan.source.drawn_from, drawn).sql
-            draw = f"CREATE TEMP TABLE {engine.sql(identifier(SAMPLE))} AS\n{drawing};\n"
+        before = "".join(
+            f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
+            for name, filled in self.plan.source.working
+        )
+        if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower():
+            head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
-        return f"{told}\n{draw}{script}{statement}{engine.sql(made)};"
+        return f"{told}\n{before}{script}{statement}{engine.sql(made)};{self._second(engine)}"
+
+    def _second(self, engine: DuckDB) -> str:
+        """The statement that makes the second relation of an Anatomy."""
+        publish, linked = self.plan.source.spec.publish, self.outcome.linked
+        if linked is None or publish is None:
+            return ""
+        name = engine.sql(identifier(second_name(publish.name)))
+        return f"\nCREATE TABLE {name} AS\n{engine.sql(values_shuffled(linked, engine))};"
 
     def _made(self) -> str:
         """How it was made, in a line."""
+        if self.outcome.linked is not None:
+            return "Anatomy, which does not protect identity: two tables, linked by the number of a group"
         if self.plan.levels is None:
             return f"partition: {self.plan.source.spec.recoding.method}; ties by the key in the variable sqlanon_key"
         return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
@@ -122,8 +136,11 @@ class Planned:
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "suppressed": self.suppressed,
+            "transforms": [transform.to_dict() for transform in self.plan.source.spec.transforms],
             "noise_rows": self.outcome.noise,
             "swaps": self.outcome.swaps,
+            "cells_blanked": self.outcome.cells,
+            "linked": second_name(publish.name) if publish and self.outcome.linked else None,
             "classes": self.classes,
             "utility": dict(self.utility) | (self.usefulness.to_dict() if self.usefulness else {}),
             "models": [v.to_dict() for v in self.verdicts],
@@ -145,6 +162,11 @@ def shuffled(plan: Plan, engine: DuckDB) -> Query:
     return engine.shuffled(plan.counted, plan.published, plan.number)
 
 
+def values_shuffled(linked: Linked, engine: DuckDB) -> Query:
+    """The steps that fill the second relation of an Anatomy, in the keyed order."""
+    return engine.shuffled(values(linked), (linked.group, linked.sensitive, linked.records))
+
+
 def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     promised, spec = spec.privacy, blanking.searched(spec)
@@ -157,19 +179,7 @@ def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source
         source = resolve(spec, origin, item, columns)
     if any(isinstance(model, ValuePrediction) for model in (*promised, *spec.scored)):
         source = thresholds.with_predictions(engine, source, promised)
-    drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
-    return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
-
-
-def _draw(engine: DuckDB, item: str, model: SafePub) -> str:
-    """Draws each record with the mechanism's probability into a working table, once for plan and release."""
-    engine.temporary("draw the sample", SAMPLE, sample(item, model))
-    return engine.sql(table(SAMPLE))
-
-
-def sample(item: str, model: SafePub) -> Text:
-    """The query that draws the sample."""
-    return Text(f"SELECT * FROM {item} AS s WHERE random() < {model.sampling!r}")
+    return prepared(source, engine)
 
 
 def origin_of(spec: Spec) -> Origin:
@@ -200,9 +210,16 @@ def make_from(source: Source, engine: DuckDB, tell: Tell = silent) -> Planned:
     spec, started = source.spec, time.monotonic()
     with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
         outcome = recode(engine, source, tell)
+    if spec.recoding.suppressed == "cell":
+        tell("blanking cells", None)
+        outcome = blanked(engine, source, outcome)
     suppressed = spec.recoding.suppressed
     compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
+    if outcome.linked is not None:  # the records are published without their values, which stand beside their group
+        open_ = [name for name in compiled.published if name != outcome.linked.sensitive]
+        compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
+    notes += (_DRAWN,) if source.working else ()
     made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
     return completed(made, engine)
 
@@ -231,12 +248,9 @@ def recode(engine: DuckDB, source: Source, tell: Tell = silent) -> Outcome:
     """A source recoded by the method of its spec. Raises as `make` does."""
     if source.spec.recoding.method == "full-domain":
         return optimum(engine, source, tell)
+    if source.spec.recoding.method == "anatomy":
+        return anatomized(engine, source, secret_key())
     return partition(engine, source, secret_key(), tell)
-
-
-def secret_key() -> str:
-    """The key of all keyed orders and draws: from the environment, else drawn for this release and forgotten."""
-    return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
 
 
 def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Planned:
@@ -251,21 +265,35 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
 
 def _with_usefulness(planned: Planned, engine: DuckDB) -> Planned:
     plan, source = planned.plan, planned.plan.source
+    if (whole := planned.outcome.whole) is not None:  # a blank is told as a record that is left out
+        plan = compile_plan(source, whole.recoded, "drop", failing=whole.failing)
     columns = []
     for name in source.quasi_identifiers:
         declared, height = source.spec.columns[name], source.height(name)
         level = plan.levels[name] if plan.levels is not None else None
-        above = (height,) if level is not None and plan.suppressed == "star" and level < height else ()
-        levels = None if level is None else (level, *above)
+        levels = (
+            None if level is None else (level, height) if plan.suppressed == "star" and level < height else (level,)
+        )
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
     made = Origin(relation=blanking.STAGED) if source.blanked else Origin(query=engine.sql(plan.query))
-    found = measure(
-        engine, made, Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
-        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
+    held = partial(
+        measure, engine, made, columns=columns, k=k_of(plan.models),
+        sensitive={n: source.spec.columns[n].hierarchy for n in source.spec.sensitive if n in plan.published},
     )  # fmt: skip
-    return replace(planned, usefulness=found)
+    before, now = (Origin(query=f"SELECT * FROM {item}") for item in (source.untouched, source.origin))
+    if not source.spec.transforms:
+        return replace(planned, usefulness=held(now))
+    try:
+        return replace(planned, usefulness=held(before))
+    except SpecError:  # a label of transformed values may cover no value of the source
+        return replace(planned, usefulness=held(now), notes=(*planned.notes, _AGAINST_TRANSFORMED))
+
+
+_AGAINST_TRANSFORMED = (
+    "usefulness is told against the transformed values: some published labels cover no value that the source has"
+)
 
 
 def drop_instead(planned: Planned) -> Planned:

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from sqlanon import query
+from sqlanon.annotations import keep_limits
 from sqlanon.engines import Column, Origin
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, Text, column, fragment
-from sqlanon.reading import Problem, Reader, compose, keep_limits
+from sqlanon.reading import Problem, Reader, compose
 
 Word = Literal["unconcerned", "pragmatist", "fundamentalist"]
 Level = Literal["low", "medium", "high"]

@@ -20,14 +20,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import blanking, gates, query, register
+from sqlanon import blanking, gates, linked, query, register
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, drop_instead, make, origin_of, secret_key, shuffled, with_usefulness
+from sqlanon.planning import Planned, drop_instead, make, origin_of, shuffled, values_shuffled, with_usefulness
+from sqlanon.preparing import secret_key
 from sqlanon.query import Query
+from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.spec import Publish, Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
@@ -91,7 +93,7 @@ def _released(
     planned = make(spec, engine, frame=frame, tell=tell)
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
-    publisher = _PUBLISHERS[publish.as_]
+    publisher = _publish_linked if planned.outcome.linked else _PUBLISHERS[publish.as_]
     if utility:
         planned = with_usefulness(planned, engine, tell)
     try:
@@ -106,11 +108,6 @@ def _released(
 
 class _Starred(Exception):
     """The class of starred records broke a model; the release is made again without it."""
-
-
-def _label(entry: register.Entry) -> str:
-    """The comment by which a published table or view is known to be the one in the register."""
-    return f"released by sqlanon, version {entry.version}, {entry.fingerprint}"
 
 
 def _target(spec: Spec, engine: DuckDB, frame: object | None) -> Publish:
@@ -130,9 +127,11 @@ def _target(spec: Spec, engine: DuckDB, frame: object | None) -> Publish:
             "a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed"
         )
     stands, ours = engine.kind_of(publish.name), register.current(engine, publish.name)
+    if spec.recoding.method == "anatomy":
+        linked.free(engine, linked.second_name(publish.name), ours)
     if stands and frame is None and engine.reads(origin_of(spec), publish.name):
         raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
-    if stands and (ours is None or engine.labelled(publish.name) != _label(ours)):
+    if stands and (ours is None or engine.labelled(publish.name) != register.label(ours)):
         raise ReleaseError(f"{publish.name!r} is a {stands} that is no release; nothing was touched", exit_status=2)
     return publish
 
@@ -150,7 +149,7 @@ def _is_release(engine: DuckDB, path: Path, name: str) -> bool:
         return engine.parquet_facts(path) is not None
     with engine.attached(path) as catalog:
         inside = [e for e in register.entries(engine, catalog) if e.kind == "file"]
-        known = [e for e in inside if engine.labelled(e.name, catalog) == _label(e)]
+        known = [e for e in inside if engine.labelled(e.name, catalog) == register.label(e)]
         return engine.relations(catalog) == {e.name for e in known} == {name}
 
 
@@ -207,7 +206,7 @@ class _Job:
             if self.plan.suppressed == "star":
                 raise _Starred
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
-        if self.plan.suppressed == "drop":
+        if self.plan.suppressed != "star":
             _agree(self.planned.verdicts, measured.verdicts)
         if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
             told = "; ".join(map(str, blocking))
@@ -247,8 +246,17 @@ class _Job:
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
             utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
-            expires_at=made + lifetime if lifetime else None,
+            expires_at=made + lifetime if lifetime else None, made=json.dumps(self.made()),
         )  # fmt: skip
+
+    def made(self) -> dict[str, Any]:
+        """What was done to the values beside recoding, as far as a reader may know it: never a key."""
+        transforms = [transform.to_dict() for transform in self.spec.transforms]
+        told: dict[str, Any] = {"transforms": transforms} if transforms else {}
+        if cells := self.planned.outcome.cells:
+            k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+            told["cells_blanked_at_most"] = register.coarse(cells, k)
+        return told
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
@@ -263,8 +271,9 @@ class _Job:
             return json.dumps(closed)
         needed = self._published("")
         told: dict[str, Any] = {
-            "reference": needed.reference, "orders": needed.orders, "trees": needed.trees,
-            "population": needed.population, **closed,
+            # What was drawn is drawn no more: comparisons with it then stand as judged.
+            "reference": None if self.plan.source.working else needed.reference, "orders": needed.orders,
+            "trees": needed.trees, "population": needed.population, **closed,
         }  # fmt: skip
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
@@ -276,19 +285,33 @@ class _Job:
         names = self.plan.source.quasi_identifiers if self.plan.levels is None else ()
         return [n for n in names if columns[n].represent != "label" and columns[n].hierarchy is None]
 
+    def _recoded(self, name: str) -> tuple[str, ...]:
+        """How a quasi-identifier was recoded."""
+        source, hierarchy = self.plan.source, self.plan.source.spec.columns[name].hierarchy
+        blanks = ["missing in some records, to keep them: one value of a record at most"] * bool(
+            self.planned.outcome.cells
+        )
+        if self.plan.levels is not None:
+            level = f"level {self.plan.levels[name]} of {source.height(name)}"
+            return (f"{source.hierarchy(name).name} hierarchy", level, *blanks)
+        if self.planned.outcome.linked:
+            return ("as it is",)
+        kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
+        return (kind, "local recoding: what covers the values of its class", *blanks)
+
     def comments(self) -> dict[str, str]:
-        """What was done to each published quasi-identifier, for a reader of the release."""
+        """What was done to each published quasi-identifier or transformed column, for a reader of the release."""
         source = self.plan.source
         told: dict[str, str] = {}
-        for name in source.quasi_identifiers:
-            hierarchy = source.spec.columns[name].hierarchy
-            kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
-            if self.plan.levels is None:
-                made = f"quasi-identifier, {kind}, local recoding: what covers the values of its class"
-            else:
-                kind = f"{source.hierarchy(name).name} hierarchy"
-                made = f"quasi-identifier, {kind}, level {self.plan.levels[name]} of {source.height(name)}"
-            told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
+        for name, declared in source.spec.columns.items():
+            words = [transform.told for transform in source.spec.transforms if name in transform.touched]
+            labels = self.plan.recoded.keys.get(name, (name,))
+            if declared.role == "quasi-identifier":
+                words = ["quasi-identifier", *words, *self._recoded(name)]
+            elif words:
+                words = [declared.role, *words]
+            if words:
+                told |= {label: ", ".join(words) for label in labels if label in self.plan.published}
         return told
 
 
@@ -332,9 +355,38 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
         engine.rename(["main", stage], name)
         for column, text in job.comments().items():
             engine.comment(["main", name], column, text)
-        engine.label(["main", name], "table", _label(entry))
+        engine.label(["main", name], "table", register.label(entry))
         register.write(engine, entry)
         job.clear()
+    return measured, entry
+
+
+def _publish_linked(job: _Job) -> tuple[Measured, register.Entry]:
+    """The two tables of an Anatomy, both or none."""
+    engine, how = job.engine, job.planned.outcome.linked
+    if how is None:
+        raise ValueError("an Anatomy has a second relation")
+    names = (job.publish.name, linked.second_name(job.publish.name))
+    stages, key = [f"{name} (staged by sqlanon)" for name in names], secret_key()
+    with engine.transaction():
+        job.tell("writing the tables", None)
+        for stage, rows in zip(stages, (job.rows(), values_shuffled(how, engine)), strict=True):
+            engine.create_table("write the release", ["main", stage], rows, key)
+        first, second = (engine.sql(query.table("main", stage)) for stage in stages)
+        measured = job.judge(linked.records_of(engine, how, second))
+        if not linked.agree(engine, how, first, second):
+            raise ReleaseError("the two tables do not go together; nothing was published")
+        facts = {"linked": linked.told(engine, how, names[0], second), "warning": IDENTITY}
+        entry = replace(job.entry(measured, f"main.{names[0]}", first), made=json.dumps({**job.made(), **facts}))
+        _drop_previous(engine, names[0])
+        for stage, name in zip(stages, names, strict=True):
+            engine.rename(["main", stage], name)
+            engine.comment(["main", name], how.group, f"links {names[0]} and {names[1]}. {IDENTITY}")
+            engine.label(["main", name], "table", register.label(entry))
+        for column, text in job.comments().items():
+            if column != how.group:
+                engine.comment(["main", names[0]], column, text)
+        register.write(engine, entry)
     return measured, entry
 
 
@@ -347,7 +399,9 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         item = engine.sql(query.table("main", name))
         measured = job.judge(item)
         entry = job.entry(measured, f"main.{name}", item)
-        engine.label(["main", name], "view", _label(entry))
+        for column, text in job.comments().items():
+            engine.comment(["main", name], column, text)
+        engine.label(["main", name], "view", register.label(entry))
         register.write(engine, entry)
         job.clear()
     return measured, entry
@@ -403,7 +457,7 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
         for column, text in job.comments().items():
             engine.comment([catalog, "main", name], column, text)
         entry = job.entry(measured, str(path), item)
-        engine.label([catalog, "main", name], "table", _label(entry))
+        engine.label([catalog, "main", name], "table", register.label(entry))
         register.write(engine, entry, catalog)
     return measured, entry
 
@@ -432,7 +486,9 @@ _PUBLISHERS: dict[str, Callable[[_Job], tuple[Measured, register.Entry]]] = {
 
 
 def _drop_previous(engine: DuckDB, name: str) -> None:
-    kind = engine.kind_of(name)
+    kind, before = engine.kind_of(name), register.current(engine, name)
+    if before:
+        linked.drop(engine, before)
     if kind:
         engine.drop(["main", name], kind)
 

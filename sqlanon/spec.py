@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 
 from sqlanon import predicting
+from sqlanon.annotations import keep_limits, keys_of
+from sqlanon.contradictions import contradictions, private
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import (
+from sqlanon.models import (  # fmt: skip
     MODELS,
-    KAnonymity,
     Model,
     SafePub,
     ThetaSensitivity,
@@ -24,7 +25,7 @@ from sqlanon.models import (
     column_of,
     complete,
     guard_of,
-)  # fmt: skip
+)
 from sqlanon.policies import Policy, Predicted
 from sqlanon.presets import Asked, expanded
 from sqlanon.reading import (
@@ -33,13 +34,12 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
-    keep_limits,
-    keys_of,
     models_and_hierarchies,
     object_schema,
     path_text,
     together,
 )
+from sqlanon.recoding.transforms import Transform
 from sqlanon.rules import Rule, parse, problems
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Column:
         return self.hierarchy.height if self.hierarchy else 1
 
 
-Recoder = Literal["full-domain", "hilbert", "mondrian"]
+Recoder = Literal["full-domain", "hilbert", "mondrian", "anatomy"]
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,14 @@ class Recoding:
     method: Annotated[
         Recoder | None,
         "full-domain: one level per column for the whole table; hilbert: classes along a space-filling curve; "
-        "mondrian: disjoint boxes. Without it hilbert, but full-domain for views and where only that will do.",
+        "mondrian: disjoint boxes; anatomy: two linked tables, quasi-identifiers as they are and sensitive values by "
+        "group, which protects no identity. Without it hilbert, but full-domain for views and where only that will do.",
     ] = None
     suppression: Annotated[float, "The share of records that may be left out.", {"minimum": 0, "maximum": 1}] = 0
-    suppressed: Annotated[Literal["drop", "star"], "Leave these out, or publish * in their quasi-identifiers."] = "drop"
+    suppressed: Annotated[
+        Literal["drop", "star", "cell"],
+        "drop: leave these out; star: publish * in their quasi-identifiers; cell: blank one value if that keeps one.",
+    ] = "drop"
     loss: Annotated[
         Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"] | None,
         "The measure of lost usefulness that full-domain keeps small; loss if not given.",
@@ -235,6 +239,7 @@ class Spec:
     ] = None
     columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
     privacy: Annotated[tuple[Model, ...], "The models that must hold on what is published."]
+    transforms: Annotated[tuple[Transform, ...], "What is done to values, in turn, before they are recoded."] = ()
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
@@ -344,6 +349,7 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
+    yield from contradictions(parts, models, columns)
     for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
         yield from named(("predictions", name), name, "sensitive")
     yield from problems(parts.get("rules"), predicting.known(parts))
@@ -452,33 +458,11 @@ def _ingredients(
         if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
             yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
         if isinstance(model, SafePub):
-            yield from _safepub(parts, i, models, columns)
+            yield from private(parts, i, models, columns)
     try:
         complete(models)
     except ValueError as error:
         yield ("privacy",), str(error), None, ()
-
-
-def _safepub(
-    parts: Mapping[str, Any], i: int, models: tuple[Model, ...], columns: Mapping[str, Column]
-) -> Iterator[Problem]:
-    """What would break the proof of (ε,δ)-differential privacy: whatever is decided by looking at the data."""
-    recoding = parts.get("recoding") or Recoding()
-    if isinstance(recoding, Recoding) and recoding.levels is None:
-        yield (
-            ("privacy", i),
-            "safepub needs recoding.levels: levels that are fixed without looking at the data",
-            None,
-            (),
-        )
-    if isinstance(recoding, Recoding) and (recoding.suppression != 1 or recoding.suppressed != "drop"):
-        yield ("privacy", i), "safepub needs recoding: {suppression: 1, suppressed: drop}", None, ()
-    if parts.get("entity") is not None:
-        yield ("privacy", i), "safepub protects single records, so no entity can be named", None, ()
-    if other := next((m for m in models if not isinstance(m, SafePub | KAnonymity)), None):
-        yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
-    if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
-        yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:

@@ -20,6 +20,7 @@ FLOORS = {
     "sqlanon.telling": 0,
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
+    "sqlanon.annotations": 1,
     "sqlanon.query": 1,
     "sqlanon.rules": 1,
     "sqlanon.margins": 1,
@@ -35,15 +36,22 @@ FLOORS = {
     "sqlanon.spec": 5,
     "sqlanon.combinations": 5,
     "sqlanon.presets": 5,
+    "sqlanon.contradictions": 5,
     "sqlanon.policies": 5,
     "sqlanon.predicting": 5,
     "sqlanon.plan": 6,
     "sqlanon.suda": 6,
     "sqlanon.verify": 6,
     "sqlanon.recoding": 8,
+    "sqlanon.recoding.transforms": 4,  # what a transform is, as models are models
+    "sqlanon.recoding.perturbation": 4,
+    "sqlanon.recoding.microaggregation": 4,
+    "sqlanon.recoding.catalogue": 4,
     "sqlanon.planning": 9,
+    "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
     "sqlanon.thresholds": 7,
@@ -97,6 +105,8 @@ SAME_FLOOR = {
     ("sqlanon.exploring", "sqlanon.prediction"),  # exploring puts the three together
     ("sqlanon.exploring", "sqlanon.removal"),
     ("sqlanon.exploring", "sqlanon.statistics"),
+    ("sqlanon.spec", "sqlanon.contradictions"),
+    ("sqlanon.linked", "sqlanon.recoding.outcome"),  # what an Anatomy came to
     ("sqlanon.check", "sqlanon.utility"),  # a relation's usefulness is one of its measures
 }
 

@@ -15,9 +15,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from sqlanon.annotations import keep_limits, keys_of
 from sqlanon.errors import SpecError
 from sqlanon.policies import Policy, Predicted
-from sqlanon.reading import Place, Problem, Reader, compose, keep_limits, keys_of
+from sqlanon.reading import Place, Problem, Reader, compose
 from sqlanon.rules import NAMES, Known, Rule, parse, problems
 from sqlanon.spec import Source
 

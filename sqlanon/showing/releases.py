@@ -32,11 +32,17 @@ def plan(planned: Planned) -> None:
     out.print()
     out.print(models(found["models"], "What was promised, and what the plan comes to"))
     out.print()
+    _transforms(planned)
     out.print(counts(found))
     if planned.usefulness:
         utility(planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
+
+
+def _transforms(planned: Planned) -> None:
+    for transform in planned.plan.source.spec.transforms:
+        out.print(f"{', '.join(transform.touched)}: {transform.told}.", markup=False)
 
 
 def comparison(found: Comparison) -> None:
@@ -79,6 +85,7 @@ def release(made: Release) -> None:
     found = made.to_dict()
     out.print(models(found["models"], "Measured on the published rows"))
     out.print()
+    _transforms(made.planned)
     out.print(counts(found))
     if made.planned.usefulness:
         utility(made.planned.usefulness)

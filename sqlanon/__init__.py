@@ -30,6 +30,8 @@ from sqlanon.attacks import Attack, Attacked, Known, parse_attack
 from sqlanon.attacks import attack as _attack
 from sqlanon.check import Check
 from sqlanon.check import check as _check
+from sqlanon.comparison import SAMPLE_ROWS, Comparison
+from sqlanon.comparison import compare as _compare
 from sqlanon.engines import Origin, connect
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
@@ -93,15 +95,15 @@ from sqlanon.utility import Described, Utility
 
 __all__ = [
     "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
-    "BetaLikeness", "Check", "Coding", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
-    "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity", "KMAnonymity",
-    "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
+    "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
     "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
     "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
-    "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release", "risk",
-    "safe_harbor", "schema",
+    "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load", "plan", "predict", "release",
+    "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -123,6 +125,14 @@ def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
     with engine.working():
         planned = _make(_spec(spec), engine)
         return _with_usefulness(planned, engine) if utility else planned
+
+
+def compare(spec: AnySpec, engine: DuckDB, *, sample: int = SAMPLE_ROWS) -> Comparison:
+    """The ways of recoding side by side, on about so many records drawn at random and on all. Changes nothing.
+
+    Raises `SpecError`, `EngineError`; a way that cannot do what the spec asks says why in its `problem`.
+    """
+    return _compare(_spec(spec), engine, sample=sample)
 
 
 def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:
@@ -203,7 +213,7 @@ def attack(
             sensitive=sensitive or (known.sensitive if known else ()), attacks=wanted, every=every,
             hierarchies={**(known.hierarchies if known else {}), **(hierarchies or {})},
             external=_known(external, used), population=_known(population, used),
-            others=[_other(one, used, stack) for one in others],
+            others=[_other(one, used, stack) for one in others], closed=known.closed if known else None,
         )  # fmt: skip
         notes = (*found.notes, _PERSONS) if known and known.persons else found.notes
         return replace(found, source=str(relation), notes=notes) if known else found
@@ -225,7 +235,9 @@ def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
     if isinstance(relation, Known):
         return relation
     known = _remembered(relation, engine, stack)
-    return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+    if known is None:
+        return Known(_origin(relation, engine))
+    return Known(known.origin, quasi_identifiers=known.quasi_identifiers, closed=known.closed)
 
 
 def risk(

@@ -58,7 +58,8 @@ class Blanked:
 def searched(spec: Spec) -> Spec:
     """The spec as the search reads it: without the models that blank what they do not allow."""
     others = tuple(m for m in spec.privacy if not (isinstance(m, ValuePrediction) and m.remove))
-    return spec if len(others) == len(spec.privacy) else replace(spec, privacy=others or (KAnonymity(1),))
+    blanked = tuple(m for m in spec.privacy if m not in others)
+    return replace(spec, privacy=others or (KAnonymity(1),), blanked=blanked) if blanked else spec
 
 
 def stage(engine: DuckDB, plan: Plan, name: str = STAGED) -> tuple[Blanked, ...]:

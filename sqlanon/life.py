@@ -173,18 +173,20 @@ def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
         raise ReleaseError(f"{file} is no release of sqlanon", exit_status=2)
     told = json.loads(facts)
     del told["expired"]
+    recheck = told.pop("recheck", {})
     for key in register.JSON:
         told[key] = json.dumps(told[key])
     for key in ("released_at", "expires_at", "withdrawn_at"):
         told[key] = datetime.fromisoformat(told[key]) if told[key] else None
-    return Entry(**told, recheck="{}")
+    return Entry(**told, recheck=json.dumps(recheck))
 
 
 @dataclass(frozen=True)
 class Remembered:
     """A release as a relation, with what its entry says of it: what an attack needs to know.
 
-    `persons`: whether its k counts persons, whom the published rows do not tell apart.
+    `persons`: whether its k counts persons, whom the published rows do not tell apart. `closed`: the quasi-identifiers
+    whose published bounds are both in what they hold.
     """
 
     origin: Origin
@@ -192,6 +194,7 @@ class Remembered:
     sensitive: tuple[str, ...]
     hierarchies: dict[str, Hierarchy]
     persons: bool
+    closed: frozenset[str] = frozenset()
 
 
 @contextmanager
@@ -217,6 +220,7 @@ def remembered(engine: DuckDB, name: str) -> Iterator[Remembered | None]:
             tuple(dict.fromkeys(column for column in promised if column)),
             {column: Tabled(rows) for column, rows in trees.items() if column not in recheck.get("orders", {})},
             entry.counted == "persons",
+            frozenset(recheck.get("closed", ())),
         )
 
 

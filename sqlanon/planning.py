@@ -142,7 +142,7 @@ class Planned:
             "cells_blanked": self.outcome.cells,
             "linked": second_name(publish.name) if publish and self.outcome.linked else None,
             "classes": self.classes,
-            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | dict(self.utility),
+            "utility": dict(self.utility) | (self.usefulness.to_dict() if self.usefulness else {}),
             "models": [v.to_dict() for v in self.verdicts],
             "nodes": search.nodes if search else None,
             "nodes_checked": search.checked if search else None,

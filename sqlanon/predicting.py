@@ -27,7 +27,8 @@ def scored(predictions: Mapping[str, Predicted], policy: Policy | None) -> tuple
 def known(parts: Mapping[str, Any]) -> Known:
     """What a rule of a spec may name, as far as the parts of the spec could be read."""
     columns, privacy, predictions = (parts.get(name) for name in ("columns", "privacy", "predictions"))
-    models = [m for m in (privacy if isinstance(privacy, tuple) else ()) if isinstance(m, ValuePrediction)]
+    promised = (*(privacy if isinstance(privacy, tuple) else ()), *(parts.get("blanked") or ()))
+    models = [m for m in promised if isinstance(m, ValuePrediction)]
     named = predictions if isinstance(predictions, Mapping) else ()
     roles = {n: getattr(c, "role", None) for n, c in (columns if isinstance(columns, Mapping) else {}).items()}
     fields = tuple(name for name, role in roles.items() if role in _PUBLISHED)

@@ -348,7 +348,7 @@ def propose(found: Profile, *, source_text: str, name: str) -> str:
         "columns:", *_commented(columns), "",
         "privacy:", *_commented(models), "",
         f"# Classes of records that lie near each other; up to {SUPPRESSION:.0%} of the records may be left out.",
-        "# full-domain instead: one level per column for the whole table. sqlanon plan --compare sets them side by side.",
+        "# full-domain: one level per column for the whole table; sqlanon plan --compare sets the ways side by side.",
         _entry("recoding", {"method": "hilbert", "suppression": SUPPRESSION}), "",
         _entry("publish", {"name": f"{release}_release", "as": "table" if found.persistent else "file"}), "",
     ])  # fmt: skip

@@ -68,6 +68,8 @@ VOCABULARY: frozenset[type] = frozenset(
         "GTE",
         "Is",
         "In",
+        "Like",
+        "SplitPart",
         "Exists",
         "NullSafeEQ",
         "Nullif",

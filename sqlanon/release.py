@@ -266,17 +266,24 @@ class _Job:
 
     def _recheck(self) -> str:
         """What `verify` needs later, as far as a reader may know it: a file tells nothing of its source."""
+        closed = {"closed": self._closed()} if self._closed() else {}
         if self.publish.as_ == "file":
-            return "{}"
+            return json.dumps(closed)
         needed = self._published("")
         told: dict[str, Any] = {
             # What was drawn is drawn no more: comparisons with it then stand as judged.
             "reference": None if self.plan.source.working else needed.reference, "orders": needed.orders,
-            "trees": needed.trees, "population": needed.population,
+            "trees": needed.trees, "population": needed.population, **closed,
         }  # fmt: skip
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
+
+    def _closed(self) -> list[str]:
+        """The quasi-identifiers whose published bounds are both in what they hold: a partition's, of no hierarchy."""
+        columns = self.plan.source.spec.columns
+        names = self.plan.source.quasi_identifiers if self.plan.levels is None else ()
+        return [n for n in names if columns[n].represent != "label" and columns[n].hierarchy is None]
 
     def _recoded(self, name: str) -> tuple[str, ...]:
         """How a quasi-identifier was recoded."""
@@ -464,9 +471,8 @@ def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, registe
     item = engine.reader(rows)
     measured = job.judge(item)
     entry = job.entry(measured, str(path), item)
-    engine.export_parquet(
-        "write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(entry.to_dict()), key
-    )
+    facts = entry.to_dict() | ({"recheck": json.loads(entry.recheck)} if entry.recheck != "{}" else {})
+    engine.export_parquet("write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(facts), key)
     if engine.digest(engine.reader(part), job.plan.published) != entry.digest:
         raise ReleaseError("the written file does not hold the rows that were judged; nothing was published")
     return measured, entry

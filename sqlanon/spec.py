@@ -249,6 +249,7 @@ class Spec:
     rules: Annotated[tuple[str, ...], "What stops the release: IF … THEN block."] = ()
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
     presets: tuple[str, ...] = field(default=(), metadata={"outside": True})  # those that models came from
+    blanked: tuple[Model, ...] = field(default=(), metadata={"outside": True})  # models that the search leaves out
 
     def __post_init__(self) -> None:
         asked = tuple(model.preset for model in self.privacy if isinstance(model, Asked))
@@ -294,8 +295,7 @@ class Spec:
     @property
     def parsed(self) -> tuple[Rule, ...]:
         """The rules."""
-        known = predicting.known(vars(self))
-        return tuple(parse(text, known) for text in self.rules)
+        return tuple(parse(text, predicting.known(vars(self))) for text in self.rules)
 
     def resolve(self, path: str) -> str:
         """A path of the spec, seen from the folder of its file; addresses such as s3://… stay as they are."""
@@ -410,6 +410,11 @@ def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, st
     for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
         if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
             yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
+        if isinstance(model, ValuePrediction) and model.observer == "any" and not model.remove:
+            told = (
+                "classes can be united for who knows all their columns (observer: all), or their cells blanked (remove)"
+            )
+            yield ("privacy", i), f"value-prediction speaks of any observer: {told}", "any"
     for name, column in (columns if isinstance(columns, Mapping) else {}).items():
         highest = column.max if isinstance(column, Column) else None
         if highest is not None and highest != column.height:

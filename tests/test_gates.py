@@ -83,6 +83,12 @@ def test_a_rule_blocks_the_release_with_its_numbers_or_lets_it_pass(
     assert engine.run("look", "SELECT count(*) FROM duckdb_tables() WHERE temporary") == [(0,)]
 
 
+def test_a_rule_may_ask_about_a_model_that_blanks_without_more_being_said(engine: DuckDB) -> None:
+    wanted = spec("IF removed(weight) > 100 THEN block", models=(REMOVING,), predictions={})
+    (rule,) = sqlanon.release(wanted, engine).planned.rules
+    assert rule.numbers == {"removed(weight)": 3}
+
+
 def test_the_violations_that_a_rule_asks_for_are_the_oracles(engine: DuckDB) -> None:
     by = [oracle.violations(ROWS, fields, "weight", 5, lambda _: Fraction(3, 4)) for fields in ((), ("age",))]
     (judged,) = sqlanon.plan(spec("IF violations(weight) > 100 THEN block"), engine).rules

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_partitions import KINDS, covers_value, quick
 from test_repair import SENSITIVE, holds
 
 import sqlanon
+from sqlanon import comparison
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.models import KAnonymity, Model, ThetaSensitivity
@@ -272,3 +276,83 @@ REPAIRED = {"model": "theta-sensitivity", "column": "s", "repair": "swap"}
 def test_what_no_partition_can_do_is_refused_where_it_stands(more: dict[str, Any], problem: str) -> None:
     with pytest.raises(SpecError, match=problem):
         load(told(**more))
+
+
+# -- side by side ------------------------------------------------------------------------------------------------------
+
+
+def test_the_ways_stand_side_by_side_and_say_why_they_cannot(engine: DuckDB) -> None:
+    engine.run(
+        "make", "CREATE OR REPLACE TABLE people AS SELECT (i * 7) % 199 AS age, ['f', 'm'][1 + i % 2] AS sex,"
+        " ['u', 'v', 'w'][1 + i % 3] AS s, i AS note FROM range(400) AS r (i)"
+    )  # fmt: skip
+    before = engine.run("list", "SELECT table_name FROM duckdb_tables() ORDER BY ALL")
+    found = sqlanon.compare(THETA, engine, sample=200)
+    assert engine.run("list", "SELECT table_name FROM duckdb_tables() ORDER BY ALL") == before
+    told = found.to_dict()
+    assert set(told) == {"release", "engine", "sample", "whole"}
+    assert (told["whole"]["rows"], 120 < told["sample"]["rows"] < 280) == (400, True)
+    ways = {way["name"]: way for way in told["whole"]["ways"]}
+    assert list(ways) == list(comparison.WAYS) == [way["name"] for way in told["sample"]["ways"]]
+    assert all(way["problem"] is None and 0 <= way["gcp"] <= 1 for way in ways.values())
+    assert ways["hilbert"]["gcp"] < ways["full-domain"]["gcp"]
+    planned = sqlanon.plan({**THETA, "recoding": {"method": "mondrian"}}, engine).to_dict()
+    assert (ways["mondrian"]["classes"], ways["mondrian"]["suppressed"]) == (planned["classes"], 0)
+    moved = {**THETA, "privacy": [*THETA["privacy"], {**REPAIRED, "mu": 0.6}]}
+    found = sqlanon.compare(moved, engine, sample=0)
+    assert found.sample == ()
+    problems = {way.name: way.problem for way in found.whole}
+    assert "partition only" in (problems.pop("full-domain") or "")
+    assert set(problems.values()) == {None}
+
+
+# -- what goes wrong on the way ----------------------------------------------------------------------------------------
+
+DIES = """
+import os, sys
+import sqlanon
+from contextlib import contextmanager
+from sqlanon.engines.duckdb import DuckDB
+step, at, count = DuckDB._step, int(sys.argv[1]), 0
+@contextmanager
+def dying(self, name):
+    global count
+    count += 1
+    if count == at:
+        os._exit(9)
+    with step(self, name):
+        yield
+with sqlanon.connect("duckdb:///d.duckdb") as engine:
+    DuckDB._step = dying
+    sqlanon.release("spec.yaml", engine)
+print(count)
+"""
+
+
+def test_a_process_that_dies_leaves_the_release_before_it(tmp_path: Path) -> None:
+    def run(at: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", DIES, str(at)], cwd=tmp_path, text=True, capture_output=True, check=False
+        )
+
+    spec = {**THETA, "privacy": [*THETA["privacy"], {**REPAIRED, "mu": 0.6}]}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+        theta(engine, ROWS, repair="swap")
+        before = engine.run("read", "SELECT * FROM out ORDER BY note")
+        engine.run("go on", "DELETE FROM people WHERE note < 4")
+    whole = run(0)
+    assert whole.returncode == 0, whole.stderr
+    steps = int(whole.stdout)
+    assert steps > 100
+    with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+        after = engine.run("read", "SELECT * FROM out ORDER BY note")
+        engine.run("go on", "INSERT INTO people SELECT age, sex, s, note - 100 FROM people")
+    assert len(before) == len(after) + 4
+    for at in range(10, steps, steps // 6):
+        assert run(at).returncode == 9
+        with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+            assert engine.run("read", "SELECT * FROM out ORDER BY note") == after
+            assert sqlanon.life.verify(engine, "out").holds
+            tables = engine.run("list", "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
+            assert tables == [("main", "out"), ("main", "people"), ("sqlanon", "release")]

@@ -1,7 +1,7 @@
 """The states of a model as text that other tools draw: Graphviz's dot and Mermaid.
 
 Solid edges are flows, dashed ones potential reads, dotted ones what nobody agreed to: policy violations, and risk
-transitions with their number of violations (`?` where no data are at hand); one without violations is dashed. Only the
+transitions with their number of violations (`?` where no data are at hand); one with no violation is dashed. Only the
 worst of an actor's risk transitions from a state is drawn.
 """
 

@@ -17,13 +17,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from sqlanon.measures import Grouping, Measure
 from sqlanon.measuring import Measured
 from sqlanon.measuring.neighbourhoods import item_columns
 from sqlanon.measuring.predictions import most_found
-from sqlanon.query import Expression, Part, fragment, same, table
+from sqlanon.query import Expression, Part, column, fragment, named, same, table
 
 
 def exact(number: float) -> Fraction:
@@ -177,9 +177,16 @@ def judgement(models: Sequence[Model], measured: Measured, relation: str = "meas
         fragment("cast(coalesce(sum($r), 0) as bigint) as total_records", r=records),
         fragment("count(*) as total_classes"),
     ]
+    once: list[Expression] = []  # what is one number for the whole table, and asked for several times
     for index, model in enumerate(models):
-        columns += _judged(model, {**parts(model, measured, relation), "r": records}, index)
-    return fragment("select $columns from $measured", columns=columns, measured=table(relation))
+        found = parts(model, measured, relation)
+        for name in (name for name, measure in model.measures().items() if measure.steps == "observers"):
+            once.append(named(cast(Expression, found[name]), f"most found {index}"))
+            found[name] = column(f"most found {index}", "once")
+        columns += _judged(model, {**found, "r": records}, index)
+    told = fragment("select $once", once=once) if once else None
+    beside = " cross join ($told) as once" if once else ""
+    return fragment(f"select $columns from $measured{beside}", columns=columns, measured=table(relation), told=told)
 
 
 def _judged(model: Model, found: Mapping[str, Part], index: int) -> list[Expression]:

@@ -61,7 +61,7 @@ class ValuePrediction(Model):
                 if given is not None and given != POLICY:
                     read(given)
             except SpecError as error:
-                raise ValueError(f"{key}: {error.problem}") from None
+                raise ValueError(error.problem.removeprefix("a ")) from None
             object.__setattr__(self, key, None if given is None else str(given))
         require(
             self.threshold is None or self.threshold_column is None, "threshold_column stands instead of a threshold"
@@ -101,10 +101,10 @@ class ValuePrediction(Model):
         return "$violations = 0"
 
     def whole(self) -> str | None:
-        return "count(*) >= 0 and $others = 0" if self.observer == "any" else None
+        return "coalesce(max($others), 0) = 0" if self.observer == "any" else None
 
     def whole_rows(self) -> str:
-        return "$others" if self.observer == "any" else "0"
+        return "coalesce(max($others), 0)" if self.observer == "any" else "0"
 
     def details(self) -> Mapping[str, tuple[str, Literal["min", "max"]]]:
         return {"highest_share": ("$share", "max")}

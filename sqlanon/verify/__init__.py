@@ -105,19 +105,20 @@ def _sizes(engine: DuckDB, published: Published) -> tuple[Ints, Ints]:
 def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
     value, keys = _list(engine, [name]), _list(engine, published.keys)
-    sql = (
-        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
-        f" FROM {published.item} AS p GROUP BY {keys}, {value}),"
-        f" here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
-        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT c.v, 0 FROM cells AS c"
-        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM c.v)),"
+    numbered = (
+        f"here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
+        f" found AS (SELECT DISTINCT {value} AS v FROM {published.item} AS p),"
+        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT f.v, 0 FROM found AS f"
+        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM f.v)),"
         " numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
     )
     joined = (
-        "SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
+        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
+        f" FROM {published.item} AS p GROUP BY {keys}, {value}), {numbered}"
+        " SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
     )
-    cells = engine.arrays(f"read back the values of {name}", f"{sql} {joined}")
-    labels = f"{sql} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
+    cells = engine.arrays(f"read back the values of {name}", joined)
+    labels = f"WITH {numbered} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
     rows = engine.run(f"read back the values of {name}", labels)
     classes, values, counts = (cells[key].astype(np.int64) for key in ("class", "number", "counted"))
     table = np.array([n for _, n in rows], dtype=np.int64)

@@ -251,12 +251,13 @@ class _Job:
 
     def made(self) -> dict[str, Any]:
         """What was done to the values beside recoding, as far as a reader may know it: never a key."""
-        transforms = [transform.to_dict() for transform in self.spec.transforms]
-        told: dict[str, Any] = {"transforms": transforms} if transforms else {}
-        if cells := self.planned.outcome.cells:
-            k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
-            told["cells_blanked_at_most"] = register.coarse(cells, k)
-        return told
+        outcome, k = self.planned.outcome, max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+        told: dict[str, Any] = {
+            "transforms": [transform.to_dict() for transform in self.spec.transforms],
+            "noise_rows": outcome.noise, "swaps": outcome.swaps,
+            "cells_blanked_at_most": register.coarse(outcome.cells, k) if outcome.cells else 0,
+        }  # fmt: skip
+        return {name: value for name, value in told.items() if value}
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -212,6 +213,7 @@ def test_noise_fills_what_no_exchange_can_and_is_counted(engine: DuckDB, repair:
     told = made.to_dict()
     assert (told["rows_in"], told["rows_out"], told["suppressed"]) == (16, 16 + told["noise_rows"], 0)
     assert any("nobody" in note for note in told["notes"])
+    assert json.loads(made.entry.made)["noise_rows"] == told["noise_rows"]
     counts = Counter(row["s"] for row in found)
     assert all(counts[value] >= number for value, number in Counter(row[2] for row in rows).items())
 

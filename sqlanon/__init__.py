@@ -82,7 +82,8 @@ from sqlanon.reading import parse_model
 from sqlanon.recoding.microaggregation import Microaggregation
 from sqlanon.recoding.perturbation import AdditiveNoise, Coding, MultiplicativeNoise, Pram, RankSwapping, Rounding
 from sqlanon.recoding.transforms import Transform
-from sqlanon.release import Release, version
+from sqlanon.register import version
+from sqlanon.release import Release
 from sqlanon.release import release as _release
 from sqlanon.removal import Method
 from sqlanon.removal import method as _method

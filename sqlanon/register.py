@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from importlib import resources
+from importlib import metadata, resources
 from typing import Any
 
 from sqlanon.engines.duckdb import DuckDB
@@ -142,3 +142,8 @@ def mark(engine: DuckDB, name: str, status: str, catalog: str | None = None) -> 
         f"UPDATE {_table(catalog)} SET status = ?, withdrawn_at = ? WHERE name = ? AND status = 'published'",
         [status, withdrawn, name],
     )
+
+
+def version() -> str:
+    """The version of sqlanon that is installed."""
+    return metadata.version("sqlanon")

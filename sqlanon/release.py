@@ -233,7 +233,7 @@ class _Job:
         """The line for the register: facts, with the number of suppressed records made coarse."""
         planned, engine = self.planned, self.engine
         k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
-        versions = {"sqlanon": version(), engine.name: engine.version, "sqlglot": query.version()}
+        versions = {"sqlanon": register.version(), engine.name: engine.version, "sqlglot": query.version()}
         facts = [planned.plan.fingerprint, json.dumps(versions, sort_keys=True)]
         made, lifetime = register.now(), self.publish.lifetime
         return register.Entry(
@@ -492,10 +492,3 @@ def _drop_previous(engine: DuckDB, name: str) -> None:
         linked.drop(engine, before)
     if kind:
         engine.drop(["main", name], kind)
-
-
-def version() -> str:
-    """The version of sqlanon that is installed."""
-    from importlib import metadata
-
-    return metadata.version("sqlanon")

@@ -126,6 +126,14 @@ class Planned:
             return f"partition: {self.plan.source.spec.recoding.method}; ties by the key in the variable sqlanon_key"
         return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
 
+    def _utility(self) -> dict[str, Any]:
+        """What was measured, and what the plan knows; a partition knows its penalty by another definition."""
+        measured = self.usefulness.to_dict() if self.usefulness else {}
+        known = dict(self.utility)
+        if measured and self.plan.levels is None:
+            known.pop("gcp", None)
+        return measured | known
+
     def to_dict(self) -> dict[str, Any]:
         publish, search = self.plan.source.spec.publish, self.outcome.search
         return {
@@ -142,7 +150,7 @@ class Planned:
             "cells_blanked": self.outcome.cells,
             "linked": second_name(publish.name) if publish and self.outcome.linked else None,
             "classes": self.classes,
-            "utility": dict(self.utility) | (self.usefulness.to_dict() if self.usefulness else {}),
+            "utility": self._utility(),
             "models": [v.to_dict() for v in self.verdicts],
             "nodes": search.nodes if search else None,
             "nodes_checked": search.checked if search else None,

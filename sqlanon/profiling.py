@@ -348,8 +348,8 @@ def propose(found: Profile, *, source_text: str, name: str) -> str:
         "columns:", *_commented(columns), "",
         "privacy:", *_commented(models), "",
         f"# Classes of records that lie near each other; up to {SUPPRESSION:.0%} of the records may be left out.",
-        "# full-domain: one level per column for the whole table; sqlanon plan --compare sets the ways side by side.",
-        _entry("recoding", {"method": "hilbert", "suppression": SUPPRESSION}), "",
+        "# method: full-domain gives one level per column; sqlanon plan --compare sets the ways side by side.",
+        _entry("recoding", {"suppression": SUPPRESSION}), "",
         _entry("publish", {"name": f"{release}_release", "as": "table" if found.persistent else "file"}), "",
     ])  # fmt: skip
 

@@ -186,16 +186,29 @@ def make(
     beside = [way.dealt] if way.dealt else [way.exchanges.column] if way.exchanges else []
     encoded = encode(engine, source, key, dimensions=dimensions, beside=beside)
     try:
-        # Where the models ask for more than there is, it is the repair that refuses, with the numbers.
-        _partition(encoded, way, min(smallest(wanted), encoded.persons), wanted)
         allowed = most_suppressed(source.spec, encoded.records) if limit is None else limit
-        exchanged = exchange(encoded, way.exchanges, key) if way.exchanges else None
-        boxes = way.method == "strict" and exchanged is None
-        done = repair(encoded, wanted, limit=allowed, boxes=boxes)
+        try:
+            done, exchanged = _classes(encoded, way, key, wanted, allowed)
+        except ModelNotMet:
+            if not allowed:
+                raise
+            # What was left to be suppressed may be what the others would have needed.
+            done, exchanged = _classes(encoded, way, key, wanted, 0)
         return Made(publish(encoded), done, exchanged)
     except BaseException:
         encoded.close()
         raise
+
+
+def _classes(
+    encoded: Encoded, way: Way, key: str, models: Sequence[Model], limit: int
+) -> tuple[Repaired, Exchanged | None]:
+    """Makes `pieces` of classes that satisfy the models, but for classes of `limit` records at most."""
+    # Where the models ask for more than there is, it is the repair that refuses, with the numbers.
+    _partition(encoded, way, min(smallest(models), encoded.persons), models)
+    exchanged = exchange(encoded, way.exchanges, key) if way.exchanges else None
+    boxes = way.method == "strict" and exchanged is None
+    return repair(encoded, models, limit=limit, boxes=boxes), exchanged
 
 
 def _partition(encoded: Encoded, way: Way, k: int, models: Sequence[Model]) -> None:

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import ModelNotMet
 from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
@@ -72,7 +71,7 @@ class Planned:
     def rows_out(self) -> int:
         return self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
 
-    def sql(self, engine: DuckDB) -> str:
+    def sql(self, engine: Engine) -> str:
         """The statement that makes the release, as it runs; it can be reviewed and run by itself."""
         publish = self.plan.source.spec.publish
         name = engine.sql(identifier(publish.name)) if publish else ""
@@ -83,13 +82,15 @@ class Planned:
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
-        statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
+        statement = f"CREATE TABLE {name} AS\n" if kind == "table" else ""
         drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
         draw = ""
         if drawn:
             drawing = sample(self.plan.source.drawn_from, drawn).sql
             draw = f"CREATE TEMP TABLE {engine.sql(identifier(SAMPLE))} AS\n{drawing};\n"
         told = "\n".join(" ".join(line.splitlines()) for line in head)
+        if kind == "view" and publish:
+            return f"{told}\n{draw}{engine.view_statement([publish.name], made)};"
         return f"{told}\n{draw}{statement}{engine.sql(made)};"
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,14 +117,14 @@ class Planned:
         }
 
 
-def shuffled(plan: Plan, engine: DuckDB) -> Query:
+def shuffled(plan: Plan, engine: Engine) -> Query:
     """The steps that fill a table or file, in the keyed order."""
     if plan.counted is None:
         return engine.shuffled(plan.query, plan.published)
     return engine.shuffled(plan.counted, plan.published, plan.number)
 
 
-def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
+def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
@@ -135,7 +136,7 @@ def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source
     return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
 
 
-def _draw(engine: DuckDB, item: str, model: SafePub) -> str:
+def _draw(engine: Engine, item: str, model: SafePub) -> str:
     """Draws each record with the mechanism's probability into a working table, once for plan and release."""
     engine.temporary("draw the sample", SAMPLE, sample(item, model))
     return engine.sql(table(SAMPLE))
@@ -157,7 +158,7 @@ def _origin(spec: Spec, source: Where) -> Origin:
     return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
 
 
-def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Planned:
+def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
     """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no transformation will do."""
     started = time.monotonic()
     tell("reading the source", None)
@@ -300,7 +301,7 @@ def _ends(rows: Rows, level: int, family: str) -> dict[str, tuple[float, float]]
     return found
 
 
-def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Planned:
+def with_usefulness(planned: Planned, engine: Engine, tell: Tell = silent) -> Planned:
     """The same plan with its whole usefulness: what it would publish, held against the source. Reads both once.
 
     Raises `EngineError`, and `SpecError` where the source has changed meanwhile.

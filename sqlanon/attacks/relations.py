@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.query import Query, Text
 
@@ -46,13 +45,13 @@ class Known:
 class Relation:
     """A relation with the columns that it really has. `where`: the argument that named it, for messages."""
 
-    engine: DuckDB
+    engine: Engine
     origin: Origin
     columns: Mapping[str, Column]
     where: str
 
     @staticmethod
-    def of(engine: DuckDB, origin: Origin, where: str) -> Relation:
+    def of(engine: Engine, origin: Origin, where: str) -> Relation:
         """Looks a relation up. Raises `SpecError` where it is not there."""
         return Relation(engine, origin, {found.name: found for found in engine.columns(origin)}, where)
 
@@ -99,14 +98,14 @@ class Relation:
         if found.family == "float":
             return f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
         if found.family in ("text", "other"):
-            return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+            return f'CAST({read} AS VARCHAR) COLLATE "C"'
         return read
 
 
 class Workings:
     """Working tables of one attack; `close` drops them."""
 
-    def __init__(self, engine: DuckDB) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._made: list[str] = []
 
@@ -123,7 +122,7 @@ class Workings:
 
 
 @contextmanager
-def workings(engine: DuckDB) -> Iterator[Workings]:
+def workings(engine: Engine) -> Iterator[Workings]:
     """Working tables that are gone afterwards, whatever happens."""
     made = Workings(engine)
     try:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-import sqlanon
-from sqlanon.engines import Origin
+from sqlanon.engines import Engine, Origin
 from sqlanon.spec import FILE_ENDINGS
 
 app = typer.Typer(
@@ -76,7 +75,7 @@ def equal(text: str) -> tuple[str, str]:
     return left, right if equal else left
 
 
-def split(words: list[str], source: str | Origin, engine: sqlanon.DuckDB) -> list[str]:
+def split(words: list[str], source: str | Origin, engine: Engine) -> list[str]:
     """`a,b` as two names, unless a column of the source is called just so."""
     if not any("," in word for word in words):
         return words

@@ -46,7 +46,7 @@ def in_parquet(kind: str) -> str | None:
 def plainly(read: str, found: Column) -> str:
     """A column as its values are read by people: what looks different is different, whatever the engine compares."""
     if found.family == "text":
-        return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+        return f'CAST({read} AS VARCHAR) COLLATE "C"'
     return f"CAST({read} AS VARCHAR)" if found.family in ("float", "other") else read
 
 

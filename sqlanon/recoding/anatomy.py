@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.functions import uniform
 from sqlanon.query import Query, column, fragment, fresh, named
@@ -40,7 +40,7 @@ class Anatomy:
     warning: str = WARNING
 
 
-def anatomize(engine: DuckDB, records: Records, published: Sequence[str], sensitive: str, l: int) -> Anatomy:  # noqa: E741
+def anatomize(engine: Engine, records: Records, published: Sequence[str], sensitive: str, l: int) -> Anatomy:  # noqa: E741
     """Groups of at least `l` records with different values of the sensitive column, so no value has a share above 1/l.
 
     Possible if, and only if, no value has more than n/l records. Records are dealt in the order of their values, and of
@@ -68,7 +68,7 @@ def anatomize(engine: DuckDB, records: Records, published: Sequence[str], sensit
     return Anatomy(one[0].chain, other[0].chain, group)
 
 
-def _eligible(engine: DuckDB, records: Records, sensitive: str, l: int) -> None:  # noqa: E741
+def _eligible(engine: Engine, records: Records, sensitive: str, l: int) -> None:  # noqa: E741
     counted = fragment(
         "select count(*) as records from $t group by $s", s=column(sensitive), t=query.table(records.relation)
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, column, fragment, named
 from sqlanon.recoding.transforms import Records
@@ -29,7 +29,7 @@ class Blanked:
     failing: int
 
 
-def blank_cells(engine: DuckDB, records: Records, keys: Sequence[str], k: int) -> Blanked:
+def blank_cells(engine: Engine, records: Records, keys: Sequence[str], k: int) -> Blanked:
     """Blanks at most one of the `keys` of records in classes below k, in favour of the column that saves most records.
 
     Greedy: of all columns, the one with which most records of the failing classes come into classes of k is blanked in
@@ -64,7 +64,7 @@ def blank_cells(engine: DuckDB, records: Records, keys: Sequence[str], k: int) -
     return Blanked(_joined(records, keys), int(cells), int(failing))
 
 
-def drop(engine: DuckDB) -> None:
+def drop(engine: Engine) -> None:
     """Drops the working table."""
     engine.drop_temporary(_CELLS)
 
@@ -99,7 +99,7 @@ def _pooled(width: int, i: int, k: int) -> Query:
 _SAVED = "failing and enough and blanked is null and $x is not null"
 
 
-def _saved(engine: DuckDB, width: int, i: int, k: int) -> int:
+def _saved(engine: Engine, width: int, i: int, k: int) -> int:
     counted = fragment(
         f"select cast(coalesce(sum(records), 0) as bigint) from pooled where {_SAVED}", x=column(f"label {i}")
     )

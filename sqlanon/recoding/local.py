@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, require
 from sqlanon.models import Model
 from sqlanon.plan import Source
 from sqlanon.recoding import mondrian
@@ -54,7 +54,7 @@ class Made:
 
 
 def make(
-    engine: DuckDB,
+    engine: Engine,
     source: Source,
     way: Way,
     key: str,
@@ -68,6 +68,7 @@ def make(
     `models` stand for those of the spec where they are given, `dimensions` for its quasi-identifiers. `key` decides, in
     secret, between records that are alike. Raises `SpecError`, `EngineError`, and `ModelNotMet` where nothing will do.
     """
+    require(engine, "partition", "a partition")
     wanted = tuple(models) or source.spec.privacy
     encoded = encode(engine, source, key, dimensions=dimensions, beside=[way.dealt] if way.dealt else [])
     try:

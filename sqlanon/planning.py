@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sqlanon.engines import Engine, Origin
-from sqlanon.errors import ModelNotMet
+from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
 from sqlanon.plan import Plan, Source, compile_plan, resolve
@@ -128,12 +128,29 @@ def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
+    _texts_of_floats(spec, engine, {found.name for found in columns if found.family == "float"})
     if spec.population is not None:
         people = _origin(spec, spec.population)
         return resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
     source = resolve(spec, origin, item, columns)
     drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
     return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
+
+
+def _texts_of_floats(spec: Spec, engine: Engine, floats: Set[str]) -> None:
+    """Refuses, on an engine that writes 1.0 as 1, what reads floating-point numbers as texts. Raises `SpecError`."""
+    if engine.can("texts of floats"):
+        return
+    for name in floats & spec.columns.keys():
+        declared = spec.columns[name]
+        starred = spec.recoding.suppressed == "star" and declared.role == "quasi-identifier"
+        listed = declared.hierarchy is not None and declared.hierarchy.rows(Path(spec.base)) is not None
+        if starred or listed:
+            raise SpecError(
+                f"floating-point numbers have no texts that are the same on every engine, as"
+                f" {'a tabled hierarchy' if listed else 'suppressed: star'} needs them; cast the column to numeric in"
+                " a `query:` or a view", where=f"columns.{name}",
+            )  # fmt: skip
 
 
 def _draw(engine: Engine, item: str, model: SafePub) -> str:

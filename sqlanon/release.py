@@ -268,7 +268,8 @@ class _Job:
         for name, level in self.plan.levels.items():
             made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
             told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
-        return told
+        others = {name: source.spec.columns[name].role for name in self.plan.published if name not in told}
+        return told | {name: f"{role}, published as it is" for name, role in others.items()}
 
 
 def _broken(verdicts: tuple[Verdict, ...]) -> str:
@@ -327,6 +328,8 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         item = engine.sql(query.table(engine.schema, name))
         measured = job.judge(item)
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
+        for column, text in job.comments().items():
+            engine.comment([engine.schema, name], column, text)
         engine.label([engine.schema, name], "view", _label(entry))
         engine.protect([engine.schema, name], "view", job.publish.grant)
         register.write(engine, entry)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
@@ -28,6 +29,9 @@ _OPTIONS = (
     " -c jit=off -c listen_addresses= -c max_connections=30"
 )
 _UNPRIVILEGED = "postgres"
+
+# Roles belong to the whole server: whose the source is, who publishes, who may read releases, who may do nothing.
+ROLES = ("holder", "publisher", "reader", "stranger")
 
 
 def _programs() -> Path | None:
@@ -74,13 +78,28 @@ def server() -> Iterator[NoopExecutor]:
         # Its output goes to a file: a pipe would stay open as long as the server runs.
         program("pg_ctl", "-w", "-D", data, "-l", str(folder / "log"), "-o", options, "start")
         try:
-            yield NoopExecutor(
+            found = NoopExecutor(
                 host=str(folder), port=5432, user="postgres", dbname="tests", options="", maintenance_dbname="postgres"
             )
+            execute(url_of(found, "postgres"), *(f"CREATE ROLE {role} LOGIN" for role in ROLES))
+            yield found
         finally:
             program("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Runs statements as somebody without sqlanon would, on a connection of their own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def fetch(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """The rows that somebody without sqlanon gets."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(statement.encode()).fetchall()
 
 
 def url_of(server: NoopExecutor, name: str, user: str = "postgres") -> str:
@@ -140,3 +159,8 @@ def several(engine: Engine, number: int) -> str:
     """The whole numbers from 0 up to `number` as a FROM item `r` with the column `i`."""
     series = f"generate_series(0, {number} - 1)" if engine.name == "postgres" else f"range({number})"
     return f"{series} AS r(i)"
+
+
+def as_role(url: str, role: str) -> str:
+    """The same database for another role."""
+    return url.replace("//postgres@", f"//{role}@")

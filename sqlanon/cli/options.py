@@ -21,7 +21,14 @@ app = typer.Typer(
 )
 
 
-Db = Annotated[str | None, typer.Option("--db", metavar="URL", help="duckdb:///path.duckdb; default: in memory.")]
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        help="duckdb:///path.duckdb or postgresql://user@host/database; default: DuckDB in memory.",
+    ),
+]
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")]

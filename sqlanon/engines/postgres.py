@@ -99,8 +99,8 @@ class Postgres(Publishing):
         return str(self.run("read the role", "SELECT session_user")[0][0])
 
     def can(self, ability: str) -> bool:
-        """`grant`, `secure_view`, `check`, `risk`: what runs on Postgres."""
-        return ability in {"grant", "secure_view", "check", "risk"}
+        """What runs on Postgres: `check`, `risk`, `plan` and `release` do, and their `secure_view` and `grant`."""
+        return ability in {"grant", "secure_view"}
 
     def close(self) -> None:
         self.connection.close()

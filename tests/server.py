@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -149,10 +150,25 @@ def made(engine: Engine, name: str, declared: Mapping[str, str], rows: Sequence[
 
 
 def remake(engine: Engine, item: str, what: str) -> None:
-    """`CREATE TABLE item what`, in the place of an earlier one of that name."""
+    """`CREATE TABLE item what`, in the place of an earlier one; DuckDB's words DOUBLE and NOCASE are known to both."""
     engine.run("make", f"DROP TABLE IF EXISTS {item}")
-    temporary = "TEMP " if engine.name == "postgres" else ""
-    engine.run("make", f"CREATE {temporary}TABLE {item} {what}")
+    if engine.name == "duckdb":
+        engine.run("make", f"CREATE TABLE {item} {what}")
+        return
+    if "NOCASE" in what:
+        careless = "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        engine.run("make", f"CREATE COLLATION IF NOT EXISTS public.careless {careless}")
+    known = re.sub(r"\bDOUBLE\b(?! PRECISION)", "DOUBLE PRECISION", what).replace("NOCASE", "public.careless")
+    engine.run("make", f"CREATE TEMP TABLE {item} {known}")
+
+
+def working_tables(engine: Engine) -> list[str]:
+    """The names of the working tables that are left on a connection; tables of the tests are no sqlanon's."""
+    tables = {
+        "duckdb": "SELECT table_name FROM duckdb_tables() WHERE temporary",
+        "postgres": "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname LIKE 'sqlanon%'",
+    }
+    return [name for (name,) in engine.run("look", tables[engine.name])]
 
 
 def several(engine: Engine, number: int) -> str:

@@ -295,6 +295,15 @@ def test_the_register_tells_what_was_released_and_by_whom(clinic: str) -> None:
     assert fetch(clinic, "SELECT status FROM sqlanon.release ORDER BY version") == [("superseded",), ("withdrawn",)]
 
 
+def test_a_release_is_attacked_by_its_name_and_told_from_its_source(clinic: str) -> None:
+    published(clinic)
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        known = sqlanon.attack("patients", sensitive=["disease"], engine=engine)
+        assert (known.source, known.quasi_identifiers, known.records) == ("patients", ("age", "zip"), 60)
+        found = sqlanon.predict("releases.patients", column="disease", fields=["age", "zip"], engine=engine)
+        assert found.rows[0].risk.fields == ("age", "zip")
+
+
 def test_a_changed_release_is_found_by_its_digest(clinic: str) -> None:
     published(clinic)
     execute(

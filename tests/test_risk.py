@@ -14,7 +14,7 @@ import oracle_risk as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from server import made
+from server import made, working_tables
 from test_measures import load
 from test_vectors import vector
 
@@ -209,21 +209,12 @@ def test_hostile_names_are_names(engine: Engine) -> None:
     assert (persons.size, persons.population and persons.population.size) == (9, 9)
 
 
-def working(engine: Engine) -> list[str]:
-    """The names of sqlanon's working tables on this connection."""
-    tables = {
-        "duckdb": "SELECT table_name FROM duckdb_tables() WHERE temporary",
-        "postgres": "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname LIKE 'sqlanon%'",
-    }
-    return [name for (name,) in engine.run("look", tables[engine.name])]
-
-
 def test_no_working_table_is_left_behind(engine: Engine) -> None:
     load(engine, "everybody", [{"a": 1, "b": 1}])
     measured(engine, [{"a": 1, "b": 1}], ["a", "b"], suda=True, population=Origin(relation="everybody"))
     with pytest.raises(SpecError):
         measured(engine, [{"a": 1, "b": 1}] * 2, ["a", "b"], population=Origin(relation="everybody"))
-    assert working(engine) == []
+    assert working_tables(engine) == []
 
 
 def refused(engine: Engine, **more: Any) -> SpecError:
@@ -306,7 +297,7 @@ def test_a_failure_of_the_engine_tells_no_cell(engine: Engine) -> None:
     with pytest.raises(EngineError) as caught:
         risk(engine, Origin(relation="broken"), quasi_identifiers=["a"])
     assert "Alice" not in str(caught.value)
-    assert working(engine) == []
+    assert working_tables(engine) == []
 
 
 # -- Python ------------------------------------------------------------------------------------------------------------

@@ -103,8 +103,8 @@ class Postgres(Publishing):
         return str(self.run("read the role", "SELECT session_user")[0][0])
 
     def can(self, ability: str) -> bool:
-        """What runs on Postgres: `check`, `risk`, `plan` and `release` do, and their `secure_view` and `grant`."""
-        return ability in {"grant", "secure_view"}
+        """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
+        return ability in {"grant", "secure_view", "attack", "predict"}
 
     def close(self) -> None:
         self.connection.close()

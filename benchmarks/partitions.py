@@ -1,13 +1,14 @@
 """Partitions measured: what they lose on Adult, and what they take as the table grows.
 
     python benchmarks/partitions.py quality
-    python benchmarks/partitions.py scale [--rows 100000,1000000,10000000] [--k 10] [--memory 2GB]
+    python benchmarks/partitions.py scale [--data adult|distinct] [--rows 100000,1000000] [--k 10] [--memory 2GB]
 
 `quality`: the global certainty penalty of Adult with 7 quasi-identifiers, every attribute as ordinal in the order of
 its hierarchy, for k = 2, 5, 10, 25, 50, beside the figures of the reference (models.md, section 5.2) and the optimal
-full-domain recoding with at most 5 % suppressed (a suppressed cell costs 1). `scale`: perturbed Adult with 8
-quasi-identifiers, read from Parquet, partitioned, labelled and written to a table, each in a process of its own; CPU
-and wall seconds and peak memory by the operating system's accounting. Needs the shared folder (SQLANON_SHARED).
+full-domain recoding with at most 5 % suppressed (a suppressed cell costs 1). `scale`: 8 quasi-identifiers of perturbed
+Adult (`perturbed.py`: many records agree) or of people of whom no two agree (`distinct.py`), read from Parquet,
+partitioned, labelled and written to a table, each in a process of its own; CPU and wall seconds and peak memory by the
+operating system's accounting. Needs the shared folder (SQLANON_SHARED) for Adult.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import distinct
 from rich.console import Console
 from rich.table import Table
-from run import ADULT, run, write
+from run import ADULT, HERE, run
 
 import sqlanon
 from sqlanon.engines.duckdb import DuckDB
@@ -45,6 +47,7 @@ METHODS: dict[str, Callable[[Encoded, int], None]] = {
     "order of splits, even groups": lambda e, k: hilbert.hilbert(e, k, groups="even"),
     "order of splits, best groups": hilbert.hilbert,
 }
+MEASURED = ("Mondrian strict", "Gray order, best groups", "order of splits, best groups")
 REFERENCE = {
     "full domain, at most 5 % suppressed": (0.124, 0.191, 0.251, 0.349, 0.414),
     "Mondrian strict": (0.0076, 0.0259, 0.0475, 0.0899, 0.142),
@@ -73,6 +76,23 @@ def spec(source: Any, names: tuple[str, ...], others: tuple[str, ...], **recodin
         "recoding": recoding,
         "publish": {"name": "bench"},
     }
+
+
+def people(file: str) -> sqlanon.Spec:
+    """A spec over `distinct.py`: a mask, orders and, for all else, the values as they are."""
+    hierarchies: dict[str, Any] = {
+        "postcode": {"mask": 5},
+        "country": {"order": [f"Country {number}" for number in range(40)]},
+        "occupation": {"order": [f"Occupation {number}" for number in range(14)]},
+    }
+    columns: dict[str, Any] = {
+        name: {"role": "quasi-identifier", **({"hierarchy": hierarchies[name]} if name in hierarchies else {})}
+        for name in distinct.COLUMNS
+    }
+    return sqlanon.load({
+        "source": file, "columns": {**columns, "illness": "insensitive"},
+        "privacy": [{"model": "k-anonymity", "k": 2}], "publish": {"name": "bench"},
+    })  # fmt: skip
 
 
 def adult(names: tuple[str, ...], **recoding: Any) -> sqlanon.Spec:
@@ -120,50 +140,58 @@ def partitioned(encoded: Encoded, method: Callable[[Encoded, int], None], k: int
     return publish(encoded)
 
 
-def one(method: str, file: Path, k: int, memory: str) -> None:
+def one(data: str, method: str, file: Path, k: int, memory: str) -> None:
     """One run, in this process: prints the combinations, the classes and the penalty."""
     with sqlanon.connect() as engine:
         if memory:
             engine.connection.execute(f"SET memory_limit = '{memory}'")
-        found = sqlanon.load(spec(str(file), EIGHT, ("salary-class",)))
-        encoded = encode(engine, source_of(found, engine), "key", dimensions=[ordinal(name) for name in EIGHT])
+        if data == "distinct":
+            encoded = encode(engine, source_of(people(str(file)), engine), "key")
+        else:
+            found = sqlanon.load(spec(str(file), EIGHT, ("salary-class",)))
+            encoded = encode(engine, source_of(found, engine), "key", dimensions=[ordinal(name) for name in EIGHT])
         published = partitioned(encoded, METHODS[method], k)
         engine.temporary("write the records", "bench recoded", published.recoded())
         print(f"{encoded.combinations:,} {published.classes:,} {published.gcp:.5f}")
 
 
-def scale(rows: list[int], k: int, memory: str, folder: Path, console: Console) -> None:
-    title = f"Partitions of perturbed Adult, 8 quasi-identifiers, k = {k}" + (f", within {memory}" if memory else "")
+def scale(data: str, rows: list[int], methods: list[str], k: int, memory: str, folder: Path) -> Table:
+    named = {"adult": "perturbed Adult", "distinct": "people of whom no two agree"}[data]
+    title = f"Partitions of {named}, 8 quasi-identifiers, k = {k}" + (f", within {memory}" if memory else "")
     table = Table("rows", "method", "combinations", "classes", "wall s", "CPU s", "peak MB", "GCP", title=title)
     for count in rows:
-        file = folder / f"perturbed_{count}.parquet"
-        write(count, file)
-        for method in ("Mondrian strict", "Gray order, even groups", "order of splits, best groups"):
-            found = run([sys.executable, __file__, "one", "--method", method, "--file", str(file), "--k", str(k),
-                         "--memory", memory])  # fmt: skip
+        file = folder / f"{data}_{count}.parquet"
+        # In a process of its own: a child starts with its parent's peak memory.
+        maker = {"adult": "perturbed.py", "distinct": "distinct.py"}[data]
+        run([sys.executable, str(HERE / maker), str(count), str(file)])
+        for method in methods:
+            found = run([sys.executable, __file__, "one", "--data", data, "--methods", method, "--file", str(file),
+                         "--k", str(k), "--memory", memory])  # fmt: skip
             combinations, classes, gcp = found.output.split()
             figures = (f"{found.wall:.1f}", f"{found.cpu:.1f}", f"{found.megabytes:.0f}")
             table.add_row(f"{count:,}", method, combinations, classes, *figures, gcp)
-    console.print(table)
+    return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("quality", "scale", "one"))
+    parser.add_argument("--data", default="adult", choices=("adult", "distinct"))
     parser.add_argument("--rows", default="100000,1000000,10000000", help="sizes, separated by commas")
+    parser.add_argument("--methods", default=",".join(MEASURED), help="separated by commas")
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--memory", default="", help="the engine's memory limit, such as 2GB")
-    parser.add_argument("--method", choices=METHODS)
     parser.add_argument("--file", type=Path)
     given = parser.parse_args()
-    console = Console(width=130)
+    console, methods = Console(width=130), [name for name in METHODS if name in given.methods]
     if given.what == "quality":
         quality(console)
     elif given.what == "one":
-        one(given.method, given.file, given.k, given.memory)
+        one(given.data, given.methods, given.file, given.k, given.memory)
     else:
+        rows = [int(count) for count in given.rows.split(",")]
         with tempfile.TemporaryDirectory() as folder:
-            scale([int(count) for count in given.rows.split(",")], given.k, given.memory, Path(folder), console)
+            console.print(scale(given.data, rows, methods, given.k, given.memory, Path(folder)))
 
 
 if __name__ == "__main__":

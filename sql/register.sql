@@ -23,5 +23,6 @@ CREATE TABLE IF NOT EXISTS sqlanon.release (
   released_by        VARCHAR NOT NULL,
   expires_at         TIMESTAMP,
   withdrawn_at       TIMESTAMP,
+  made               VARCHAR NOT NULL,   -- JSON: what was done to the values beside recoding, never a key
   PRIMARY KEY (name, version)
 );

@@ -30,6 +30,8 @@ from sqlanon.attacks import Attack, Attacked, Known, parse_attack
 from sqlanon.attacks import attack as _attack
 from sqlanon.check import Check
 from sqlanon.check import check as _check
+from sqlanon.comparison import SAMPLE_ROWS, Comparison
+from sqlanon.comparison import compare as _compare
 from sqlanon.engines import Engine, Origin, connect
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
@@ -66,6 +68,7 @@ from sqlanon.models import (
     SampleUniqueness,
     TCloseness,
     ThetaSensitivity,
+    ValuePrediction,
     Verdict,
 )
 from sqlanon.planning import Planned
@@ -75,7 +78,12 @@ from sqlanon.policies import Policy
 from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
 from sqlanon.prediction import threshold as _threshold
-from sqlanon.release import Release, version
+from sqlanon.reading import parse_model
+from sqlanon.recoding.microaggregation import Microaggregation
+from sqlanon.recoding.perturbation import AdditiveNoise, Coding, MultiplicativeNoise, Pram, RankSwapping, Rounding
+from sqlanon.recoding.transforms import Transform
+from sqlanon.register import version
+from sqlanon.release import Release
 from sqlanon.release import release as _release
 from sqlanon.removal import Method
 from sqlanon.removal import method as _method
@@ -83,18 +91,19 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, parse_model, schema
+from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 __all__ = [
-    "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
-    "BetaLikeness", "Check", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB", "EngineError",
-    "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Model", "ModelNotMet", "NotPortable",
-    "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "Planned",
-    "Policy", "PopulationUniqueness", "Release", "ReleaseError", "Risk", "SafeHarbor", "SafePub",
-    "SampleUniqueness", "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Tree", "Utility",
-    "Verdict", "Width", "anonymize", "assess", "attack", "check", "connect", "load", "plan", "predict", "release",
+    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
+    "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
+    "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
+    "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
+    "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
+    "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load", "plan", "predict", "release",
     "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
@@ -117,6 +126,14 @@ def plan(spec: AnySpec, engine: Engine, *, utility: bool = False) -> Planned:
     with engine.working():
         planned = _make(_spec(spec), engine)
         return _with_usefulness(planned, engine) if utility else planned
+
+
+def compare(spec: AnySpec, engine: Engine, *, sample: int = SAMPLE_ROWS) -> Comparison:
+    """The ways of recoding side by side, on about so many records drawn at random and on all. Changes nothing.
+
+    Raises `SpecError`, `EngineError`; a way that cannot do what the spec asks says why in its `problem`.
+    """
+    return _compare(_spec(spec), engine, sample=sample)
 
 
 def release(spec: AnySpec, engine: Engine, *, utility: bool = False) -> Release:
@@ -150,7 +167,8 @@ def check(
     columns, hierarchies, weights and k. Raises `SpecError`, `EngineError`.
     """
     wanted = [parse_model(model) if isinstance(model, str) else model for model in models]
-    used, known = engine or connect(), Described.by(_spec(spec)) if spec is not None else Described()
+    by = _spec(spec) if spec is not None else None
+    used, known = engine or connect(), Described.by(by) if by else Described()
     try:
         told = known.and_given(quasi_identifiers, sensitive, hierarchies or {}, wanted)
         released = told.read(used, _origin(relation, used))
@@ -159,6 +177,7 @@ def check(
             used, released, quasi_identifiers=told.quasi_identifiers, sensitive=told.sensitive, models=wanted,
             hierarchies=told.hierarchies, against=source,
             population=None if population is None else _origin(population, used),
+            policy=by.policy.seen_from_here(by.base) if by and by.policy else None,
         )  # fmt: skip
     finally:
         if engine is None:
@@ -195,7 +214,7 @@ def attack(
             sensitive=sensitive or (known.sensitive if known else ()), attacks=wanted, every=every,
             hierarchies={**(known.hierarchies if known else {}), **(hierarchies or {})},
             external=_known(external, used), population=_known(population, used),
-            others=[_other(one, used, stack) for one in others],
+            others=[_other(one, used, stack) for one in others], closed=known.closed if known else None,
         )  # fmt: skip
         notes = (*found.notes, _PERSONS) if known and known.persons else found.notes
         return replace(found, source=str(relation), notes=notes) if known else found
@@ -217,7 +236,9 @@ def _other(relation: object, engine: Engine, stack: ExitStack) -> Known:
     if isinstance(relation, Known):
         return relation
     known = _remembered(relation, engine, stack)
-    return Known(known.origin, quasi_identifiers=known.quasi_identifiers) if known else Known(_origin(relation, engine))
+    if known is None:
+        return Known(_origin(relation, engine))
+    return Known(known.origin, quasi_identifiers=known.quasi_identifiers, closed=known.closed)
 
 
 def risk(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import query
+from sqlanon import query, thresholds
 from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.words import plainly
 from sqlanon.errors import SpecError
@@ -41,6 +41,7 @@ from sqlanon.models import (
     verdicts,
 )
 from sqlanon.plan import NUMBERS, ORDERED, check_column, check_population
+from sqlanon.policies import Policy
 from sqlanon.presets import expanded
 from sqlanon.query import Query, fragment
 from sqlanon.utility import Against, Utility
@@ -81,15 +82,21 @@ def check(
     population: Origin | None = None,
     base: Path = Path(),
     against: Against | None = None,
+    policy: Policy | None = None,
 ) -> Check:
     """Measures a relation; without models, reports every measure there is.
 
     One pass over its rows per sensitive column (the quasi-identifiers are grouped with each), one more for a column of
     guarding nodes or of sets, and one over the population table. The relation itself is the table that distances
-    compare with; `against` its source, its usefulness is told too. Raises `SpecError`, `EngineError`.
+    compare with; `against` its source, its usefulness is told too. A `policy` gives the
+    thresholds of value-prediction. Raises `SpecError`, `EngineError`.
     """
     columns = {found.name: found for found in engine.columns(origin)}
-    named = [name for model in expanded(models, sensitive) for name in (column_of(model), guard_of(model)) if name]
+    item, known = engine.origin(origin), expanded(models, sensitive)
+    if thresholds.asked(known):
+        _there(columns, {"--model": [n for m in thresholds.asked(known) for n in (m.column, m.threshold_column) if n]})
+        item, columns = thresholds.beside(engine, item, columns, known, policy, base)
+    named = [name for model in known for name in (column_of(model), guard_of(model)) if name]
     _there(columns, {"--qi": quasi_identifiers, "--sensitive": sensitive, "--model": named})
     if not quasi_identifiers:
         raise SpecError("at least one quasi-identifier is needed", where="--qi", allowed=columns)
@@ -105,11 +112,13 @@ def check(
             raise SpecError(f"{model.name} needs the population table", where="--population")
     asked = tuple(dict.fromkeys([*quasi_identifiers, *(n for m in wanted for n in (column_of(m), guard_of(m)) if n)]))
     raw = {n for m in wanted if (n := column_of(m)) and (m.requires == "set" or columns[n].family == "float")}
-    steps = Query(()).then("source", _reading(engine, origin, asked, columns, raw), inline=True)
+    steps = Query(()).then("source", _reading(engine, item, asked, columns, raw), inline=True)
     if population is not None:
         people = {found.name: found for found in engine.columns(population)}
         check_population(quasi_identifiers, columns, people)
-        steps = steps.then("people", _reading(engine, population, quasi_identifiers, people, raw), inline=True)
+        steps = steps.then(
+            "people", _reading(engine, engine.origin(population), quasi_identifiers, people, raw), inline=True
+        )
     found = _measure(
         engine, origin, tuple(quasi_identifiers), wanted, steps, arranged, columns, base, judged=bool(models)
     )
@@ -124,13 +133,13 @@ def _complete(models: Sequence[Model]) -> tuple[Model, ...]:
 
 
 def _reading(
-    engine: Engine, origin: Origin, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
+    engine: Engine, item: str, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
 ) -> query.Text:
     """The columns as people read them; those in `raw` as they are, whose numbers or items are measured."""
     own = {name: engine.sql(query.identifier(name)) for name in names}
     read = {name: f"s.{own[name]}" if name in raw else plainly(f"s.{own[name]}", columns[name]) for name in names}
     listed = ", ".join(f"{read[name]} AS {own[name]}" for name in names)
-    return query.Text(f"SELECT {listed}\nFROM {engine.origin(origin)} AS s")
+    return query.Text(f"SELECT {listed}\nFROM {item} AS s")
 
 
 def _measure(
@@ -147,8 +156,9 @@ def _measure(
         order = hierarchy.values if isinstance(hierarchy, Order) else ()
         rows = hierarchy.rows(base) if hierarchy and not order else None
         made, references[name] = arrange(
-            name, needed(wanted), relation="source", order=order, rows=rows, family=columns[name].family
-        )
+            name, needed(wanted), relation="source", order=order, rows=rows, family=columns[name].family,
+            type_=columns[name].type,
+        )  # fmt: skip
         steps = steps.join(made)
     chain = measured(Rows("source", keys, population="people" if there else None), needed(wanted), references)
     steps = steps.join(chain.query)

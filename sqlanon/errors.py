@@ -7,7 +7,7 @@ Every error carries its exit status (design contract): 1 a model does not hold a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 
@@ -63,15 +63,15 @@ class SpecError(SqlanonError):
 
 
 class ModelNotMet(SqlanonError):
-    """A privacy model does not hold on what was made; nothing was published.
+    """A privacy model does not hold on what was made, or a rule blocks it; nothing was published.
 
-    Attributes: `models`, the verdicts as in `check --json`, where there are any.
+    Attributes: `models`, the verdicts as in `check --json`, where there are any, and the `rules` that block.
     """
 
     exit_status = 1
 
-    def __init__(self, problem: str, models: tuple[HasDict, ...] = ()) -> None:
-        self.models = models
+    def __init__(self, problem: str, models: Sequence[HasDict] = (), rules: Sequence[HasDict] = ()) -> None:
+        self.models, self.rules = tuple(models), tuple(rules)
         super().__init__(problem)
 
 

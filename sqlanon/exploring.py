@@ -23,7 +23,7 @@ from sqlanon.margins import NUMERIC
 from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, records_of
 from sqlanon.query import column, fragment, table
 from sqlanon.removal import Method, Removal
-from sqlanon.rules import Judged, Known, Number, parse
+from sqlanon.rules import NAMES, Judged, Known, Number, parse
 from sqlanon.statistics import Change
 
 # 2 ** 12 windows over the records is what somebody may still want to wait for.
@@ -134,7 +134,7 @@ def explore(
     records = records_of(engine, origin, base)
     before = records_of(engine, original) if original else None
     asked = [n for n in (target.column, *fields) if n in records.columns]
-    known = Known((target.column,), tuple(asked), (), statistics.NAMES)
+    known = Known((target.column,), tuple(asked), (), NAMES)
     parsed = [parse(text, known, "--rule") for text in rules]
     if all_subsets and len(fields) > MOST_FIELDS:
         raise SpecError(

@@ -10,11 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlanon import query, register
+from sqlanon import linked, query, register
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ReleaseError, SpecError
 from sqlanon.hierarchies import Hierarchy, Tabled
 from sqlanon.models import MODELS, Model, Verdict, column_of
+from sqlanon.recoding.catalogue import IDENTITY
+from sqlanon.recoding.outcome import Linked
 from sqlanon.register import Entry
 from sqlanon.verify import Published
 from sqlanon.verify import verify as measure
@@ -63,6 +65,8 @@ def verify(engine: Engine, name: str) -> Verified:
             found = measure(engine, published, models)
             return Verified(entry, None, found.rows, found.verdicts, ())
         unchanged = _unchanged(engine, item, entry)
+        if (second := linked.of(entry)) is not None:
+            return _both(engine, item, entry, models, second, unchanged)
         return _again(engine, item, entry, keys, models, recheck, unchanged)
 
 
@@ -82,12 +86,13 @@ def _again(
     promised = {model: _verdict(p) for model, p in zip(models, json.loads(entry.promises), strict=True)}
     out_of_reach = {"guard"} | ({"persons"} if entry.counted == "persons" else set())
     reached = [m for m in models if not m.reads & out_of_reach]
-    compared = [m for m in reached if m.reads & {"table", "population"}]
-    here = [m for m in reached if m not in compared]
+    beside = {"table": recheck.get("reference"), "population": recheck.get("population")}
+    here = [m for m in reached if not m.reads & beside.keys()]
+    compared = [m for m in reached if m not in here and all(beside[what] for what in m.reads & beside.keys())]
     plain = _published(item, keys, {**recheck, "entity": None, "reference": None, "population": None})
     found = measure(engine, plain, here)
     told = dict(zip(here, found.verdicts, strict=True))
-    if compared and recheck.get("reference"):  # the population stands beside it
+    if compared:
         try:
             again = measure(engine, _published(item, keys, {**recheck, "entity": None}), compared)
             told |= dict(zip(compared, again.verdicts, strict=True))
@@ -102,6 +107,22 @@ def _again(
         told |= lost
         notes.append("what the rows alone cannot decide does not hold any more")
     return Verified(entry, unchanged, found.rows, tuple(told[model] for model in models), tuple(notes))
+
+
+def _both(
+    engine: Engine, item: str, entry: Entry, models: tuple[Model, ...], told: dict[str, Any], unchanged: bool | None
+) -> Verified:
+    """An Anatomy: every model on the groups, as the second relation tells their values."""
+    how = Linked(told["group"], told["sensitive"], told["records"])
+    if engine.kind_of(told["relation"]) != "table":
+        return Verified(entry, False, 0, (), ("the second table is gone",))
+    second = engine.sql(query.table(engine.schema, told["relation"]))
+    found = measure(engine, _published(linked.records_of(engine, how, second), (how.group,), {}), models)
+    same = linked.told(engine, how, entry.name, second)["digest"] == told["digest"]
+    if not (same and linked.agree(engine, how, item, second)):
+        unchanged = None if unchanged is None else False
+    notes = (IDENTITY,) if unchanged else ("the rows are not those that were judged", IDENTITY)
+    return Verified(entry, unchanged, found.rows, found.verdicts, notes)
 
 
 _OTHER_VERSION = "the digest was made by another version of the engine and cannot be compared"
@@ -150,18 +171,20 @@ def _parquet_entry(engine: Engine, file: Path) -> Entry:
         raise ReleaseError(f"{file} is no release of sqlanon", exit_status=2)
     told = json.loads(facts)
     del told["expired"]
-    for key in ("versions", "quasi_identifiers", "promises", "utility"):
+    recheck = told.pop("recheck", {})
+    for key in register.JSON:
         told[key] = json.dumps(told[key])
     for key in ("released_at", "expires_at", "withdrawn_at"):
         told[key] = datetime.fromisoformat(told[key]) if told[key] else None
-    return Entry(**told, recheck="{}")
+    return Entry(**told, recheck=json.dumps(recheck))
 
 
 @dataclass(frozen=True)
 class Remembered:
     """A release as a relation, with what its entry says of it: what an attack needs to know.
 
-    `persons`: whether its k counts persons, whom the published rows do not tell apart.
+    `persons`: whether its k counts persons, whom the published rows do not tell apart. `closed`: the quasi-identifiers
+    whose published bounds are both in what they hold.
     """
 
     origin: Origin
@@ -169,6 +192,7 @@ class Remembered:
     sensitive: tuple[str, ...]
     hierarchies: dict[str, Hierarchy]
     persons: bool
+    closed: frozenset[str] = frozenset()
 
 
 @contextmanager
@@ -181,6 +205,10 @@ def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
         yield None
         return
     with _found(engine, name) as (entry, item):
+        if linked.of(entry):
+            raise SpecError(
+                "an Anatomy is two tables, and attacks read one; name its columns", where="attack", found=name
+            )
         promised = [promise["column"] for promise in json.loads(entry.promises)]
         recheck = json.loads(entry.recheck)
         trees = {column: tuple(map(tuple, rows)) for column, rows in recheck.get("trees", {}).items()}
@@ -190,6 +218,7 @@ def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
             tuple(dict.fromkeys(column for column in promised if column)),
             {column: Tabled(rows) for column, rows in trees.items() if column not in recheck.get("orders", {})},
             entry.counted == "persons",
+            frozenset(recheck.get("closed", ())),
         )
 
 
@@ -213,6 +242,7 @@ def withdraw(engine: Engine, name: str) -> Entry:
     with engine.transaction():
         register.mark(engine, name, "withdrawn")
         if entry.kind != "file":
+            linked.drop(engine, entry)
             engine.drop([engine.schema, name], entry.kind)
     if entry.kind == "file":
         Path(entry.location).unlink(missing_ok=True)

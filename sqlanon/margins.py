@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from typing import Protocol
 
-from sqlanon.engines import Column
 from sqlanon.errors import SpecError
 
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "min": 60, "s": 1}
@@ -78,6 +78,26 @@ def share(given: Fraction | Decimal | float | str, where: str = "threshold") -> 
 # -- the line on which values lie --------------------------------------------------------------------------------------
 
 
+class Found(Protocol):
+    """What is known of a column: its name, its type in the engine's words, the family of that in ours."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A column that is known without an engine."""
+
+    name: str
+    type: str
+    family: str
+
+
 @dataclass(frozen=True)
 class Line:
     """Where values lie and how far is near: `value` in SQL over `$x`, `reach` in its unit (None: equal only).
@@ -104,7 +124,7 @@ _TIMES = {
 }
 
 
-def line(found: Column, wanted: Margin | None) -> Line:
+def line(found: Found, wanted: Margin | None) -> Line:
     """The line of a column and a margin. Raises `SpecError` where they do not go together."""
     where = f"margin of {found.name}"
     ordered = found.family in NUMERIC or found.family in _TIMES
@@ -124,7 +144,7 @@ def line(found: Column, wanted: Margin | None) -> Line:
     return _time(found, wanted) if found.family in _TIMES else _number(found, wanted, where)
 
 
-def _time(found: Column, wanted: Margin) -> Line:
+def _time(found: Found, wanted: Margin) -> Line:
     kind = found.family
     finite = f"$x <> cast('infinity' as {kind}) and $x <> cast('-infinity' as {kind})"
     try:
@@ -133,7 +153,7 @@ def _time(found: Column, wanted: Margin) -> Line:
         raise SpecError(str(error), where=f"margin of {found.name}", found=str(wanted)) from None
 
 
-def _number(found: Column, wanted: Margin, where: str) -> Line:
+def _number(found: Found, wanted: Margin, where: str) -> Line:
     """Numbers as decimals that hold both the values and the margin: a frame rounds its ends to the values' decimals."""
     decimals = max(-int(wanted.size.normalize().as_tuple().exponent), 0)
     digits, own = digits_of(found)
@@ -146,9 +166,9 @@ def _number(found: Column, wanted: Margin, where: str) -> Line:
     return Line(f"cast({read} as decimal(38, {scale}))", wanted.size, finite)
 
 
-def digits_of(found: Column) -> tuple[int, int]:
+def digits_of(found: Found) -> tuple[int, int]:
     """All digits and decimals of a numeric type; of an integer or a float, those of its line."""
     if found.family == "decimal":
-        digits, scale = [*re.findall(r"\d+", found.type), "0"][:2]
+        digits, scale = [*(re.findall(r"\d+", found.type) or ["28", "10"]), "0"][:2]
         return int(digits), int(scale)
     return (37, _SCALE) if found.family == "float" else (38 if "HUGE" in found.type else 20, 0)

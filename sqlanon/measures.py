@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sqlanon import query
+from sqlanon.margins import Margin
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,30 @@ def neighbours(of: str, epsilon: Fraction, relative: bool) -> Measure:
     """
     kind = "relative" if relative else "absolute"
     return Measure(f"neighbours within {epsilon} {kind}", column=of, steps="neighbours", arguments=(epsilon, relative))
+
+
+def predictable(
+    of: str, margin: Margin | None, threshold: Fraction | str, above: bool, what: str = "violations"
+) -> Measure:
+    """The records of the class whose value can be predicted as surely as their threshold, or surer (Neumann 2019).
+
+    `threshold` is one share, or the column that holds each record's. `what` is told: the `violations`, or the largest
+    `share` of the class within the margin of one of its values. See `prediction`; a value without a place on the line
+    (infinite, beyond 1e25) and a value without a threshold are violations.
+    """
+    limit = f"above {threshold}" if above else str(threshold)
+    return Measure(
+        f"{what} within {margin or 0} at {limit}", column=of, steps="predictable",
+        arguments=(margin, threshold, above, what),
+    )  # fmt: skip
+
+
+def predictable_by_any(of: str, margin: Margin | None, threshold: Fraction | str, above: bool) -> Measure:
+    """Not a number but a relation: one row per observer of some of the quasi-identifiers, with its `violations`."""
+    return Measure(
+        f"observers within {margin or 0} at {'above ' * above}{threshold}", column=of, steps="observers",
+        arguments=(margin, threshold, above),
+    )  # fmt: skip
 
 
 def groups_present(of: str, grouping: Grouping) -> Measure:

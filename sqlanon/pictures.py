@@ -59,7 +59,7 @@ def states(found: Assessment, file: Path) -> None:
     labels, drawn = nodes(found), list(edges(found))
     depth = _depths(labels, drawn)
     widest = max([list(depth.values()).count(layer) for layer in set(depth.values())])
-    with _figure(file, max(8, 2.6 * widest), max(4, 1.7 * (1 + max(depth.values())))) as axes:
+    with _figure(file, max(8, 3.4 * widest), max(4, 2.1 * (1 + max(depth.values())))) as axes:
         _draw(axes, labels, drawn, depth)
         axes.set_title(_plain(found.model.name or "states"))
         axes.set_axis_off()
@@ -76,22 +76,40 @@ def _draw(axes: Axes, labels: dict[str, str], drawn: list[Edge], depth: dict[str
     known = [name for name in labels if not name.isdigit()]
     plain = {name: _plain(text) for name, text in labels.items()}
     options: dict[str, Any] = {"G": graph, "pos": at, "ax": axes}
-    networkx.draw_networkx_nodes(**options, nodelist=[n for n in labels if n.isdigit()], node_color="#dfe6e9",
-                                 edgecolors="#333333", node_size=500)  # fmt: skip
-    networkx.draw_networkx_nodes(**options, nodelist=known, node_color="#fadbd8", edgecolors="#c0392b", node_shape="s",
-                                 node_size=500)  # fmt: skip
-    networkx.draw_networkx_labels(**options, labels=plain, font_size=8)
+    states, colours = [n for n in labels if n.isdigit()], {"edgecolors": "#333333", "node_color": "#dfe6e9"}
+    above = [networkx.draw_networkx_nodes(**options, nodelist=states, node_size=500, **colours)]
+    colours = {"edgecolors": "#c0392b", "node_color": "#fadbd8"}
+    above.append(networkx.draw_networkx_nodes(**options, nodelist=known, node_shape="s", node_size=500, **colours))
+    texts = networkx.draw_networkx_labels(**options, labels=plain, font_size=8)
+    for order, drawn_above in enumerate([*above, *texts.values()]):
+        drawn_above.set_zorder(5 + order)  # no label of an edge hides a state
     for style, colour in _COLOURS.items():
         curve = "arc3,rad=0.3" if style == "dotted" else "arc3,rad=0.08"  # around what stands between
         which = [key for key, edge in zip(keys, drawn, strict=True) if edge.style == style]
         networkx.draw_networkx_edges(**options, edgelist=which, style=style, edge_color=colour, node_size=500,
                                      connectionstyle=curve, width=1.6 if style == "dotted" else 1.0)  # fmt: skip
-        told = {key: _plain(e.label) for key, e in zip(keys, drawn, strict=True) if e.style == style}
-        options_of_texts = {"font_size": 8 if style == "dotted" else 6, "font_color": colour, "label_pos": 0.4}
-        networkx.draw_networkx_edge_labels(
-            **options, **options_of_texts, edge_labels=told, connectionstyle=curve, rotate=False
-        )
+        size = 8 if style == "dotted" else 6
+        for place, told in _told(keys, drawn, style).items():
+            networkx.draw_networkx_edge_labels(
+                **options, edge_labels=told, connectionstyle=curve, rotate=False, label_pos=place, font_size=size,
+                font_color=colour, bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+            )  # fmt: skip
     axes.margins(0.2, 0.05)
+
+
+# Where along the edges out of one state their labels stand, one after the other, so that they do not meet.
+_ALONG = (0.62, 0.5, 0.38, 0.26, 0.74)
+
+
+def _told(keys: list[Any], drawn: list[Edge], style: str) -> dict[float, dict[Any, str]]:
+    """The labels of the edges of a style in two lines, by where they stand along the edge."""
+    found: dict[float, dict[Any, str]] = {}
+    number: dict[str, int] = {}
+    for key, edge in zip(keys, drawn, strict=True):
+        n = number[edge.source] = number.get(edge.source, -1) + 1
+        if edge.style == style:
+            found.setdefault(_ALONG[n % len(_ALONG)], {})[key] = _plain(edge.label).replace(": ", ":\n", 1)
+    return found
 
 
 def _depths(labels: dict[str, str], drawn: list[Edge]) -> dict[str, int]:

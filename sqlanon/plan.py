@@ -17,9 +17,10 @@ from sqlanon.engines import Column, Origin
 from sqlanon.engines.words import in_parquet
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR, Hierarchy, Order, Rows, Suppress
+from sqlanon.margins import line
 from sqlanon.measuring import Measured, Reference, arrange, measured
 from sqlanon.measuring import Rows as Records
-from sqlanon.models import Model, column_of, every_class, every_table, guard_of, needed
+from sqlanon.models import Model, ValuePrediction, column_of, every_class, every_table, guard_of, needed
 from sqlanon.query import Expression, Query, Text, column, fragment, named
 from sqlanon.spec import Column as Declared
 from sqlanon.spec import Spec
@@ -34,7 +35,10 @@ class Source:
     """A spec held against the columns that its source really has. `rows` are its tabled hierarchies, by column.
 
     `population` is the FROM item of the population table, whose columns are called as the quasi-identifiers are;
-    `drawn_from` the one that `origin` is a random sample of, where it is.
+    `working`: the working tables that were made of the source before anything was planned, in turn, with what fills
+    them; `origin` is then the last one. `untouched` is the FROM item of the source as it is, before any transform.
+    `blanked` are models whose cells are blanked in what the other models let through; `spec` does not have them,
+    `promised` does.
     """
 
     spec: Spec
@@ -42,7 +46,10 @@ class Source:
     columns: Mapping[str, Column]
     rows: Mapping[str, Rows]
     population: str | None = None
-    drawn_from: str = ""
+    working: tuple[tuple[str, Query | Text], ...] = ()
+    untouched: str = ""
+    blanked: tuple[ValuePrediction, ...] = ()
+    promised: tuple[Model, ...] = ()
 
     @property
     def quasi_identifiers(self) -> tuple[str, ...]:
@@ -56,8 +63,13 @@ class Source:
     @property
     def carried(self) -> tuple[str, ...]:
         """The columns that models need and nobody publishes: who a record is about, what a person wants guarded."""
-        named = [self.spec.entity, *map(guard_of, self.spec.privacy)]
+        named = [self.spec.entity, *map(guard_of, (*self.spec.privacy, *self.blanked, *self.spec.scored))]
         return tuple(dict.fromkeys(name for name in named if name and name not in self.spec.published))
+
+    @property
+    def predicted(self) -> tuple[ValuePrediction, ...]:
+        """What rules may ask about: the predictions, and the models that promise something of them."""
+        return (*self.spec.scored, *(m for m in self.promised if isinstance(m, ValuePrediction)))
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -82,8 +94,14 @@ class Source:
         `known`: without the records whose sensitive value has no place among those that a distance knows. There are
         none when a release is planned; in a view they may arrive later.
         """
+        told = "only the columns that the spec names"
+        return self._reading("source", self.origin, self.step_columns, told, known=known)
+
+    @property
+    def step_columns(self) -> tuple[str, ...]:
+        """The columns of the step `source`, in the order of the spec."""
         names = [name for name in self.spec.columns if name in (*self.spec.published, *self.carried)]
-        return self._reading("source", self.origin, names, "only the columns that the spec names", known=known)
+        return (*names, *(name for name in self.carried if name not in self.spec.columns))
 
     @property
     def reference(self) -> str:
@@ -112,7 +130,8 @@ class Source:
 
     def _plain(self, name: str) -> str:
         """A column as its values are read by people: what looks different is different, and types tell no values."""
-        own, found, role = query.identifier(name).sql("duckdb"), self.columns[name], self.spec.columns[name].role
+        own, found = query.identifier(name).sql("duckdb"), self.columns[name]
+        role = self.spec.columns[name].role if name in self.spec.columns else None
         read = f"s.{own}"
         if found.type.endswith("[]") and self._is_set(name):
             return read
@@ -154,7 +173,7 @@ class Source:
         order = hierarchy.values if isinstance(hierarchy, Order) else ()
         return arrange(
             name, needed(self.spec.privacy), relation=relation, weight=weight, order=order, rows=self.rows.get(name),
-            family=self.family(name),
+            family=self.family(name), type_=self.columns[name].type,
         )  # fmt: skip
 
 
@@ -182,15 +201,32 @@ def resolve(
     if not spec.quasi_identifiers:
         raise SpecError("no column is a quasi-identifier", where="columns")
     rows = {name: tabled for name in spec.columns if (tabled := _rows(spec, name)) is not None}
-    source = Source(spec, item, there, rows, population)
+    source = Source(spec, item, there, rows, population, untouched=item)
     for name, declared in spec.columns.items():
         _check_column(source, name, declared, there[name])
-    for model in spec.privacy:
-        check_column(model, there, {name: c.hierarchy for name, c in spec.columns.items()})
+    check_models(source)
     if population is not None:
         check_population(source.quasi_identifiers, there, {found.name: found for found in people})
     source.trees()  # raises where a model's level or node is not in its hierarchy
     return source
+
+
+def transformed(source: Source, item: str, columns: Sequence[Column]) -> Source:
+    """The source with other values in its columns, read from `item`; `columns` are those of it that are read.
+
+    Raises `SpecError` where a hierarchy or a model does not go with what a column has become.
+    """
+    found = replace(source, origin=item, columns={column.name: column for column in columns})
+    for name in source.spec.published:
+        _check_column(found, name, replace(source.spec.columns[name], type=None), found.columns[name])
+    check_models(found)
+    return found
+
+
+def check_models(source: Source) -> None:
+    """Refuses a model over a column that is not what it needs. Raises `SpecError`."""
+    for model in source.spec.privacy:
+        check_column(model, source.columns, {name: c.hierarchy for name, c in source.spec.columns.items()})
 
 
 def check_column(
@@ -201,6 +237,8 @@ def check_column(
     Raises `SpecError`.
     """
     name = column_of(model)
+    if name is not None and isinstance(model, ValuePrediction):
+        line(columns[name], model.reach)
     if name is None or model.requires is None:
         return
     kind, hierarchy, found = columns[name], hierarchies.get(name), str(model)
@@ -272,23 +310,64 @@ def _check_column(source: Source, name: str, declared: Declared, found: Column) 
 
 
 @dataclass(frozen=True)
+class Recoded:
+    """How every record is recoded: the steps that end in `recoded`, and the published columns of each quasi-identifier.
+
+    `levels`: the level of each quasi-identifier, where it is the same for the whole table. `script`: the statements
+    that make the working tables which the steps read, where they read any.
+    """
+
+    steps: Query
+    keys: Mapping[str, tuple[str, ...]]
+    levels: Mapping[str, int] | None = None
+    script: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All published quasi-identifier columns, in order."""
+        return tuple(label for labels in self.keys.values() for label in labels)
+
+
+def no_clash(source: Source, keys: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a published name that another column of the source has, published or not. Raises `SpecError`."""
+    taken = [label.lower() for labels in keys.values() for label in labels]
+    for name, labels in keys.items():
+        others = {other.lower() for other in source.spec.columns if other != name}
+        for label in labels:
+            if label.lower() in others or taken.count(label.lower()) > 1:
+                problem = "a published column would have the name of another column"
+                raise SpecError(problem, where="columns", found=label)
+
+
+def published_names(name: str, represent: str) -> tuple[str, ...]:
+    """The published columns of a quasi-identifier."""
+    return (f"{name}_from", f"{name}_to") if represent == "bounds" else (name,)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What would be published: the steps, and what their columns are.
 
     `keys` are the published quasi-identifier columns (two for one that is published as bounds), `published` all columns
-    of the release in order, `judged` the chain that ends in `measured`. `equal`: the chain over equal records.
+    of the release in order, `chain` the steps up to `recoded` and `failing`. `equal`: the chain over equal records.
     """
 
     source: Source
-    levels: Mapping[str, int]
+    recoded: Recoded
     suppressed: str
-    keys: tuple[str, ...]
     published: tuple[str, ...]
-    judged: Measured
     chain: Query
     stars: Mapping[str, Expression]
     equal: Query | None = None
     number: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.recoded.labels
+
+    @property
+    def levels(self) -> Mapping[str, int] | None:
+        return self.recoded.levels
 
     @property
     def query(self) -> Query:
@@ -334,156 +413,78 @@ class Plan:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        return self.source.spec.privacy
+        return self.source.promised or self.source.spec.privacy
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the steps and the promises, in their rendered form."""
-        facts = {"sql": query.render(self.query, "duckdb"), "models": [str(m) for m in self.models]}
+        facts: dict[str, object] = {
+            "sql": query.render(self.query, "duckdb"), "models": [str(m) for m in self.models],
+        }  # fmt: skip
+        facts |= {"script": self.recoded.script} if self.recoded.script else {}
+        if self.source.spec.transforms:
+            facts["transforms"] = [transform.to_dict() for transform in self.source.spec.transforms]
         return "sha256:" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def compile_plan(source: Source, levels: Mapping[str, int], suppressed: str, *, repeated: bool = False) -> Plan:
-    """The plan that publishes a source at the given levels; `suppressed` is drop or star. Raises `SpecError`.
+def compile_plan(
+    source: Source, recoded: Recoded, suppressed: str, *, failing: Expression | None = None, repeated: bool = False
+) -> Plan:
+    """The plan that publishes a source as it is recoded; `suppressed` is drop or star. Raises `SpecError`.
 
+    `failing`: the classes outside a bound, where they were looked up before; else the plan's own steps find them.
     `repeated`: most rows of the release occur many times, and nothing is read beside what is published.
     """
-    keys = {
-        name: _published(source, name, levels[name], "source", starred=suppressed == "star")
-        for name in source.quasi_identifiers
-    }
-    _no_clash(source, keys)
-    base = source.step(known=True).join(source.trees()).join(_labels(source, levels)).join(source.people())
-    if source.population is not None:
-        recoded = _recoded(source, levels, "people", suppressed == "star")
-        base = base.then("recoded people", recoded, "the population, generalised alike")
-    recoded = _recoded(source, levels, "source", suppressed == "star")
-    base = base.then("recoded", recoded, "every record, generalised", inline=True)
-    names = tuple(label for columns in keys.values() for label in columns)
-    people = "recoded people" if source.population is not None else None
-    records = Records("recoded", names, entity=source.spec.entity, population=people)
-    judged = measured(records, needed(source.spec.privacy), source.references("source"))
-    starred = suppressed == "star"
-    chain = _failing(base.join(judged.query), source.spec.privacy, judged, names, starred=starred)
-    published = tuple(label for name in source.spec.columns for label in _columns(source, name, keys))
-    stars = {label: _star(source, name) for name, labels in keys.items() for label in labels} if starred else {}
-    number = query.fresh("records", published)
-    rows = replace(records, relation="equal", weight=number)
-    equal = _equal(source, base, rows, published, starred=starred) if repeated else None
-    return Plan(
-        source, dict(levels), suppressed, names, published, replace(judged, query=base.join(judged.query)),
-        chain, stars, equal, number,
+    published = tuple(
+        label for name in source.spec.published for label in recoded.keys.get(name, (name,))
     )  # fmt: skip
+    starred = suppressed == "star"
+    stars = {label: _star(source, name) for name, labels in recoded.keys.items() for label in labels} if starred else {}
+    number = query.fresh("records", published)
+    if failing is not None:
+        chain = recoded.steps.then("failing", failing, "the classes outside a bound")
+        return Plan(source, recoded, suppressed, published, chain, stars, None, number)
+    judged = judging(source, recoded)
+    chain = outside(judged.query, source.spec.privacy, judged, starred=starred)
+    equal = _equal(source, recoded, number, published, starred=starred) if repeated else None
+    return Plan(source, recoded, suppressed, published, chain, stars, equal, number)
 
 
-def _equal(source: Source, base: Query, rows: Records, published: tuple[str, ...], *, starred: bool) -> Query:
+def judging(source: Source, recoded: Recoded) -> Measured:
+    """The steps that measure the classes of recoded records; they end in `measured`."""
+    people = "recoded people" if source.population is not None else None
+    records = Records("recoded", recoded.labels, entity=source.spec.entity, population=people)
+    judged = measured(records, needed(source.spec.privacy), source.references("source"))
+    return replace(judged, query=recoded.steps.join(judged.query))
+
+
+def _equal(source: Source, recoded: Recoded, number: str, published: tuple[str, ...], *, starred: bool) -> Query:
     """The chain up to `failing` over `equal`: equal records once, with their number. The source is read once."""
-    listed, number = [column(name) for name in published], query.identifier(rows.weight or "")
-    once = fragment("select $c, count(*) as $n from recoded group by $c", c=listed, n=number)
-    base = base.then("equal", once, "equal records once, with their number")
-    judged = measured(rows, needed(source.spec.privacy), source.references("equal", rows.weight))
-    return _failing(base.join(judged.query), source.spec.privacy, judged, rows.keys, starred=starred)
+    people = "recoded people" if source.population is not None else None
+    rows = Records("equal", recoded.labels, entity=source.spec.entity, population=people, weight=number)
+    listed = [column(name) for name in published]
+    once = fragment("select $c, count(*) as $n from recoded group by $c", c=listed, n=query.identifier(number))
+    base = recoded.steps.then("equal", once, "equal records once, with their number")
+    judged = measured(rows, needed(source.spec.privacy), source.references("equal", number))
+    return outside(base.join(judged.query), source.spec.privacy, judged, starred=starred)
 
 
-def _failing(
-    chain: Query, models: tuple[Model, ...], judged: Measured, names: tuple[str, ...], *, starred: bool
-) -> Query:
-    """The step `failing`: what is not proved to hold is in it, so that a missing measure suppresses its class."""
+def outside(chain: Query, models: tuple[Model, ...], judged: Measured, *, starred: bool = False) -> Query:
+    """The step `failing`: what is not proved to hold is in it, so that a missing measure suppresses its class.
+
+    `starred`: with a column that is true in every row, for where records are looked up in it from the left.
+    """
     held = every_class(models, judged)
     whole = every_table(models, judged, "passing")
     if whole:
         passing = query.select([fragment("*")], "measured", where=query.every(held))
         chain = chain.then("passing", passing, "the classes within every bound")
-    flag = [named(query.literal(True), query.fresh("failed", names))] if starred else []
-    outside = fragment("($all) is not true", all=query.every([*held, *whole]))
-    tree = query.select([*map(column, names), *flag], "measured", where=outside)
-    told = "; all of them, unless the models about the whole table hold too" if whole else ""
-    return chain.then("failing", tree, f"the classes outside a bound{told}")
+    flag = [named(query.literal(True), query.fresh("failed", judged.keys))] if starred else []
+    told = fragment("($all) is not true", all=query.every([*held, *whole]))
+    tree = query.select([*map(column, judged.keys), *flag], "measured", where=told)
+    also = "; all of them, unless the models about the whole table hold too" if whole else ""
+    return chain.then("failing", tree, f"the classes outside a bound{also}")
 
 
 def _star(source: Source, name: str) -> Expression:
     return query.literal(STAR if source.spec.columns[name].represent == "label" else None)
-
-
-def _columns(source: Source, name: str, keys: Mapping[str, Mapping[str, Expression]]) -> tuple[str, ...]:
-    role = source.spec.columns[name].role
-    if role == "quasi-identifier":
-        return tuple(keys[name])
-    return (name,) if role in ("sensitive", "insensitive") else ()
-
-
-def _no_clash(source: Source, keys: Mapping[str, Mapping[str, Expression]]) -> None:
-    """Refuses a published name that another column of the source has, published or not."""
-    others = {name: {other.lower() for other in source.spec.columns if other != name} for name in keys}
-    clashing = [label for name, labels in keys.items() for label in labels if label.lower() in others[name]]
-    labels = [label.lower() for made in keys.values() for label in made]
-    clashing += [label for label in labels if labels.count(label) > 1]
-    if clashing:
-        raise SpecError("a published column would have the name of another column", where="columns", found=clashing[0])
-
-
-def _labels(source: Source, levels: Mapping[str, int]) -> Query:
-    """A step per tabled hierarchy in use: each value and its label at the chosen level."""
-    steps = Query(())
-    for name, level in levels.items():
-        if name in source.rows and 0 < level < source.height(name):
-            pairs = [(row[0], row[level]) for row in source.rows[name]]
-            comment = f"the hierarchy of {name} at level {level}"
-            steps = steps.join(Query((query.values(f"hierarchy of {name}", ("value", "label"), pairs, comment),)))
-    return steps
-
-
-def _recoded(source: Source, levels: Mapping[str, int], relation: str, starred: bool) -> Expression:
-    """The records of `source`, or the quasi-identifiers of `people`, at the given levels."""
-    columns: list[Expression] = []
-    if relation == "source":
-        columns += [column(name, relation) for name in source.carried]
-    for name, declared in source.spec.columns.items():
-        if declared.role == "quasi-identifier":
-            made = _published(source, name, levels[name], relation, starred=starred)
-            columns += [named(expression, label) for label, expression in made.items()]
-        elif declared.role in ("sensitive", "insensitive") and relation == "source":
-            columns.append(column(name, relation))
-    tree = query.select(columns, relation)
-    tabled = [name for name, level in levels.items() if name in source.rows and 0 < level < source.height(name)]
-    for name in tabled:
-        step = f"hierarchy of {name}"
-        on = fragment("cast($x as varchar) = $v", x=column(name, relation), v=column("value", step))
-        tree = query.joined(tree, step, on, side="left")
-    # A value that the hierarchy does not know is never published: in a view it may arrive after the plan was made.
-    known = [
-        fragment("$x is null or $v is not null", x=column(name, relation), v=column("value", f"hierarchy of {name}"))
-        for name in tabled
-    ]
-    return query.filtered(tree, known)
-
-
-def _published(source: Source, name: str, level: int, relation: str, *, starred: bool) -> dict[str, Expression]:
-    """The published columns of a quasi-identifier at a level, and the expressions that make them."""
-    declared, value, family = source.spec.columns[name], column(name, relation), source.family(name)
-    if declared.represent != "label":
-        return _interval(source, name, level, relation)
-    if level == source.height(name):
-        return {name: query.literal(STAR)}
-    if level == 0:
-        return {name: fragment("cast($x as varchar)", x=value) if starred else value}
-    if name in source.rows:
-        return {name: column("label", f"hierarchy of {name}")}
-    return {name: source.hierarchy(name).label(value, level, family)}
-
-
-def _interval(source: Source, name: str, level: int, relation: str) -> dict[str, Expression]:
-    """`NAME_from`, `NAME_to` (from ≤ value < to; equal for a value itself; both missing for all), or one range."""
-    declared, value, family = source.spec.columns[name], column(name, relation), source.family(name)
-    if level == source.height(name):
-        kind = {"integer": "bigint", "date": "date", "timestamp": "date", "float": "double"}.get(
-            family, "decimal(38, 10)"
-        )
-        lower = upper = fragment(f"cast(null as {kind})")
-    elif level == 0:
-        lower = upper = value
-    else:
-        lower, upper = source.hierarchy(name).bounds(value, level, family)
-    if declared.represent == "bounds":
-        return {f"{name}_from": lower, f"{name}_to": upper}
-    return {name: query.interval(lower, upper)}

@@ -1,50 +1,42 @@
-"""Where a spec meets its source: the columns are looked up, the best transformation searched, the plan compiled.
+"""Where a spec meets its source: the columns are looked up, the best recoding is found, the plan compiled.
 
-Changes nothing but working tables of its own connection, which it drops.
+Changes nothing but working tables of its own connection.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Set
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sqlanon import blanking, gates, thresholds
+from sqlanon.blanking import Blanked
 from sqlanon.engines import Engine, Origin
-from sqlanon.errors import ModelNotMet, SpecError
-from sqlanon.hierarchies import Rows
-from sqlanon.models import KAnonymity, LDiversity, SafePub, Verdict, exact
+from sqlanon.errors import SpecError
+from sqlanon.linked import second_name
+from sqlanon.models import ValuePrediction, Verdict
 from sqlanon.plan import Plan, Source, compile_plan, resolve
+from sqlanon.portable import require_portable
+from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
-from sqlanon.query import Query, Text, column, fragment, identifier, table
-from sqlanon.recoding.full_domain import Found, Search
-from sqlanon.recoding.lattice import Lattice, build
-from sqlanon.recoding.objectives import Floats, Separable, objective
+from sqlanon.query import Query, identifier
+from sqlanon.recoding.anatomy import anatomized, values
+from sqlanon.recoding.cells import blanked
+from sqlanon.recoding.levels import at_levels
+from sqlanon.recoding.local import partition
+from sqlanon.recoding.optimum import optimum
+from sqlanon.recoding.outcome import Linked, Outcome
+from sqlanon.rules import Judged
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
+from sqlanon.telling import Tell, silent
 from sqlanon.utility import Recoded, Utility, k_of, measure
-from sqlanon.utility.covering import amount, amount_of, floats, is_quantity
-from sqlanon.utility.losses import Labels, classes, losses
 
-# What is told while the work goes on: a sentence, and how far it is (0..1) where that is known.
-Tell = Callable[[str, float | None], None]
-
-
-# The working table that the records of a differentially private release are drawn into.
-SAMPLE = "sqlanon sample"
-
-# Below so many combinations in the base table, a transformation is counted faster by one thread.
-_SMALL = 50_000
-
-
-def silent(_: str, __: float | None) -> None:
-    """Tells nobody."""
+_DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
 @dataclass(frozen=True)
@@ -52,16 +44,38 @@ class Planned:
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
 
     plan: Plan
-    found: Found
+    outcome: Outcome
     engine: str
-    rows_in: int
-    suppressed: int
-    classes: int
-    verdicts: tuple[Verdict, ...]
-    utility: dict[str, Any]
     seconds: float
     notes: tuple[str, ...] = ()
     usefulness: Utility | None = None
+    blanked: tuple[Blanked, ...] = ()
+    rules: tuple[Judged, ...] = ()
+
+    @property
+    def rows_in(self) -> int:
+        """Records of the source."""
+        return self.outcome.rows
+
+    @property
+    def suppressed(self) -> int:
+        """Records of the source that are left out, or published with `*` in every quasi-identifier."""
+        return self.outcome.suppressed
+
+    @property
+    def classes(self) -> int:
+        """Equivalence classes that are kept."""
+        return self.outcome.classes
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What the models come to on the classes that are kept."""
+        return self.outcome.verdicts
+
+    @property
+    def utility(self) -> Mapping[str, float]:
+        """The usefulness that is known without another pass over the source, by name."""
+        return self.outcome.utility
 
     @property
     def holds(self) -> bool:
@@ -69,7 +83,9 @@ class Planned:
 
     @property
     def rows_out(self) -> int:
-        return self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
+        """Records that are published, those of nobody among them."""
+        kept = self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
+        return kept + self.outcome.noise
 
     def sql(self, engine: Engine) -> str:
         """The statement that makes the release, as it runs; it can be reviewed and run by itself."""
@@ -78,42 +94,66 @@ class Planned:
         kind = publish.as_ if publish else "file"
         head = [
             f"-- {publish.name if publish else 'a plan without a release'}: " + "; ".join(map(str, self.plan.models)),
-            "-- levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items()),
+            f"-- {self._made()}",
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
+        head += [f"-- not in this statement: {one}" for one in self.blanked]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
-        statement = f"CREATE TABLE {name} AS\n" if kind == "table" else ""
-        drawn = next((m for m in self.plan.models if isinstance(m, SafePub)), None)
-        draw = ""
-        if drawn:
-            drawing = sample(self.plan.source.drawn_from, drawn).sql
-            draw = f"CREATE TEMP TABLE {engine.sql(identifier(SAMPLE))} AS\n{drawing};\n"
+        before = "".join(
+            f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
+            for name, filled in self.plan.source.working
+        )
+        if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower():
+            head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
+        script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
+        statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
         if kind == "view" and publish:
-            return f"{told}\n{draw}{engine.view_statement([publish.name], made)};"
-        return f"{told}\n{draw}{statement}{engine.sql(made)};"
+            statement = engine.view_statement([publish.name], made)
+        return f"{told}\n{before}{script}{statement};{self._second(engine)}"
+
+    def _second(self, engine: Engine) -> str:
+        """The statement that makes the second relation of an Anatomy."""
+        publish, linked = self.plan.source.spec.publish, self.outcome.linked
+        if linked is None or publish is None:
+            return ""
+        name = engine.sql(identifier(second_name(publish.name)))
+        return f"\nCREATE TABLE {name} AS\n{engine.sql(values_shuffled(linked, engine))};"
+
+    def _made(self) -> str:
+        """How it was made, in a line."""
+        if self.outcome.linked is not None:
+            return "Anatomy, which does not protect identity: two tables, linked by the number of a group"
+        if self.plan.levels is None:
+            return f"partition: {self.plan.source.spec.recoding.method}; ties by the key in the variable sqlanon_key"
+        return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
 
     def to_dict(self) -> dict[str, Any]:
-        publish = self.plan.source.spec.publish
+        publish, search = self.plan.source.spec.publish, self.outcome.search
         return {
             "release": publish.name if publish else None,
             "engine": self.engine,
             "method": self.plan.source.spec.recoding.method,
-            "levels": dict(self.plan.levels),
+            "levels": None if self.plan.levels is None else dict(self.plan.levels),
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "suppressed": self.suppressed,
-            "noise_rows": 0,
-            "swaps": 0,
+            "transforms": [transform.to_dict() for transform in self.plan.source.spec.transforms],
+            "noise_rows": self.outcome.noise,
+            "swaps": self.outcome.swaps,
+            "cells_blanked": self.outcome.cells,
+            "linked": second_name(publish.name) if publish and self.outcome.linked else None,
             "classes": self.classes,
-            "utility": (self.usefulness.to_dict() if self.usefulness else {}) | self.utility,
+            "utility": dict(self.utility) | (self.usefulness.to_dict() if self.usefulness else {}),
             "models": [v.to_dict() for v in self.verdicts],
-            "nodes": self.found.nodes,
-            "nodes_checked": self.found.checked,
-            "gap": self.found.gap,
+            "nodes": search.nodes if search else None,
+            "nodes_checked": search.checked if search else None,
+            "gap": search.gap if search else None,
             "seconds": round(self.seconds, 3),
             "fingerprint": self.plan.fingerprint,
             "notes": list(self.notes),
+            **({"blanked": [one.to_dict() for one in self.blanked]} if self.blanked else {}),
+            **({"rules": [rule.to_dict() for rule in self.rules]} if self.rules else {}),
         }
 
 
@@ -124,44 +164,25 @@ def shuffled(plan: Plan, engine: Engine) -> Query:
     return engine.shuffled(plan.counted, plan.published, plan.number)
 
 
+def values_shuffled(linked: Linked, engine: Engine) -> Query:
+    """The steps that fill the second relation of an Anatomy, in the keyed order."""
+    return engine.shuffled(values(linked), (linked.group, linked.sensitive, linked.records))
+
+
 def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
+    promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
-    _texts_of_floats(spec, engine, {found.name for found in columns if found.family == "float"})
+    require_portable(spec, promised, engine, columns)
     if spec.population is not None:
         people = _origin(spec, spec.population)
-        return resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
-    source = resolve(spec, origin, item, columns)
-    drawn = next((m for m in spec.privacy if isinstance(m, SafePub)), None)
-    return replace(source, origin=_draw(engine, item, drawn), drawn_from=item) if drawn else source
-
-
-def _texts_of_floats(spec: Spec, engine: Engine, floats: Set[str]) -> None:
-    """Refuses, on an engine that writes 1.0 as 1, what reads floating-point numbers as texts. Raises `SpecError`."""
-    if engine.can("texts of floats"):
-        return
-    for name in floats & spec.columns.keys():
-        declared = spec.columns[name]
-        starred = spec.recoding.suppressed == "star" and declared.role == "quasi-identifier"
-        listed = declared.hierarchy is not None and declared.hierarchy.rows(Path(spec.base)) is not None
-        if starred or listed:
-            raise SpecError(
-                f"floating-point numbers have no texts that are the same on every engine, as"
-                f" {'a tabled hierarchy' if listed else 'suppressed: star'} needs them; cast the column to numeric in"
-                " a `query:` or a view", where=f"columns.{name}",
-            )  # fmt: skip
-
-
-def _draw(engine: Engine, item: str, model: SafePub) -> str:
-    """Draws each record with the mechanism's probability into a working table, once for plan and release."""
-    engine.temporary("draw the sample", SAMPLE, sample(item, model))
-    return engine.sql(table(SAMPLE))
-
-
-def sample(item: str, model: SafePub) -> Text:
-    """The query that draws the sample."""
-    return Text(f"SELECT * FROM {item} AS s WHERE random() < {model.sampling!r}")
+        source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
+    else:
+        source = resolve(spec, origin, item, columns)
+    if any(isinstance(model, ValuePrediction) for model in (*promised, *spec.scored)):
+        source = thresholds.with_predictions(engine, source, promised)
+    return prepared(source, engine)
 
 
 def origin_of(spec: Spec) -> Origin:
@@ -176,146 +197,63 @@ def _origin(spec: Spec, source: Where) -> Origin:
 
 
 def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
-    """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no transformation will do."""
+    """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
+
+    The working tables of a partition are there as long as the `working` of the engine around this call.
+    """
     started = time.monotonic()
     tell("reading the source", None)
     source = source_of(spec, engine, frame)
-    with engine.working():
-        lattice = build(engine, source)
-        found = _search(lattice, spec, tell)
-        if found is None:
-            raise _refused(lattice, spec)
-        return _planned(lattice, source, found, time.monotonic() - started)
+    planned = make_from(source, engine, tell)
+    return replace(planned, seconds=time.monotonic() - started)
 
 
-def _limit(spec: Spec, records: int) -> int:
-    """The suppression limit in whole records, rounded down from the share that was written."""
-    return math.floor(exact(spec.recoding.suppression) * records)
-
-
-def _least(spec: Spec) -> int:
-    """A number of records below which no class is kept: k persons have at least k records, l values too."""
-    persons = [model.k for model in spec.privacy if isinstance(model, KAnonymity)]
-    return max([1, *persons, *(int(model.l) for model in spec.privacy if isinstance(model, LDiversity))])
-
-
-def _search(lattice: Lattice, spec: Spec, tell: Tell) -> Found | None:
-    goal = objective(spec.recoding.loss, lattice.domains, lattice.records, _least(spec))
-    limit = _limit(spec, lattice.records)
-    progress = {"closed": 0.0}
-
-    def report(checked: int, bound: float, best: float) -> None:
-        if math.isfinite(best) and best > 0:
-            progress["closed"] = max(progress["closed"], min(bound / best, 1.0))
-        tell(f"searching the best transformation ({checked} checked)", progress["closed"])
-
-    search = Search(
-        lattice.domains,
-        goal,
-        limit,
-        all(model.monotone_with_suppression or (model.monotone and limit == 0) for model in spec.privacy),
-        partial(lattice.check, detail=limit if isinstance(goal, Separable) else -1),
-        spec.recoding.time_limit,
-        report,
-    )
-    with lattice.engine.one_thread() if lattice.combinations < _SMALL else nullcontext():
-        found = search.run()
-    if found is None and search.expired:
-        raise ModelNotMet("no transformation that satisfies the models was found within the time limit; raise it")
-    return found
-
-
-def _refused(lattice: Lattice, spec: Spec) -> ModelNotMet:
-    """Why nothing can be published: what the most general transformation still comes to."""
-    top = tuple(domain.highest for domain in lattice.domains)
-    counts, limit = lattice.check(top, -1), _limit(spec, lattice.records)
-    told = (
-        f"no transformation satisfies {'; '.join(map(str, spec.privacy))}: the most general one suppresses"
-        f" {counts.suppressed} of {lattice.records} records, and the limit is {limit}"
-    )
-    k = next((m.k for m in spec.privacy if isinstance(m, KAnonymity)), 0)
-    if k > lattice.records:
-        told = f"k = {k} is larger than the table of {lattice.records} records"
-    return ModelNotMet(f"{told}; nothing was published")
-
-
-def _planned(lattice: Lattice, source: Source, found: Found, seconds: float) -> Planned:
-    spec = source.spec
-    levels = dict(zip(source.quasi_identifiers, found.node, strict=True))
-    compiled = compile_plan(source, levels, spec.recoding.suppressed, repeated=lattice.repeated)
+def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
+    """The best plan for a source whose spec was held against it. Raises as `make` does."""
+    spec, started = source.spec, time.monotonic()
+    with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
+        outcome = recode(engine, source, tell)
+    if spec.recoding.suppressed == "cell":
+        tell("blanking cells", None)
+        outcome = blanked(engine, source, outcome)
+    suppressed = spec.recoding.suppressed
+    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
+    if outcome.linked is not None:  # the records are published without their values, which stand beside their group
+        open_ = [name for name in compiled.published if name != outcome.linked.sensitive]
+        compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
-    notes += (f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower",) if found.gap else ()
-    return Planned(
-        compiled, found, lattice.engine.name, lattice.records, found.counts.suppressed, found.counts.kept_classes,
-        lattice.verdicts(found.node), _utility(lattice, source, found), seconds, notes,
-    )  # fmt: skip
+    notes += (_DRAWN,) if source.working else ()
+    made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
+    return completed(made, engine)
 
 
-def _utility(lattice: Lattice, source: Source, found: Found) -> dict[str, Any]:
-    """The usefulness of a transformation, as far as the search knows it (reference: models, section 5.1).
+def completed(planned: Planned, engine: Engine) -> Planned:
+    """The same plan with what its models blank, what they all come to then, and what its rules say to it.
 
-    Suppressed records count; the objective in use stands under its name.
+    Raises `SpecError`, `EngineError`.
     """
-    counts, records = found.counts, lattice.records
-    suppressed = lattice.check(found.node, records).labels if counts.suppressed else None
-    labels = [
-        _labels(lattice, source, i, level, suppressed[i] if suppressed else None) for i, level in enumerate(found.node)
-    ]
-    sizes = classes(
-        counts.kept_squares,
-        counts.kept_classes,
-        records=records,
-        suppressed=counts.suppressed,
-        k=k_of(source.spec.privacy),
+    plan = planned.plan
+    if not plan.source.blanked and not plan.source.spec.rules:
+        return planned
+    with blanking.staged(engine, plan) as blanked:
+        verdicts = blanking.told(blanking.judged(engine, plan), blanked) if blanked else planned.verdicts
+        rules = gates.judge(engine, plan, blanked)
+    notes = (
+        *planned.notes,
+        *map(str, blanked),
+        *(f"a rule blocks the release: {rule}" for rule in rules if rule.blocks),
     )
-    told = losses(labels, counts.suppressed).to_dict() | sizes.to_dict()
-    told[source.spec.recoding.loss.replace("-", "_")] = found.value
-    return {name: value for name, value in told.items() if value is not None}
+    outcome = replace(planned.outcome, verdicts=verdicts)
+    return replace(planned, outcome=outcome, blanked=blanked, rules=rules, notes=notes)
 
 
-def _labels(lattice: Lattice, source: Source, i: int, level: int, suppressed: Floats | None) -> Labels:
-    """What the marginals tell of a quasi-identifier's labels at a level."""
-    domain = lattice.domains[i]
-    marginal = domain.marginals[level]
-    published = marginal.records if suppressed is None else marginal.records - suppressed
-    levels = np.full(len(published), float(level))
-    return Labels(
-        domain.name, domain.weight, published, marginal.leaves, _spans(lattice, source, i, level), marginal.records,
-        levels, domain.height, domain.leaves, domain.marginals[0].records,
-    )  # fmt: skip
-
-
-def _spans(lattice: Lattice, source: Source, i: int, level: int) -> Floats:
-    """Per label, the span of the numbers that it covers as a share of the column's range; NaN where they are none."""
-    domain, name = lattice.domains[i], lattice.domains[i].name
-    hierarchy, family, rows = source.hierarchy(name), source.family(name), source.rows.get(name)
-    unknown = np.full(len(domain.marginals[level].records), np.nan)
-    if not is_quantity(hierarchy, family) or not 0 < level < domain.height:
-        return unknown
-    asked = fragment(
-        "select min($n) as least, max($n) as greatest from $t group by $c order by $c",
-        n=amount(column("value"), family), t=table(lattice.labelled(i)), c=column(f"code {level}"),
-    )  # fmt: skip
-    found = lattice.engine.arrays(f"read the labels of {name}", asked)
-    ends = everything = np.stack([floats(found["least"]), floats(found["greatest"])], axis=1)
-    if rows is not None:
-        # A line that the source lacks is under its label too.
-        known, labels = _ends(rows, level, family), {amount_of(row[0], family): row[level] for row in rows}
-        ends = np.array([known.get(labels.get(least, ""), (np.nan, np.nan)) for least in ends[:, 0].tolist()])
-        everything = np.array([*known.values()])
-    numbers = everything[~np.isnan(everything)]
-    width = float(np.ptp(numbers)) if len(numbers) else 0.0
-    return (ends[:, 1] - ends[:, 0]) / width if width > 0 else unknown
-
-
-def _ends(rows: Rows, level: int, family: str) -> dict[str, tuple[float, float]]:
-    """The least and the greatest number under each label of a tabled hierarchy that has numbers under it."""
-    found: dict[str, tuple[float, float]] = {}
-    for row in rows:
-        if (number := amount_of(row[0], family)) is not None:
-            least, greatest = found.get(row[level], (number, number))
-            found[row[level]] = (min(least, number), max(greatest, number))
-    return found
+def recode(engine: Engine, source: Source, tell: Tell = silent) -> Outcome:
+    """A source recoded by the method of its spec. Raises as `make` does."""
+    if source.spec.recoding.method == "full-domain":
+        return optimum(engine, source, tell)
+    if source.spec.recoding.method == "anatomy":
+        return anatomized(engine, source, secret_key())
+    return partition(engine, source, secret_key(), tell)
 
 
 def with_usefulness(planned: Planned, engine: Engine, tell: Tell = silent) -> Planned:
@@ -324,24 +262,48 @@ def with_usefulness(planned: Planned, engine: Engine, tell: Tell = silent) -> Pl
     Raises `EngineError`, and `SpecError` where the source has changed meanwhile.
     """
     tell("measuring the usefulness", None)
+    with blanking.staged(engine, planned.plan) if planned.plan.source.blanked else nullcontext():
+        return _with_usefulness(planned, engine)
+
+
+def _with_usefulness(planned: Planned, engine: Engine) -> Planned:
     plan, source = planned.plan, planned.plan.source
+    if (whole := planned.outcome.whole) is not None:  # a blank is told as a record that is left out
+        plan = compile_plan(source, whole.recoded, "drop", failing=whole.failing)
     columns = []
-    for name, level in plan.levels.items():
+    for name in source.quasi_identifiers:
         declared, height = source.spec.columns[name], source.height(name)
-        levels = (level, height) if plan.suppressed == "star" and level < height else (level,)
+        level = plan.levels[name] if plan.levels is not None else None
+        levels = (
+            None if level is None else (level, height) if plan.suppressed == "star" and level < height else (level,)
+        )
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
-    found = measure(
-        engine, Origin(query=engine.sql(plan.query)), Origin(query=f"SELECT * FROM {source.origin}"), columns=columns,
-        sensitive={name: source.spec.columns[name].hierarchy for name in source.spec.sensitive}, k=k_of(plan.models),
+    made = Origin(relation=blanking.STAGED) if source.blanked else Origin(query=engine.sql(plan.query))
+    held = partial(
+        measure, engine, made, columns=columns, k=k_of(plan.models),
+        sensitive={n: source.spec.columns[n].hierarchy for n in source.spec.sensitive if n in plan.published},
     )  # fmt: skip
-    return replace(planned, usefulness=found)
+    before, now = (Origin(query=f"SELECT * FROM {item}") for item in (source.untouched, source.origin))
+    if not source.spec.transforms:
+        return replace(planned, usefulness=held(now))
+    try:
+        return replace(planned, usefulness=held(before))
+    except SpecError:  # a label of transformed values may cover no value of the source
+        return replace(planned, usefulness=held(now), notes=(*planned.notes, _AGAINST_TRANSFORMED))
+
+
+_AGAINST_TRANSFORMED = (
+    "usefulness is told against the transformed values: some published labels cover no value that the source has"
+)
 
 
 def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
-    before = planned.plan
-    compiled = compile_plan(before.source, before.levels, "drop", repeated=before.equal is not None)
+    before, outcome = planned.plan, planned.outcome
+    if before.levels is not None:
+        outcome = replace(outcome, recoded=at_levels(before.source, before.levels))
+    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing, repeated=outcome.repeated)
     note = "the class of starred records does not satisfy every model, so they were dropped"
-    return replace(planned, plan=compiled, notes=(*planned.notes, note))
+    return replace(planned, plan=compiled, outcome=outcome, notes=(*planned.notes, note))

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from sqlanon import query
+from sqlanon.annotations import keep_limits
 from sqlanon.engines import Column, Origin
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, Text, column, fragment
-from sqlanon.reading import Problem, Reader, compose, keep_limits
+from sqlanon.reading import Problem, Reader, compose
 
 Word = Literal["unconcerned", "pragmatist", "fundamentalist"]
 Level = Literal["low", "medium", "high"]
@@ -36,6 +37,7 @@ LEVELS: dict[Level, Decimal] = {"low": Decimal(0), "medium": Decimal("0.5"), "hi
 
 _SHARE = {"minimum": 0, "maximum": 1}
 _NAMED = {"minLength": 1}
+_TIME = {"pattern": r"[0-9]+(\.[0-9]+)?(w|d|h|min|s)", "examples": ["30d, 12h or 5min"]}
 _NUMBER = re.compile(r"[-+]?[0-9.][0-9.eE+-]*")
 
 
@@ -195,6 +197,11 @@ class Policy:
             return None
         return self.threshold(self.preference.word, said.constant)
 
+    def seen_from_here(self, base: Path) -> Policy:
+        """The same, its file no longer named as seen from the folder of the policy's own."""
+        at = self.table
+        return replace(self, table=replace(at, file=str(base / at.file))) if at and at.file else self
+
     def to_dict(self) -> dict[str, Any]:
         """The thresholds in force, for reports."""
         found = {
@@ -205,6 +212,41 @@ class Policy:
 
 
 _KINDS = ("normal", "sensitive")
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """How near a guess counts as known. As a scalar alone: a number, or a time such as 30d."""
+
+    number: Annotated[Decimal | None, "In the unit of the field; 0 for categories.", {"minimum": 0}] = None
+    time: Annotated[str | None, "For dates and times.", _TIME] = None
+
+    short_keys: ClassVar[tuple[str, ...]] = ("number", "time")
+
+    def __post_init__(self) -> None:
+        keep_limits(self)
+        if (self.number is None) == (self.time is None):
+            raise ValueError("a margin is one of number and time")
+
+    @staticmethod
+    def short_key(text: str) -> str:
+        """Which key a scalar alone stands for."""
+        return "number" if _NUMBER.fullmatch(text) else "time"
+
+    def __str__(self) -> str:
+        return self.time or str(self.number)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """When a value of a sensitive field counts as predicted."""
+
+    margin: Annotated[Nearness | None, "How near a guess counts as known; needed for numbers and times."] = None
+    threshold: Annotated[Decimal | None, "The same for all; else the policy's, else 0.9.", _SHARE] = None
+    above: Annotated[bool, "Only shares above the threshold are violations."] = False
+
+    def __post_init__(self) -> None:
+        keep_limits(self)
 
 
 def load(file: Path) -> Policy:

@@ -39,6 +39,7 @@ from sqlanon import policies, query
 from sqlanon.engines import Column, Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.margins import NUMERIC, Line, Margin, digits_of, line, share
+from sqlanon.measuring import windows
 from sqlanon.policies import Policy
 from sqlanon.query import Expression, Query, Text, column, fragment, named, table
 
@@ -99,25 +100,17 @@ def near(
     more: Sequence[Expression] = (),
 ) -> Expression:  # fmt: skip
     """`near`: for each row of a histogram, the records of its set within reach of its value, and those of the set."""
-    lower, upper = reach.frame
-    frame = f"range between {lower} and {upper}"
     return fragment(
-        "select $keys, $more, $records as records,"
-        f" cast(sum($records) over (partition by $keys order by $value {frame}) as bigint) as near,"
-        " cast(sum($records) over (partition by $keys) as bigint) as size from $relation",
-        keys=list(keys), more=list(more), records=records, value=value, reach=reach.reach, relation=table(relation),
+        "select $keys, $more, $records as records, $near as near, $size as size from $relation",
+        keys=list(keys), more=list(more), records=records, relation=table(relation),
+        near=windows.within(keys, reach, value=value, records=records), size=windows.size(keys, records),
     )  # fmt: skip
 
 
 def violates(threshold: Threshold) -> Expression:
     """The condition on a row of `near`, in whole numbers and decimals."""
-    compare = ">" if threshold.above else ">="
-    if threshold.constant is None:
-        return fragment(f"cast(near as decimal(18, 0)) {compare} threshold * cast(size as decimal(18, 0))")
-    return fragment(
-        f"cast(near as decimal(38, 0)) * $d {compare} cast(size as decimal(38, 0)) * $n",
-        d=threshold.constant.denominator, n=threshold.constant.numerator,
-    )  # fmt: skip
+    limit = column("threshold") if threshold.constant is None else threshold.constant
+    return windows.violates(column("near"), column("size"), limit, above=threshold.above)
 
 
 _TENTH = f"least(floor(cast({BINS} * near as double) / size), {BINS - 1})"
@@ -288,7 +281,7 @@ def asking(engine: Engine, records: Records, fields: Sequence[str], target: Targ
     """Resolves a target against its records. Raises `SpecError`."""
     _there(records, fields, target)
     reach = line(records.columns[target.column], target.margin)
-    said, on, threshold = _threshold(engine, records, target)
+    said, on, threshold = per_record(engine, records, target)
     at = column(target.column, records.relation)
     finite = fragment(reach.finite, x=at)
     value = fragment(f"case when $f then {reach.value} end", f=finite, x=at)
@@ -312,7 +305,8 @@ def _there(records: Records, fields: Sequence[str], target: Target) -> None:
 _PerRecord = tuple[Query, Expression | None, Expression | None]
 
 
-def _threshold(engine: Engine, records: Records, target: Target) -> _PerRecord:
+def per_record(engine: Engine, records: Records, target: Target) -> _PerRecord:
+    """The steps, the join and the expression of each record's threshold; no expression where one holds for all."""
     given = target.threshold
     if given.column is not None:
         return Query(()), None, _column_threshold(records.columns[given.column], records.relation)

@@ -23,8 +23,8 @@ from sqlanon import query
 from sqlanon.engines import Column, Engine, Origin, require
 from sqlanon.errors import SpecError
 from sqlanon.patterns import DIRECT, PATTERNS, kind_of
-from sqlanon.planning import Tell, silent
 from sqlanon.spec import FILE_ENDINGS
+from sqlanon.telling import Tell, silent
 
 EXACT_ROWS = 5_000_000  # beyond, distinct values and quantiles are estimates; shares and entropies those of a sample
 MOST_CANDIDATES, KEPT_CANDIDATES = 15, 8  # with more quasi-identifiers no table is both safe and precise
@@ -347,8 +347,9 @@ def propose(found: Profile, *, source_text: str, name: str) -> str:
         *([f"{_entry('entity', entity.name)}  # {persons}"] if entity else []), "",
         "columns:", *_commented(columns), "",
         "privacy:", *_commented(models), "",
-        f"# One level per column for the whole table; up to {SUPPRESSION:.0%} of the records may be left out for it.",
-        _entry("recoding", {"method": "full-domain", "suppression": SUPPRESSION, "loss": "loss"}), "",
+        f"# Classes of records that lie near each other; up to {SUPPRESSION:.0%} of the records may be left out.",
+        "# full-domain: one level per column for the whole table; sqlanon plan --compare sets the ways side by side.",
+        _entry("recoding", {"method": "hilbert", "suppression": SUPPRESSION}), "",
         _entry("publish", {"name": f"{release}_release", "as": "table" if found.persistent else "file"}), "",
     ])  # fmt: skip
 

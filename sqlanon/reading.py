@@ -12,77 +12,34 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, is_dataclass
+from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import reduce
 from pathlib import Path, PurePath
-from types import NoneType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from sqlanon.annotations import keys_of
 from sqlanon.errors import SpecError, nearest
 from sqlanon.hierarchies import HIERARCHIES, Hierarchy
 from sqlanon.models import MODELS, Model
 from sqlanon.presets import PRESETS, Asked
+from sqlanon.recoding.catalogue import TRANSFORMS
+from sqlanon.recoding.transforms import Transform
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]  # the keys and positions that lead to a value
 Problem = tuple[Place, str, str | None, Iterable[str]]  # where, what is wrong, the word found, the words allowed
 
-# Limits stand in annotations in the words of JSON Schema; these are their sentences and tests.
-_LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
-    "minimum": ("must be at least {}", operator.ge),
-    "maximum": ("must be at most {}", operator.le),
-    "exclusiveMinimum": ("must be greater than {}", operator.gt),
-    "minLength": ("must not be empty", lambda text, least: len(text.strip()) >= least),
-    "pattern": ("must be like {}", lambda text, pattern: re.fullmatch(pattern, text) is not None),
-}
-
-
-class Key(NamedTuple):
-    """One key of a mapping in the file, which is one field of a dataclass."""
-
-    name: str
-    hint: Any
-    about: dict[str, Any]
-    default: Any
-
-
-def keys_of(kind: Any) -> dict[str, Key]:
-    """The keys of a dataclass by their name in the file, from its fields and annotations."""
-    return _derived(kind)
-
-
-@cache
-def _derived(kind: Any) -> dict[str, Key]:
-    hints, found = get_type_hints(kind, include_extras=True), {}
-    for f in fields(kind):
-        if f.metadata.get("outside"):  # set by `load`, not by the file
-            continue
-        hint, about = hints[f.name], {}
-        if get_origin(hint) is Annotated:
-            text, *limits = hint.__metadata__
-            hint, about = hint.__origin__, {"description": text, **(limits[0] if limits else {})}
-        default = f.default if f.default_factory is MISSING else None
-        found[f.name.strip("_").replace("_", "-")] = Key(f.name, hint, about, default)
-    return found
-
-
-def keep_limits(of: Any) -> None:
-    """Raise ValueError where a value is beyond the limits in its annotation."""
-    for key, (name, _, about, _) in keys_of(type(of)).items():
-        value = getattr(of, name)
-        for word, (sentence, within) in _LIMITS.items():
-            if value is not None and word in about and not within(value, about[word]):
-                raise ValueError(f"{key} {sentence.format(about.get('examples', [about[word]])[0])}")
-
-
 _TAG = "tag:yaml.org,2002:"
 _TEXT = _TAG + "str"
 NULL = _TAG + "null"
+_DATE = _TAG + "timestamp"
 _KINDS = {
     "str": "text", "int": "a whole number", "float": "a decimal number", "bool": "true or false",
     "null": "nothing", "timestamp": "a date", "seq": "a list", "map": "a mapping",
@@ -129,7 +86,12 @@ def _items(node: Node) -> dict[str, tuple[Node, Node]]:
 def _optional(hint: Any) -> Any:
     """The X of `X | None`, else None."""
     args = get_args(hint)
-    return next(a for a in args if a is not NoneType) if NoneType in args else None
+    return reduce(operator.or_, (a for a in args if a is not NoneType)) if NoneType in args else None
+
+
+def _either(hint: Any) -> tuple[Any, ...]:
+    """The scalars of `X | Y`; none where the hint is no such union."""
+    return get_args(hint) if isinstance(hint, UnionType) else ()
 
 
 def _is_mapping(hint: Any) -> bool:
@@ -246,12 +208,20 @@ class Reader:
             return None if node.tag == NULL else self.read(node, rest, place)
         if hint is Model:
             return self.model(node, place)
+        if hint is Transform:
+            return self.transform(node, place)
         if hint is Hierarchy:
             return self.hierarchy(node, place)
         if is_dataclass(hint):
             return self.build(node, hint, place)
         if hint in _SCALARS:
             return self.scalar(node, hint, place)
+        if either := _either(hint):
+            if date in either and node.tag in (_TEXT, _DATE):
+                return self.day(node, place)
+            scalars = [one for one in either if one is not date]
+            fits = (one for one in scalars if node.tag.removeprefix(_TAG) in _SCALARS[one][1])
+            return self.scalar(node, next(fits, scalars[0]), place)
         args = get_args(hint)
         if get_origin(hint) is Literal:
             if not isinstance(node, ScalarNode) or not node.value:
@@ -282,6 +252,12 @@ class Reader:
             pass
         return self.note(node, place, "needs a finite number, and not one of thousands of digits", node.value)
 
+    def day(self, node: Node, place: Place) -> Any:
+        try:
+            return date.fromisoformat(node.value)
+        except ValueError:
+            return self.note(node, place, "needs a number, or a date like 2000-12-31", node.value)
+
     def plain(self, node: Node, place: Place) -> Any:
         """Mappings, lists and text as they stand, for what has its own form, such as a tree."""
         if isinstance(node, SequenceNode):
@@ -294,16 +270,23 @@ class Reader:
     def model(self, node: Node, place: Place) -> Any:
         if not isinstance(node, MappingNode):
             return self.unfit(node, place, "a mapping such as {model: k-anonymity, k: 5}")
-        if "preset" in _items(node):
-            return self.preset(node, place)
-        _, name = _items(node).get("model", (node, None))
+        return self.preset(node, place) if "preset" in _items(node) else self.one_of(MODELS, "model", node, place)
+
+    def transform(self, node: Node, place: Place) -> Any:
+        if not isinstance(node, MappingNode):
+            return self.unfit(node, place, "a mapping such as {transform: rounding, column: income, base: 1000}")
+        return self.one_of(TRANSFORMS, "transform", node, place)
+
+    def one_of(self, kinds: Mapping[str, Any], key: str, node: MappingNode, place: Place) -> Any:
+        """`{KEY: NAME, …}` as the dataclass of that name."""
+        _, name = _items(node).get(key, (node, None))
         if name is None:
-            typo = next((key for key in _items(node) if nearest(key, ["model"])), None)
-            return self.note(node, place, "the key 'model' is missing", typo, MODELS, "model" if typo else None)
-        if not isinstance(name, ScalarNode) or name.value not in MODELS:
+            typo = next((word for word in _items(node) if nearest(word, [key])), None)
+            return self.note(node, place, f"the key {key!r} is missing", typo, kinds, key if typo else None)
+        if not isinstance(name, ScalarNode) or name.value not in kinds:
             found = name.value if isinstance(name, ScalarNode) else _kind(name)
-            return self.note(name, (*place, "model"), "there is no such model", found, MODELS)
-        return self.build(node, MODELS[name.value], place, skip="model")
+            return self.note(name, (*place, key), f"there is no such {key}", found, kinds)
+        return self.build(node, kinds[name.value], place, skip=key)
 
     def preset(self, node: Node, place: Place) -> Any:
         """`{preset: NAME}`, in the place of a model."""
@@ -400,22 +383,54 @@ def _not_yaml(name: str, error: yaml.MarkedYAMLError) -> SpecError:
     )
 
 
+def parse_model(text: str) -> Model:
+    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
+
+    The name of a preset stands for its models.
+    """
+    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
+
+
+def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
+    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
+    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
+    if call is None:
+        article = "an" if what[0] in "aeiou" else "a"
+        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
+    if call[1] not in kinds:
+        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
+    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
+    try:
+        inner = re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "")
+        body = Loader("{" + inner + "}").get_single_node()
+    except (yaml.YAMLError, RecursionError):
+        body = None
+    if body is None or any(value.tag == NULL for _, value in body.value):
+        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
+        raise SpecError(problem, where=text, found=call[2], allowed=keys_of(kinds[call[1]]))
+    return Reader(text, body, marked=False).finish(kinds[call[1]])
+
+
 def models_and_hierarchies() -> dict[str, Any]:
-    """The schemas of the two unions that annotations name: the models by `model`, the hierarchies by their one key."""
+    """The schemas of the unions that annotations name: models and transforms by name, hierarchies by their one key."""
     hierarchies = []
     for name, kind in HIERARCHIES.items():
         first, *more = (_shape(key.hint) for key in keys_of(kind).values())
         content = {"description": _meaning(kind), **({"anyOf": [first, object_schema(kind)]} if more else first)}
         hierarchies.append(_closed({name: content}, [name], _meaning(kind)))
-    models = [
-        object_schema(kind, {"model": {"const": name, "description": _meaning(kind)}}) for name, kind in MODELS.items()
-    ]
+    models, transforms = _by_name("model", MODELS), _by_name("transform", TRANSFORMS)
     asked = _closed(
         {"preset": {"enum": list(PRESETS), "description": "Its name."}},
         ["preset"],
         "What a law, guidance or paper asks for, as models.",
     )
-    return {"model": {"oneOf": [*models, asked]}, "hierarchy": {"oneOf": hierarchies}}
+    return {
+        "model": {"oneOf": [*models, asked]}, "hierarchy": {"oneOf": hierarchies}, "transform": {"oneOf": transforms},
+    }  # fmt: skip
+
+
+def _by_name(key: str, kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [object_schema(kind, {key: {"const": name, "description": _meaning(kind)}}) for name, kind in kinds.items()]
 
 
 def _meaning(kind: Any) -> str:
@@ -446,10 +461,14 @@ def _shape(hint: Any) -> dict[str, Any]:
     """The schema of an annotation."""
     if (rest := _optional(hint)) is not None:
         return {"anyOf": [_shape(rest), {"type": "null"}]}
-    if hint in (Model, Hierarchy):
+    if hint is date:
+        return {"type": "string", "format": "date"}
+    if hint in (Model, Hierarchy, Transform):
         return {"$ref": f"#/$defs/{hint.__name__.lower()}"}
     if is_dataclass(hint):
         return object_schema(hint)
+    if either := _either(hint):
+        return {"anyOf": [_shape(one) for one in either]}
     if get_origin(hint) is Literal:
         return {"enum": list(get_args(hint))}
     if get_origin(hint) is tuple:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from importlib import resources
+from importlib import metadata, resources
 from typing import Any
 
 from sqlanon.engines import Engine
@@ -14,10 +14,13 @@ from sqlanon.errors import ReleaseError
 
 SCHEMA, TABLE = "sqlanon", "release"
 
+# The columns that hold JSON which a reader may see.
+JSON = ("versions", "quasi_identifiers", "promises", "utility", "made")
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the register; `promises`, `utility`, `quasi_identifiers`, `versions` and `recheck` are JSON."""
+    """A row of the register; `promises`, `utility`, `quasi_identifiers`, `versions`, `recheck` and `made` are JSON."""
 
     name: str
     version: int
@@ -39,6 +42,7 @@ class Entry:
     released_by: str
     expires_at: datetime | None = None
     withdrawn_at: datetime | None = None
+    made: str = "{}"
 
     @property
     def expired(self) -> bool:
@@ -46,12 +50,17 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         found = asdict(self)
-        for key in ("versions", "quasi_identifiers", "promises", "utility"):
+        for key in JSON:
             found[key] = json.loads(found[key])
         del found["recheck"]
         for key in ("released_at", "expires_at", "withdrawn_at"):
             found[key] = found[key].isoformat(timespec="seconds") if found[key] else None
         return {**found, "expired": self.expired}
+
+
+def label(entry: Entry) -> str:
+    """The comment by which a published table or view is known to be the one in the register."""
+    return f"released by sqlanon, version {entry.version}, {entry.fingerprint}"
 
 
 def now() -> datetime:
@@ -135,3 +144,8 @@ def mark(engine: Engine, name: str, status: str, catalog: str | None = None) -> 
         f"UPDATE {_table(catalog)} SET status = ?, withdrawn_at = ? WHERE name = ? AND status = 'published'",
         [status, withdrawn, name],
     )
+
+
+def version() -> str:
+    """The version of sqlanon that is installed."""
+    return metadata.version("sqlanon")

@@ -15,22 +15,25 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import query, register
+from sqlanon import blanking, gates, linked, query, register
 from sqlanon.engines import Engine, require
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
 from sqlanon.plan import Plan
-from sqlanon.planning import Planned, Tell, drop_instead, make, origin_of, shuffled, silent, with_usefulness
+from sqlanon.planning import Planned, drop_instead, make, origin_of, shuffled, values_shuffled, with_usefulness
+from sqlanon.preparing import secret_key
 from sqlanon.query import Query
+from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.spec import Publish, Spec
+from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured, Published, verify
 
-_STAGED = "sqlanon staged"
+_STAGED = blanking.STAGED
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def _released(
     planned = make(spec, engine, frame=frame, tell=tell)
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
-    publisher = _PUBLISHERS[publish.as_]
+    publisher = _publish_linked if planned.outcome.linked else _PUBLISHERS[publish.as_]
     if utility:
         planned = with_usefulness(planned, engine, tell)
     try:
@@ -104,11 +107,6 @@ def _released(
 
 class _Starred(Exception):
     """The class of starred records broke a model; the release is made again without it."""
-
-
-def _label(entry: register.Entry) -> str:
-    """The comment by which a published table or view is known to be the one in the register."""
-    return f"released by sqlanon, version {entry.version}, {entry.fingerprint}"
 
 
 def _target(spec: Spec, engine: Engine, frame: object | None) -> Publish:
@@ -128,9 +126,11 @@ def _target(spec: Spec, engine: Engine, frame: object | None) -> Publish:
             "a view cannot vouch for the class of starred records; use drop, or a table", where="recoding.suppressed"
         )
     stands, ours = engine.kind_of(publish.name), register.current(engine, publish.name)
+    if spec.recoding.method == "anatomy":
+        linked.free(engine, linked.second_name(publish.name), ours)
     if stands and frame is None and engine.reads(origin_of(spec), publish.name):
         raise SpecError("a release may not replace its own source", where="publish.name", found=publish.name)
-    if stands and (ours is None or engine.labelled(publish.name) != _label(ours)):
+    if stands and (ours is None or engine.labelled(publish.name) != register.label(ours)):
         raise ReleaseError(f"{publish.name!r} is a {stands} that is no release; nothing was touched", exit_status=2)
     return publish
 
@@ -148,7 +148,7 @@ def _is_release(engine: Engine, path: Path, name: str) -> bool:
         return engine.parquet_facts(path) is not None
     with engine.attached(path) as catalog:
         inside = [e for e in register.entries(engine, catalog) if e.kind == "file"]
-        known = [e for e in inside if engine.labelled(e.name, catalog) == _label(e)]
+        known = [e for e in inside if engine.labelled(e.name, catalog) == register.label(e)]
         return engine.relations(catalog) == {e.name for e in known} == {name}
 
 
@@ -172,13 +172,15 @@ class _Job:
     @property
     def separate(self) -> bool:
         """Whether the judged rows need something beside them that is not published."""
-        return bool(self.plan.source.carried) or self.publish.as_ == "view"
+        source = self.plan.source
+        return bool(source.carried or source.blanked or source.spec.rules) or self.publish.as_ == "view"
 
     def stage(self) -> None:
         """A working copy of the released rows with what is needed beside them."""
         if self.separate:
             self.tell("staging", None)
-            self.engine.temporary("stage the release", _STAGED, self.plan.staged)
+            if blanking.stage(self.engine, self.plan) != self.planned.blanked:
+                raise ReleaseError("the source has changed since it was planned; nothing was published")
 
     def clear(self) -> None:
         """Drops the working copy."""
@@ -198,12 +200,16 @@ class _Job:
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
         measured = verify(self.engine, self._published(judged), self.plan.models)
+        measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
                 raise _Starred
             raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
-        if self.plan.suppressed == "drop":
+        if self.plan.suppressed != "star":
             _agree(self.planned.verdicts, measured.verdicts)
+        if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
+            told = "; ".join(map(str, blocking))
+            raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
@@ -226,7 +232,7 @@ class _Job:
         """The line for the register: facts, with the number of suppressed records made coarse."""
         planned, engine = self.planned, self.engine
         k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
-        versions = {"sqlanon": version(), engine.name: engine.version, "sqlglot": query.version()}
+        versions = {"sqlanon": register.version(), engine.name: engine.version, "sqlglot": query.version()}
         facts = [planned.plan.fingerprint, json.dumps(versions, sort_keys=True)]
         made, lifetime = register.now(), self.publish.lifetime
         return register.Entry(
@@ -239,37 +245,75 @@ class _Job:
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
             utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
             digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=engine.user,
-            expires_at=made + lifetime if lifetime else None,
+            expires_at=made + lifetime if lifetime else None, made=json.dumps(self.made()),
         )  # fmt: skip
+
+    def made(self) -> dict[str, Any]:
+        """What was done to the values beside recoding, as far as a reader may know it: never a key."""
+        outcome, k = self.planned.outcome, max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+        told: dict[str, Any] = {
+            "transforms": [transform.to_dict() for transform in self.spec.transforms],
+            "noise_rows": outcome.noise, "swaps": outcome.swaps,
+            "cells_blanked_at_most": register.coarse(outcome.cells, k) if outcome.cells else 0,
+        }  # fmt: skip
+        return {name: value for name, value in told.items() if value}
 
     def _kept_measures(self) -> list[str]:
         """The totals that the register keeps, which anybody who reads the release may know."""
-        named = ("loss", "precision", self.spec.recoding.loss, "discernibility", "average_class_size",
+        named = ("loss", "precision", "gcp", self.spec.recoding.loss or "gcp", "discernibility", "average_class_size",
                  "normalized_average_class_size")  # fmt: skip
         return [name for name in dict.fromkeys(n.replace("-", "_") for n in named) if name in self.planned.utility]
 
     def _recheck(self) -> str:
         """What `verify` needs later, as far as a reader may know it: a file tells nothing of its source."""
+        closed = {"closed": self._closed()} if self._closed() else {}
         if self.publish.as_ == "file":
-            return "{}"
+            return json.dumps(closed)
         needed = self._published("")
         told: dict[str, Any] = {
-            "reference": needed.reference, "orders": needed.orders, "trees": needed.trees,
-            "population": needed.population,
+            # What was drawn is drawn no more: comparisons with it then stand as judged.
+            "reference": None if self.plan.source.working else needed.reference, "orders": needed.orders,
+            "trees": needed.trees, "population": needed.population, **closed,
         }  # fmt: skip
         if self.publish.as_ == "view":
             told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
 
+    def _closed(self) -> list[str]:
+        """The quasi-identifiers whose published bounds are both in what they hold: a partition's, of no hierarchy."""
+        columns = self.plan.source.spec.columns
+        names = self.plan.source.quasi_identifiers if self.plan.levels is None else ()
+        return [n for n in names if columns[n].represent != "label" and columns[n].hierarchy is None]
+
+    def _recoded(self, name: str) -> tuple[str, ...]:
+        """How a quasi-identifier was recoded."""
+        source, hierarchy = self.plan.source, self.plan.source.spec.columns[name].hierarchy
+        blanks = ["missing in some records, to keep them: one value of a record at most"] * bool(
+            self.planned.outcome.cells
+        )
+        if self.plan.levels is not None:
+            level = f"level {self.plan.levels[name]} of {source.height(name)}"
+            return (f"{source.hierarchy(name).name} hierarchy", level, *blanks)
+        if self.planned.outcome.linked:
+            return ("as it is",)
+        kind = f"{hierarchy.name} hierarchy" if hierarchy else "without a hierarchy"
+        return (kind, "local recoding: what covers the values of its class", *blanks)
+
     def comments(self) -> dict[str, str]:
-        """What was done to each published quasi-identifier, for a reader of the release."""
+        """What was done to each published quasi-identifier or transformed column, for a reader of the release."""
         source = self.plan.source
         told: dict[str, str] = {}
-        for name, level in self.plan.levels.items():
-            made = f"quasi-identifier, {source.hierarchy(name).name} hierarchy, level {level} of {source.height(name)}"
-            told |= {label: made for label in (name, f"{name}_from", f"{name}_to") if label in self.plan.keys}
-        others = {name: source.spec.columns[name].role for name in self.plan.published if name not in told}
-        return told | {name: f"{role}, published as it is" for name, role in others.items()}
+        for name, declared in source.spec.columns.items():
+            words = [transform.told for transform in source.spec.transforms if name in transform.touched]
+            labels = self.plan.recoded.keys.get(name, (name,))
+            if declared.role == "quasi-identifier":
+                words = ["quasi-identifier", *words, *self._recoded(name)]
+            elif words:
+                words = [declared.role, *words]
+            if words:
+                told |= {label: ", ".join(words) for label in labels if label in self.plan.published}
+        plain = {name: column.role for name, column in source.spec.columns.items() if name not in told}
+        return told | {name: f"{plain[name]}, published as it is" for name in plain if name in self.plan.published}
 
 
 def _broken(verdicts: tuple[Verdict, ...]) -> str:
@@ -304,7 +348,7 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.stage()
         job.tell("writing the table", None)
-        engine.create_table("write the release", [engine.schema, stage], job.rows(), _key())
+        engine.create_table("write the release", [engine.schema, stage], job.rows(), secret_key())
         item = engine.sql(query.table(engine.schema, stage))
         measured = job.judge(item)
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
@@ -312,10 +356,41 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
         engine.rename([engine.schema, stage], name)
         for column, text in job.comments().items():
             engine.comment([engine.schema, name], column, text)
-        engine.label([engine.schema, name], "table", _label(entry))
+        engine.label([engine.schema, name], "table", register.label(entry))
         engine.protect([engine.schema, name], "table", job.publish.grant)
         register.write(engine, entry)
         job.clear()
+    return measured, entry
+
+
+def _publish_linked(job: _Job) -> tuple[Measured, register.Entry]:
+    """The two tables of an Anatomy, both or none."""
+    engine, how = job.engine, job.planned.outcome.linked
+    if how is None:
+        raise ValueError("an Anatomy has a second relation")
+    names = (job.publish.name, linked.second_name(job.publish.name))
+    stages, key = [f"{name} (staged by sqlanon)" for name in names], secret_key()
+    with engine.transaction():
+        job.tell("writing the tables", None)
+        for stage, rows in zip(stages, (job.rows(), values_shuffled(how, engine)), strict=True):
+            engine.create_table("write the release", [engine.schema, stage], rows, key)
+        first, second = (engine.sql(query.table(engine.schema, stage)) for stage in stages)
+        measured = job.judge(linked.records_of(engine, how, second))
+        if not linked.agree(engine, how, first, second):
+            raise ReleaseError("the two tables do not go together; nothing was published")
+        facts = {"linked": linked.told(engine, how, names[0], second), "warning": IDENTITY}
+        entry = replace(
+            job.entry(measured, f"{engine.schema}.{names[0]}", first), made=json.dumps({**job.made(), **facts})
+        )
+        _drop_previous(engine, names[0])
+        for stage, name in zip(stages, names, strict=True):
+            engine.rename([engine.schema, stage], name)
+            engine.comment([engine.schema, name], how.group, f"links {names[0]} and {names[1]}. {IDENTITY}")
+            engine.label([engine.schema, name], "table", register.label(entry))
+        for column, text in job.comments().items():
+            if column != how.group:
+                engine.comment([engine.schema, names[0]], column, text)
+        register.write(engine, entry)
     return measured, entry
 
 
@@ -330,7 +405,7 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
         for column, text in job.comments().items():
             engine.comment([engine.schema, name], column, text)
-        engine.label([engine.schema, name], "view", _label(entry))
+        engine.label([engine.schema, name], "view", register.label(entry))
         engine.protect([engine.schema, name], "view", job.publish.grant)
         register.write(engine, entry)
         job.clear()
@@ -381,29 +456,28 @@ def _write_database(job: _Job, part: Path, path: Path) -> tuple[Measured, regist
     engine, name = job.engine, job.publish.name
     with engine.attached(part, create=True) as catalog, engine.transaction():
         job.tell("writing the file", None)
-        engine.create_table("write the release", [catalog, "main", name], job.rows(), _key())
+        engine.create_table("write the release", [catalog, "main", name], job.rows(), secret_key())
         item = engine.sql(query.table(catalog, "main", name))
         measured = job.judge(item)
         for column, text in job.comments().items():
             engine.comment([catalog, "main", name], column, text)
         entry = job.entry(measured, str(path), item)
-        engine.label([catalog, "main", name], "table", _label(entry))
+        engine.label([catalog, "main", name], "table", register.label(entry))
         register.write(engine, entry, catalog)
     return measured, entry
 
 
 def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, register.Entry]:
     """Twice: the manifest in the file's metadata can only be known once the rows were judged."""
-    engine, key = job.engine, _key()
+    engine, key = job.engine, secret_key()
     rows = part.with_name(part.name + ".facts.parquet")
     job.tell("writing the file", None)
     engine.export_parquet("write the release", job.rows(), rows, "{}", key)
     item = engine.reader(rows)
     measured = job.judge(item)
     entry = job.entry(measured, str(path), item)
-    engine.export_parquet(
-        "write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(entry.to_dict()), key
-    )
+    facts = entry.to_dict() | ({"recheck": json.loads(entry.recheck)} if entry.recheck != "{}" else {})
+    engine.export_parquet("write the manifest", query.Text(f"SELECT * FROM {item}"), part, json.dumps(facts), key)
     if engine.digest(engine.reader(part), job.plan.published) != entry.digest:
         raise ReleaseError("the written file does not hold the rows that were judged; nothing was published")
     return measured, entry
@@ -417,18 +491,8 @@ _PUBLISHERS: dict[str, Callable[[_Job], tuple[Measured, register.Entry]]] = {
 
 
 def _drop_previous(engine: Engine, name: str) -> None:
-    kind = engine.kind_of(name)
+    kind, before = engine.kind_of(name), register.current(engine, name)
+    if before:
+        linked.drop(engine, before)
     if kind:
         engine.drop([engine.schema, name], kind)
-
-
-def _key() -> str:
-    """The key of the row order: from the environment, else drawn for this release and forgotten."""
-    return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
-
-
-def version() -> str:
-    """The version of sqlanon that is installed."""
-    from importlib import metadata
-
-    return metadata.version("sqlanon")

@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 from sqlanon.errors import SpecError
@@ -43,6 +44,22 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+STATISTICS = (
+    "n", "min", "max", "sum", "sumsq", "mean", "geometric_mean", "quadratic_mean", "variance", "population_variance",
+    "std", "skewness", "kurtosis",
+)  # fmt: skip
+PERCENTILES = tuple(map(Fraction, (5, 25, 50, 75, 95)))
+
+
+def percentile_name(percent: Fraction) -> str:
+    """`median`, `p25`, `p97.5`."""
+    return "median" if percent == 50 else f"p{float(percent):g}"
+
+
+# What `describe` tells of a field without being asked for other percentiles.
+NAMES = (*STATISTICS, *map(percentile_name, PERCENTILES))
+
+
 @dataclass(frozen=True)
 class Known:
     """What a rule may name: fields that are predicted, all fields, actors, statistics."""
@@ -51,6 +68,7 @@ class Known:
     fields: tuple[str, ...]
     actors: tuple[str, ...] = ()
     statistics: tuple[str, ...] = ()
+    functions: tuple[str, ...] = tuple(FUNCTIONS)
 
     def words(self, kind: str) -> tuple[str, ...]:
         """The words that may stand for an argument."""
@@ -84,6 +102,17 @@ class Node:
         conditions = ("and", "or", "not", *_COMPARISONS)
         return "condition" if self.word in conditions else "number"
 
+    def all(self) -> Iterator[Node]:
+        """This part and all below it."""
+        yield self
+        for part in self.parts:
+            yield from part.all()
+
+    def of(self, kind: str) -> list[str]:
+        """Its own words of a kind."""
+        kinds = FUNCTIONS.get(self.word, ())
+        return [word for word, own in zip(self.words, kinds, strict=False) if own.strip("[]") == kind]
+
     def __str__(self) -> str:
         return f"{self.word}({', '.join(self.words)})"
 
@@ -94,6 +123,10 @@ class Rule:
 
     text: str
     condition: Node
+
+    def asked(self, kind: str) -> list[str]:
+        """The words of a kind that the rule asks about."""
+        return [word for node in self.condition.all() for word in node.of(kind)]
 
     def judge(self, facts: Facts) -> Judged:
         """What the rule comes to; what is unknown blocks."""
@@ -145,6 +178,16 @@ class _Token:
 def parse(text: str, known: Known, where: str | None = None) -> Rule:
     """A rule from its text. Raises `SpecError`, which names the place and the word."""
     return _Parser(text, known, where).rule()
+
+
+def problems(rules: object, known: Known) -> Iterator[tuple[tuple[str | int, ...], str, str | None, Iterable[str]]]:
+    """What is wrong in the `rules` of a file: where, what, the word found, the words allowed."""
+    for i, text in enumerate(rules if isinstance(rules, tuple) else ()):
+        try:
+            if isinstance(text, str):
+                parse(text, known)
+        except SpecError as error:
+            yield ("rules", i), f"{error.where}: {error.problem}", error.found, error.allowed
 
 
 class _Parser:
@@ -254,9 +297,9 @@ class _Parser:
             if not math.isfinite(float(token.text)):
                 raise self._wrong("this number is too large", token.at)
             return Node("number", token.at, number=int(token.text) if token.text.isdigit() else float(token.text))
-        if token.kind == "word" and token.text.lower() in FUNCTIONS:
+        if token.kind == "word" and token.text.lower() in self.known.functions:
             return self._call()
-        raise self._wrong("a number or a function is needed here", token.at, token.text, FUNCTIONS)
+        raise self._wrong("a number or a function is needed here", token.at, token.text, self.known.functions)
 
     def _call(self) -> Node:
         name = self._take()

@@ -11,26 +11,36 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from sqlanon import predicting
+from sqlanon.annotations import keep_limits, keys_of
+from sqlanon.contradictions import contradictions, private
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
-from sqlanon.models import MODELS, KAnonymity, Model, SafePub, column_of, complete, guard_of
-from sqlanon.policies import Policy
-from sqlanon.presets import PRESETS, Asked, expanded
+from sqlanon.models import (  # fmt: skip
+    MODELS,
+    Model,
+    SafePub,
+    ThetaSensitivity,
+    ValuePrediction,
+    column_of,
+    complete,
+    guard_of,
+)
+from sqlanon.policies import Policy, Predicted
+from sqlanon.presets import Asked, expanded
 from sqlanon.reading import (
-    NULL,
-    Loader,
     Place,
     Problem,
     Reader,
     Representer,
     compose,
-    keep_limits,
-    keys_of,
     models_and_hierarchies,
     object_schema,
     path_text,
     together,
 )
+from sqlanon.recoding.transforms import Transform
+from sqlanon.rules import Rule, parse, problems
 
 T = TypeVar("T")
 
@@ -94,7 +104,7 @@ class Column:
         for key, unset in (("min", None), ("max", None), ("weight", 1), ("represent", "label")):
             if getattr(self, key) != unset and self.role != "quasi-identifier":
                 raise ValueError(f"{key} belongs to a quasi-identifier, and this is {self.role}")
-        if self.represent != "label" and not (self.hierarchy and self.hierarchy.has_bounds):
+        if self.represent != "label" and self.hierarchy is not None and not self.hierarchy.has_bounds:
             kinds = " or ".join(name for name, kind in HIERARCHIES.items() if kind.has_bounds)
             raise ValueError(f"represent {self.represent} needs a hierarchy of kind {kinds}")
         if self.height is not None and max(self.min or 0, self.max or 0) > self.height:
@@ -114,22 +124,72 @@ class Column:
         return self.hierarchy.height if self.hierarchy else 1
 
 
+Recoder = Literal["full-domain", "hilbert", "mondrian", "anatomy"]
+
+
 @dataclass(frozen=True)
 class Recoding:
     """How the table is made coarser, and which usefulness is kept."""
 
-    method: Annotated[Literal["full-domain"], "full-domain: one level per column for the whole table."] = "full-domain"
+    method: Annotated[
+        Recoder | None,
+        "full-domain: one level per column for the whole table; hilbert: classes along a space-filling curve; "
+        "mondrian: disjoint boxes; anatomy: two linked tables, quasi-identifiers as they are and sensitive values by "
+        "group, which protects no identity. Without it hilbert, but full-domain for views and where only that will do.",
+    ] = None
     suppression: Annotated[float, "The share of records that may be left out.", {"minimum": 0, "maximum": 1}] = 0
-    suppressed: Annotated[Literal["drop", "star"], "Leave these out, or publish * in their quasi-identifiers."] = "drop"
+    suppressed: Annotated[
+        Literal["drop", "star", "cell"],
+        "drop: leave these out; star: publish * in their quasi-identifiers; cell: blank one value if that keeps one.",
+    ] = "drop"
     loss: Annotated[
-        Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"],
-        "The measure of lost usefulness that is kept small.",
-    ] = "loss"
-    levels: Annotated[Mapping[str, int] | None, "The level of every quasi-identifier; nothing is searched."] = None
+        Literal["loss", "average-class-size", "discernibility", "precision", "entropy", "height"] | None,
+        "The measure of lost usefulness that full-domain keeps small; loss if not given.",
+    ] = None
+    levels: Annotated[
+        Mapping[str, int] | None, "The level of every quasi-identifier, for full-domain; nothing is searched."
+    ] = None
     time_limit: Annotated[float, "Seconds for the search; then the best so far counts.", {"exclusiveMinimum": 0}] = 60
+    order: Annotated[
+        Literal["splits", "gray", "hilbert"] | None,
+        "The order of the records, for hilbert: splits follow the data, the curves divide space evenly.",
+    ] = None
+    groups: Annotated[
+        Literal["best", "even"] | None, "How the order is cut, for hilbert: with least loss, or evenly in plain SQL."
+    ] = None
+    deal: Annotated[
+        str | None,
+        "A sensitive column whose values are dealt out along the order, for hilbert: little is to unite, more is lost.",
+        _NAMED,
+    ] = None
+    cuts: Annotated[
+        Literal["strict", "relaxed"] | None,
+        "For mondrian: strict keeps records with equal values together, in disjoint boxes; relaxed may part them.",
+    ] = None
 
     def __post_init__(self) -> None:
         keep_limits(self)
+        for key, method in self._given.items():
+            if method != self.asked:
+                raise ValueError(f"{key} belongs to method {method}, and this is {self.asked}")
+
+    @property
+    def asked(self) -> Recoder | None:
+        """The method that is given, or that one of the other keys belongs to."""
+        return self.method or next(iter(self._given.values()), None)
+
+    @property
+    def _given(self) -> dict[str, Recoder]:
+        belongs: dict[str, Recoder] = {
+            "loss": "full-domain", "levels": "full-domain", "order": "hilbert", "groups": "hilbert", "deal": "hilbert",
+            "cuts": "mondrian",
+        }  # fmt: skip
+        return {key: method for key, method in belongs.items() if getattr(self, key) is not None}
+
+    def settled(self, default: Recoder) -> Recoding:
+        """The same with the method that counts; by `default` where none is asked for."""
+        method = self.asked or default
+        return replace(self, method=method, loss=(self.loss or "loss") if method == "full-domain" else None)
 
 
 _LASTING = {"pattern": "^[1-9][0-9]{0,4}[hdw]$", "examples": ["90d, 12h or 4w"]}
@@ -179,11 +239,17 @@ class Spec:
     ] = None
     columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
     privacy: Annotated[tuple[Model, ...], "The models that must hold on what is published."]
+    transforms: Annotated[tuple[Transform, ...], "What is done to values, in turn, before they are recoded."] = ()
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
+    predictions: Annotated[
+        Mapping[str, Predicted], "When each sensitive column counts as predicted, for rules that ask how often."
+    ] = field(default_factory=dict)
+    rules: Annotated[tuple[str, ...], "What stops the release: IF … THEN block."] = ()
     base: Path = field(default=Path(), metadata={"outside": True})  # the folder of the file
     presets: tuple[str, ...] = field(default=(), metadata={"outside": True})  # those that models came from
+    blanked: tuple[Model, ...] = field(default=(), metadata={"outside": True})  # models that the search leaves out
 
     def __post_init__(self) -> None:
         asked = tuple(model.preset for model in self.privacy if isinstance(model, Asked))
@@ -193,6 +259,8 @@ class Spec:
         if wrong := list(self.contradictions(vars(self))):
             raise together([SpecError(p, where=path_text(w), found=f, allowed=a) for w, p, f, a in wrong])
         object.__setattr__(self, "privacy", complete(self.privacy))
+        default: Recoder = "full-domain" if any(_only_full_domain(vars(self))) else "hilbert"
+        object.__setattr__(self, "recoding", self.recoding.settled(default))
 
     @staticmethod
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -218,6 +286,16 @@ class Spec:
     def published(self) -> tuple[str, ...]:
         """The columns of the release, in the order of the file."""
         return self._with("quasi-identifier", "sensitive", "insensitive")
+
+    @property
+    def scored(self) -> tuple[ValuePrediction, ...]:
+        """The `predictions` as models that are measured, and not promised."""
+        return predicting.scored(self.predictions, self.policy)
+
+    @property
+    def parsed(self) -> tuple[Rule, ...]:
+        """The rules."""
+        return tuple(parse(text, predicting.known(vars(self))) for text in self.rules)
 
     def resolve(self, path: str) -> str:
         """A path of the spec, seen from the folder of its file; addresses such as s3://… stay as they are."""
@@ -271,7 +349,21 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
-    if not isinstance(recoding, Recoding) or recoding.levels is None:
+    yield from contradictions(parts, models, columns)
+    for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
+        yield from named(("predictions", name), name, "sensitive")
+    yield from problems(parts.get("rules"), predicting.known(parts))
+    if not isinstance(recoding, Recoding):
+        return
+    if recoding.asked in ("hilbert", "mondrian"):
+        for place, problem, word in _only_full_domain(parts):
+            yield place, f"{problem}; method {recoding.asked} cannot do that, full-domain can", word, ()
+    if recoding.deal is not None:
+        yield from named(("recoding", "deal"), recoding.deal, "sensitive")
+    method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
+    yield from _bounds(known) if method == "full-domain" else ()
+    yield from _repairs(method, recoding, models)
+    if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
         yield from named(("recoding", "levels", name), name, "quasi-identifier")
@@ -284,6 +376,49 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _bounds(columns: Mapping[str, Column]) -> Iterator[Problem]:
+    """Bounds that full-domain recoding has no intervals for."""
+    for name, column in columns.items():
+        if column.represent != "label" and column.hierarchy is None:
+            kinds = " or ".join(kind for kind, hierarchy in HIERARCHIES.items() if hierarchy.has_bounds)
+            told = f"{column.represent} needs a hierarchy of kind {kinds}; without one, method hilbert or mondrian"
+            yield ("columns", name, "represent"), told, column.represent, ("label",)
+
+
+def _repairs(method: Recoder, recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
+    """What a partition is to do for θ, where there is none, or more than it can do at once."""
+    wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
+    for i, model in wanted:
+        if method == "full-domain":
+            told = "records change their classes in a partition only, in a table or a file: method hilbert or mondrian"
+            yield ("privacy", i, "repair"), told, model.repair, ("merge",)
+        elif model.repair == "round-robin" and method == "mondrian":
+            yield ("privacy", i, "repair"), "values are dealt out along the curve of method hilbert", model.repair, ()
+    if len(wanted) > 1:
+        yield ("privacy", wanted[1][0], "repair"), "one model at most may move records", wanted[1][1].repair, ("merge",)
+    if wanted and recoding.deal is not None:
+        yield ("recoding", "deal"), "theta-sensitivity asks for another repair already", recoding.deal, ()
+
+
+def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
+    """What no partition can do: where it stands, what it is, and the word."""
+    publish, privacy, columns = (parts.get(name) for name in ("publish", "privacy", "columns"))
+    if isinstance(publish, Publish) and publish.as_ == "view":
+        yield ("publish", "as"), "a view computes its classes when it is read", "view"
+    for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
+        if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
+            yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
+        if isinstance(model, ValuePrediction) and model.observer == "any" and not model.remove:
+            told = (
+                "classes can be united for who knows all their columns (observer: all), or their cells blanked (remove)"
+            )
+            yield ("privacy", i), f"value-prediction speaks of any observer: {told}", "any"
+    for name, column in (columns if isinstance(columns, Mapping) else {}).items():
+        highest = column.max if isinstance(column, Column) else None
+        if highest is not None and highest != column.height:
+            yield ("columns", name, "max"), "a highest level keeps a class from being published as *", str(highest)
 
 
 def _presets(parts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -312,6 +447,9 @@ def _ingredients(
     for i, model in enumerate(models):
         if "population" in model.reads and parts.get("population") is None:
             yield ("privacy", i), f"{model.name} needs `population:`, the table that the records are from", None, ()
+        if isinstance(model, ValuePrediction):
+            yield from predicting.ingredients(parts, i, model)
+            continue
         guard = guard_of(model)
         if guard is not None and guard not in (parts.get("columns") or {}):
             yield ("privacy", i, "guard"), "columns has no such column", guard, columns
@@ -320,33 +458,11 @@ def _ingredients(
         if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
             yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
         if isinstance(model, SafePub):
-            yield from _safepub(parts, i, models, columns)
+            yield from private(parts, i, models, columns)
     try:
         complete(models)
     except ValueError as error:
         yield ("privacy",), str(error), None, ()
-
-
-def _safepub(
-    parts: Mapping[str, Any], i: int, models: tuple[Model, ...], columns: Mapping[str, Column]
-) -> Iterator[Problem]:
-    """What would break the proof of (ε,δ)-differential privacy: whatever is decided by looking at the data."""
-    recoding = parts.get("recoding") or Recoding()
-    if isinstance(recoding, Recoding) and recoding.levels is None:
-        yield (
-            ("privacy", i),
-            "safepub needs recoding.levels: levels that are fixed without looking at the data",
-            None,
-            (),
-        )
-    if isinstance(recoding, Recoding) and (recoding.suppression != 1 or recoding.suppressed != "drop"):
-        yield ("privacy", i), "safepub needs recoding: {suppression: 1, suppressed: drop}", None, ()
-    if parts.get("entity") is not None:
-        yield ("privacy", i), "safepub protects single records, so no entity can be named", None, ()
-    if other := next((m for m in models if not isinstance(m, SafePub | KAnonymity)), None):
-        yield ("privacy", i), "safepub stands with k-anonymity only: other models decide by the data", other.name, ()
-    if published := next((n for n, c in columns.items() if c.role in ("sensitive", "insensitive")), None):
-        yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
 def load(spec: str | Path | Mapping[str, Any]) -> Spec:
@@ -360,36 +476,6 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
-
-
-def parse_model(text: str) -> Model:
-    """A model as the command line writes it: `l-diversity(column="a b", l=3)`; lists are in square brackets.
-
-    The name of a preset stands for its models.
-    """
-    return Asked(text.strip()) if text.strip() in PRESETS else parse_call(text, MODELS, "model")
-
-
-def parse_call(text: str, kinds: Mapping[str, type[T]], what: str) -> T:
-    """`NAME(KEY=VALUE, …)` as the dataclass of that name; `what` the kinds are called. Raises `SpecError`."""
-    call = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\)\s*)?", text, re.DOTALL)
-    if call is None:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise SpecError(f"{article} {what} is written NAME(KEY=VALUE, …)", found=text, allowed=kinds)
-    if call[1] not in kinds:
-        raise SpecError(f"there is no such {what}", where=text, found=call[1], allowed=kinds)
-    quoted = r"""("(?:[^"\\]|\\.)*"|'[^']*')"""
-    try:
-        body = Loader(
-            "{" + re.sub(quoted + "|=", lambda found: found[1] or ": ", call[2] or "") + "}"
-        ).get_single_node()
-    except (yaml.YAMLError, RecursionError):
-        body = None
-    if body is None or any(value.tag == NULL for _, value in body.value):
-        keys = keys_of(kinds[call[1]])
-        problem = "parameters are written KEY=VALUE, with commas between and unusual words in quotes"
-        raise SpecError(problem, where=text, found=call[2], allowed=keys)
-    return Reader(text, body, marked=False).finish(kinds[call[1]])
 
 
 def schema() -> dict[str, Any]:

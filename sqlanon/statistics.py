@@ -25,22 +25,9 @@ from sqlanon.engines import Engine
 from sqlanon.margins import NUMERIC
 from sqlanon.prediction import Records
 from sqlanon.query import Query, column, fragment, named, table
+from sqlanon.rules import PERCENTILES, STATISTICS, percentile_name
 
-STATISTICS = (
-    "n", "min", "max", "sum", "sumsq", "mean", "geometric_mean", "quadratic_mean", "variance", "population_variance",
-    "std", "skewness", "kurtosis",
-)  # fmt: skip
-PERCENTILES = tuple(map(Fraction, (5, 25, 50, 75, 95)))
 Number = float | None
-
-
-def percentile_name(percent: Fraction) -> str:
-    """`median`, `p25`, `p97.5`."""
-    return "median" if percent == 50 else f"p{float(percent):g}"
-
-
-# What `describe` tells of a field without being asked for other percentiles.
-NAMES = (*STATISTICS, *map(percentile_name, PERCENTILES))
 
 
 # -- one relation ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from sqlanon.planning import Planned
+from sqlanon.recoding.full_domain import Found
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SQLANON_SHARED") or ROOT.parent / "shared")
 ADULT = SHARED / "data" / "adult"
@@ -31,7 +34,7 @@ def adult(quasi_identifiers: list[str], models: list[dict[str, Any]], **recoding
         "source": {"file": str(ADULT / "adult.csv"), "delimiter": ";"},
         "columns": {name: _column(name, quasi_identifiers) for name in names},
         "privacy": models,
-        "recoding": recoding,
+        "recoding": {"method": "full-domain", **recoding},
         "publish": {"name": "adult_release"},
     }
 
@@ -54,3 +57,10 @@ def _column(name: str, quasi_identifiers: list[str]) -> Any:
     if name in quasi_identifiers:
         return {"role": "quasi-identifier", "hierarchy": hierarchy}
     return {"role": "sensitive", "hierarchy": hierarchy} if name == "occupation" else "insensitive"
+
+
+def search_of(planned: Planned) -> Found:
+    """How the best transformation was found, of a plan that searched for one."""
+    found = planned.outcome.search
+    assert found is not None
+    return found

@@ -1,4 +1,4 @@
-"""Cell suppression and Anatomy, read back by code of its own."""
+"""Anatomy, read back by code of its own."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import sqlanon
+from sqlanon import life
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.errors import ModelNotMet, SpecError
+from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.query import Query
-from sqlanon.recoding import anatomy, cells
 from sqlanon.recoding.anatomy import anatomize
-from sqlanon.recoding.cells import blank_cells
 from sqlanon.recoding.transforms import Records, numbered
+from sqlanon.release import release
+from sqlanon.spec import load
 
 Row = tuple[Any, ...]
 NAMES = ('"; DROP TABLE x; --', "$k", "group_id", "records")
@@ -46,95 +48,19 @@ tables = st.lists(st.tuples(values, values, values), min_size=1, max_size=24).ma
 )
 
 
-# -- cell suppression -------------------------------------------------------------------------------------------------
-
-
-def slow_blanks(rows: list[Row], k: int) -> list[Row]:
-    """The greedy choice, row by row: the column that brings most failing records into classes of k, again and again."""
-    found, blanked = list(rows), [False] * len(rows)
-    while True:
-        sizes = Counter(row[:3] for row in found)
-        failing = [i for i, row in enumerate(found) if sizes[row[:3]] < k]
-        best: list[int] = []
-        column = 0
-        for c in range(3):
-            pool = [i for i in range(len(found)) if i in failing or found[i][c] is None]
-            together = Counter(without(found[i], c) for i in pool)
-            saved = [
-                i for i in failing
-                if not blanked[i] and found[i][c] is not None and together[without(found[i], c)] >= k
-            ]  # fmt: skip
-            if len(saved) > len(best):
-                best, column = saved, c
-        if not best:
-            return found
-        for i in best:
-            found[i] = (*found[i][:column], None, *found[i][column + 1 :])
-            blanked[i] = True
-
-
-def without(row: Row, column: int) -> Row:
-    return row[:column] + row[column + 1 : 3]
-
-
-@settings(max_examples=25, deadline=None)
-@given(tables, st.integers(2, 5))
-def test_blanks_are_the_greedy_choice_and_keep_records_in_classes_of_k(engine: DuckDB, rows: list[Row], k: int) -> None:
-    made = blank_cells(engine, records(engine, rows), NAMES[:3], k)
-    engine.temporary("make it", "made", made.records.query)
-    cells.drop(engine)
-    found = sorted(engine.run("read it", "SELECT * FROM made"), key=lambda row: row[3])
-    assert found == slow_blanks(rows, k)
-    changed = [(a, b) for a, b in zip(rows, found, strict=True) if a != b]
-    assert made.cells == len(changed)
-    for before, after in changed:
-        assert sum(x != y for x, y in zip(before, after, strict=True)) == 1 and None in after
-    before, sizes = Counter(row[:3] for row in rows), Counter(row[:3] for row in found)
-    assert made.failing == sum(n for n in sizes.values() if n < k)
-    for was, row in zip(rows, found, strict=True):
-        assert sizes[row[:3]] >= k or row == was  # a blank that keeps nobody is not made
-        assert before[was[:3]] < k or row == was  # nor one in a class that is large enough
-
-
-def test_a_blank_saves_a_record_that_differs_in_one_value(engine: DuckDB) -> None:
-    rows = [("x", "y", "z", 0), ("x", "y", "z", 1), ("x", "q", "z", 2), ("x", "r", "z", 3), ("o", "o", "o", 4)]
-    made = blank_cells(engine, records(engine, rows), NAMES[:3], 2)
-    engine.temporary("make it", "made", made.records.query)
-    cells.drop(engine)
-    assert (made.cells, made.failing) == (2, 1)
-    assert sorted(engine.run("read it", "SELECT * FROM made"), key=lambda row: row[3])[2:4] == [
-        ("x", None, "z", 2), ("x", None, "z", 3),
-    ]  # fmt: skip
-
-
-def test_a_blanked_record_joins_those_that_miss_the_value_anyway(engine: DuckDB) -> None:
-    rows = [("x", None, "z", 0), ("x", None, "z", 1), ("x", "y", "z", 2)]
-    made = blank_cells(engine, records(engine, rows), NAMES[:3], 2)
-    engine.temporary("make it", "made", made.records.query)
-    cells.drop(engine)
-    assert (made.cells, made.failing) == (1, 0)
-    assert Counter(row[:3] for row in engine.run("read it", "SELECT * FROM made")) == {("x", None, "z"): 3}
-
-
-def test_a_column_to_blank_must_be_there(engine: DuckDB) -> None:
-    with pytest.raises(SpecError, match="no such column"):
-        blank_cells(engine, records(engine, [("a", "b", "c", 1)]), ("nowhere",), 2)
-    assert not cells.IN_VIEWS and cells.REASON
-
-
 # -- Anatomy ----------------------------------------------------------------------------------------------------------
 
 
 def split(engine: DuckDB, made: Records, l: int, key: str = "key") -> tuple[list[Row], list[Row]]:  # noqa: E741
     """The two relations."""
-    parts = anatomize(engine, made, (NAMES[0], NAMES[1], NAMES[3]), NAMES[2], l)
+    parts = anatomize(engine, made, NAMES[2], l, "own group")
     with engine.functions(key):
-        engine.temporary("make it", "quasi", parts.quasi)
-        engine.temporary("make it", "sensitive", parts.sensitive)
-    return engine.run("read", "SELECT * FROM quasi"), engine.run("read", "SELECT * FROM sensitive")
+        engine.temporary("make it", "both", parts)
+    quasi = engine.run("read", f'SELECT * EXCLUDE ("{NAMES[2]}") FROM "both"')
+    return quasi, engine.run("read", f'SELECT "own group", "{NAMES[2]}", count(*) FROM "both" GROUP BY ALL')
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, phases=[Phase.generate])
 @given(tables, st.integers(2, 4))
 def test_groups_have_l_different_values_and_link_no_record_to_one(engine: DuckDB, rows: list[Row], l: int) -> None:  # noqa: E741
     counts = Counter(row[2] for row in rows)
@@ -162,18 +88,126 @@ def test_who_shares_a_group_depends_on_the_key_and_not_on_threads(engine: DuckDB
     assert found[0] == found[1] and found[0][0] != found[2][0]
 
 
-def test_anatomy_says_that_identity_is_not_protected(engine: DuckDB) -> None:
-    parts = anatomize(engine, records(engine, [("a", "b", "c", 1), ("a", "b", "d", 2)]), (NAMES[0],), NAMES[2], 2)
-    assert "does not protect identity" in parts.warning
-    assert not anatomy.IN_VIEWS and anatomy.REASON
-    assert parts.group == "group_id_"  # the source has a column of this name
-
-
-def test_anatomy_is_refused_where_it_would_publish_the_value_or_has_no_meaning(engine: DuckDB) -> None:
+def test_anatomy_is_refused_where_it_has_no_meaning(engine: DuckDB) -> None:
     made = records(engine, [("a", "b", "c", 1), ("a", "b", "d", 2)])
-    with pytest.raises(SpecError, match="must not be published"):
-        anatomize(engine, made, (NAMES[2],), NAMES[2], 2)
     with pytest.raises(SpecError, match="no such column"):
-        anatomize(engine, made, ("nowhere",), NAMES[2], 2)
+        anatomize(engine, made, "nowhere", 2, "g")
     with pytest.raises(SpecError, match="l is at least 2"):
-        anatomize(engine, made, (NAMES[0],), NAMES[2], 1)
+        anatomize(engine, made, NAMES[2], 1, "g")
+
+
+# -- the release -------------------------------------------------------------------------------------------------------
+
+QI = "quasi-identifier"
+
+
+def spec(l: int = 3, **more: Any) -> dict[str, Any]:  # noqa: E741
+    columns = {NAMES[0]: QI, NAMES[1]: "insensitive", NAMES[2]: "sensitive", NAMES[3]: "drop"}
+    privacy = [{"model": "l-diversity", "column": NAMES[2], "l": l}]
+    known = {"source": "things", "columns": columns, "privacy": privacy, "recoding": {"method": "anatomy"}}
+    return {**known, "publish": {"name": "rel"}, **more}
+
+
+@pytest.fixture
+def things() -> Iterator[DuckDB]:
+    with sqlanon.connect() as engine:
+        records(engine, [(str(i % 7), f"'{i}'", "abcd"[i % 4] if i % 9 else None, i) for i in range(103)])
+        yield engine
+
+
+def both(engine: DuckDB) -> tuple[list[Row], list[Row]]:
+    return engine.run("read", "SELECT * FROM rel"), engine.run("read", "SELECT * FROM rel_sensitive")
+
+
+def test_two_linked_tables_are_published_and_tell_no_record_its_value(things: DuckDB) -> None:
+    made = release(load(spec()), things)
+    first, second = both(things)
+    source = things.run("read", "SELECT * FROM things")
+    assert Counter(row[:2] for row in first) == Counter(row[:2] for row in source)
+    assert sum((Counter({value: n}) for _, value, n in second), Counter()) == Counter(row[2] for row in source)
+    sizes = Counter(row[2] for row in first)
+    for group, size in sizes.items():
+        held = {value: n for g, value, n in second if g == group}
+        assert sum(held.values()) == size and len(held) >= 3 and max(held.values()) * 3 <= size
+    told = made.to_dict()
+    assert (told["method"], told["linked"], told["levels"]) == ("anatomy", "rel_sensitive", None)
+    assert (told["rows_out"], told["classes"]) == (103, len(sizes)) == (103, 34)
+    assert any("does not protect identity" in note for note in told["notes"])
+    assert "does not protect identity" in made.entry.to_dict()["made"]["warning"]
+    comments = things.run("read", "SELECT table_name, comment FROM duckdb_columns() WHERE comment LIKE '%identity%'")
+    assert {name for name, _ in comments} == {"rel", "rel_sensitive"}
+    assert things.run("list", "SELECT table_name FROM duckdb_tables() WHERE temporary") == []
+
+
+def test_an_anatomy_is_verified_replaced_and_withdrawn_as_one(things: DuckDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(load(spec()), things)
+    found = life.verify(things, "rel")
+    assert found.holds and found.unchanged and found.rows == 103
+    release(load(spec(2)), things)
+    assert max(Counter(row[2] for row in both(things)[0]).values()) == 3  # 103 records in 51 groups
+    with pytest.raises(ModelNotMet, match="l = 5 is impossible"):
+        release(load(spec(5)), things)
+    assert life.verify(things, "rel").holds
+    things.run("change", "UPDATE rel_sensitive SET records = records + 1 WHERE group_id_ = 1")
+    assert not life.verify(things, "rel").holds
+    things.run("gone", "ALTER TABLE rel_sensitive RENAME TO other")
+    assert not life.verify(things, "rel").holds
+    things.run("back", "ALTER TABLE other RENAME TO rel_sensitive")
+    life.withdraw(things, "rel")
+    assert things.kind_of("rel") is things.kind_of("rel_sensitive") is None
+
+
+def test_another_release_of_the_name_takes_the_second_table_away(things: DuckDB) -> None:
+    release(load(spec()), things)
+    plain = {**spec(), "recoding": {"method": "full-domain"}, "privacy": [{"model": "k-anonymity", "k": 2}]}
+    release(load(plain), things)
+    assert things.kind_of("rel") == "table" and things.kind_of("rel_sensitive") is None
+
+
+def test_somebody_elses_second_table_is_not_touched(things: DuckDB) -> None:
+    things.run("make", "CREATE TABLE rel_sensitive AS SELECT 1 AS x")
+    with pytest.raises(ReleaseError, match="no part of this release"):
+        release(load(spec()), things)
+    assert things.run("read", "SELECT * FROM rel_sensitive") == [(1,)] and things.kind_of("rel") is None
+
+
+def test_the_same_key_makes_the_same_groups(things: DuckDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for key, threads in (("one", 1), ("one", 2), ("two", 2)):
+        monkeypatch.setenv("SQLANON_KEY", key)
+        things.run("set", f"SET threads = {threads}")
+        release(load(spec()), things)
+        found.append([sorted(rows, key=str) for rows in both(things)])
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_printed_sql_makes_both_tables(things: DuckDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQLANON_KEY", "key")
+    text = sqlanon.plan(spec(), things).sql(things)
+    with things.functions("key"):
+        things.run("run the script", text)
+    by_hand = [sorted(rows, key=str) for rows in both(things)]
+    things.run("clear", 'DROP TABLE rel; DROP TABLE rel_sensitive; DROP TABLE temp."sqlanon anatomy"')
+    release(load(spec()), things)
+    assert [sorted(rows, key=str) for rows in both(things)] == by_hand
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"privacy": [{"model": "k-anonymity", "k": 2}]}, "Anatomy does not protect identity"),
+        ({"privacy": [{"model": "t-closeness", "column": NAMES[2], "t": 0.5}]}, "promises l-diversity alone"),
+        ({"privacy": [{"model": "l-diversity", "column": NAMES[2], "l": 1}]}, "l must be at least 2"),
+        ({"publish": {"name": "rel", "as": "view"}}, "cannot be a view: a view would deal its records anew"),
+        ({"publish": {"name": "rel", "as": "file"}}, "publishes two tables, and no file"),
+        ({"recoding": {"method": "anatomy", "suppression": 0.1}}, "leaves no record out"),
+        ({"recoding": {"method": "anatomy", "loss": "entropy"}}, "loss belongs to method full-domain"),
+        ({"population": "things"}, "leave population out"),
+        ({"entity": NAMES[3], "columns": {**spec()["columns"], NAMES[3]: "identifier"}}, "leave entity out"),
+        ({"columns": {**spec()["columns"], NAMES[1]: "sensitive"}}, "hides one sensitive column"),
+        ({"columns": {**spec()["columns"], NAMES[0]: {"role": QI, "min": 1}}}, "quasi-identifiers as they are"),
+    ],
+)
+def test_what_anatomy_cannot_promise_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        load({**spec(), **change})

@@ -41,7 +41,7 @@ from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Tabled, Width
 from sqlanon.models import MODELS, exact
-from sqlanon.spec import parse_model
+from sqlanon.reading import parse_model
 
 HOSTILE = '"; DROP TABLE t; --'
 TINY = Fraction(1, 10**12)  # the one tolerance that the design states

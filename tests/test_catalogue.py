@@ -53,7 +53,7 @@ def spec(*models: dict[str, Any], **more: Any) -> dict[str, Any]:
             "guard": "drop", "drugs": "sensitive",
         },
         "privacy": list(models),
-        "recoding": {"suppression": 0.05},
+        "recoding": {"method": "full-domain", "suppression": 0.05},
         "publish": {"name": "out"},
         **more,
     }  # fmt: skip

@@ -66,7 +66,7 @@ def spec(publish: str = "as: table", k: int = 5, source: str = "people") -> None
         "  age: {role: quasi-identifier, hierarchy: {width: [10, 40]}}\n"
         "  zip: {role: quasi-identifier, hierarchy: {mask: 5}, type: text}\n  disease: sensitive\n  note: insensitive\n"
         f"privacy: [{{model: k-anonymity, k: {k}}}, {{model: l-diversity, column: disease, l: 2, kind: entropy}}]\n"
-        f"recoding: {{suppression: 0.05}}\npublish: {{name: out, {publish}}}\n"
+        f"recoding: {{method: full-domain, suppression: 0.05}}\npublish: {{name: out, {publish}}}\n"
     )
 
 
@@ -161,6 +161,7 @@ def test_missing_values_are_values_of_their_own(cli: Cli) -> None:
     told = {m["model"]: m["value"] for m in found["models"] if m["parameters"].get("kind") in (None, "distinct")}
     assert (told["k-anonymity"], told["l-diversity"]) == (3, 1)
     text = "source: t.csv\ncolumns: {a: quasi-identifier, s: sensitive}\nprivacy: [{model: k-anonymity, k: 3}]\n"
+    text += "recoding: {method: full-domain}\n"
     Path("s.yaml").write_text(f"{text}publish: {{name: out, as: file}}\n")
     assert cli("release", "s.yaml", "--json").status == 0
     assert released("parquet") == {(1, "x"): 3, (None, "y"): 4, (None, None): 1}

@@ -78,4 +78,8 @@ def test_the_health_survey_tells_what_its_text_tells(tmp_path: Path) -> None:
     for step in (survey, anonymous, diverse):
         assert isinstance(step, sqlanon.Explored) and step.removal is not None
         assert all(risk.violations == 0 for risk in step.removal.after)
+    promised = found["k = 2, removal"]
+    assert (promised.rows, promised.worst.violations) == (anonymous.rows, 0)
+    assert promised.missing == anonymous.removal.removed
+    assert f"blanks {promised.missing} of its {promised.rows} weights" in text
     assert found["k = 2, t = 0.1"].startswith("no transformation satisfies")

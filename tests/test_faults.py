@@ -92,7 +92,7 @@ def people(folder: Path, rows: int, form: str) -> Path:
         "  age: {role: quasi-identifier, hierarchy: {width: [5, 10, 20, 40]}}\n"
         "  zip: {role: quasi-identifier, hierarchy: {mask: 5}}\n  disease: sensitive\n  note: insensitive\n"
         "privacy:\n  - {model: k-anonymity, k: 5}\n  - {model: l-diversity, column: disease, l: 2, kind: distinct}\n"
-        f"recoding: {{suppression: 0.05}}\npublish: {{name: out, {FORMS[form]}}}\n"
+        f"recoding: {{method: full-domain, suppression: 0.05}}\npublish: {{name: out, {FORMS[form]}}}\n"
     )
     with connect(folder) as engine:
         sqlanon.release(spec, engine)

@@ -373,7 +373,7 @@ def test_the_states_are_drawn_as_text_and_as_pictures(folder: Path, capfd: pytes
     dot = said(capfd, 0, "flow", model, "--dot")
     assert dot.startswith("digraph states {") and dot.rstrip().endswith("}")
     assert re.search(r'"10" -> "researcher: weight" \[label="4 violations", style=dotted, color=red', dot)
-    assert dot.count("style=dotted") == 4 and dot.count("style=dashed") == 12 and dot.count("style=solid") == 3
+    assert dot.count("style=dotted") == 2 and dot.count("style=dashed") == 14 and dot.count("style=solid") == 3
     mermaid = said(capfd, 0, "flow", model, "--mermaid")
     assert mermaid.startswith("flowchart TD\n") and '-.->|"4 violations"|' in mermaid
     for name, head in (("a.svg", b"<?xml"), ("a.png", b"\x89PNG")):

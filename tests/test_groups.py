@@ -113,10 +113,7 @@ def test_the_groups_of_records_are_the_cheapest_of_all_and_hold_every_one_once(s
                 best(sequence.blocks, sequence.k, sequence.loss)
             return
         pieces = best(sequence.blocks, sequence.k, sequence.loss)
-    if sequence.persons is None:
-        assert sequence.cost(pieces) == least
-    else:  # with several records of one person the cut is sound, and not always the least: see `best`
-        assert sequence.cost(pieces) >= least
+    assert sequence.cost(pieces) == least
     for row, count in enumerate(sequence.records):
         assert pieces.records[pieces.rows == row].sum() == count
     for group in set(pieces.groups.tolist()):

@@ -17,10 +17,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room's floor; a module without a line of its own lives on the floor of its package.
 FLOORS = {
     "sqlanon.errors": 0,
+    "sqlanon.telling": 0,
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
     "sqlanon.translation": 1,
+    "sqlanon.portable": 6,
+    "sqlanon.annotations": 1,
     "sqlanon.query": 1,
+    "sqlanon.rules": 1,
+    "sqlanon.margins": 1,
     "sqlanon.measures": 2,
     "sqlanon.patterns": 2,
     "sqlanon.uniqueness": 2,
@@ -33,22 +38,31 @@ FLOORS = {
     "sqlanon.spec": 5,
     "sqlanon.combinations": 5,
     "sqlanon.presets": 5,
+    "sqlanon.contradictions": 5,
     "sqlanon.policies": 5,
-    "sqlanon.margins": 5,
-    "sqlanon.rules": 5,
+    "sqlanon.predicting": 5,
     "sqlanon.plan": 6,
     "sqlanon.suda": 6,
     "sqlanon.verify": 6,
-    "sqlanon.recoding": 7,
-    "sqlanon.planning": 7,
+    "sqlanon.recoding": 8,
+    "sqlanon.recoding.transforms": 4,  # what a transform is, as models are models
+    "sqlanon.recoding.perturbation": 4,
+    "sqlanon.recoding.microaggregation": 4,
+    "sqlanon.recoding.catalogue": 4,
+    "sqlanon.planning": 9,
+    "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
+    "sqlanon.thresholds": 7,
+    "sqlanon.blanking": 7,
+    "sqlanon.gates": 7,
     "sqlanon.removal": 7,
     "sqlanon.statistics": 7,
     "sqlanon.exploring": 7,
-    "sqlanon.flow": 7,
+    "sqlanon.flow": 10,
     "sqlanon.utility": 7,
     "sqlanon.risk": 7,
     "sqlanon.safe_harbor": 7,
@@ -58,14 +72,15 @@ FLOORS = {
     "sqlanon.attacks.relations": 5,
     "sqlanon.attacks.catalogue": 6,
     "sqlanon.attacks.matching": 6,
-    "sqlanon.pictures": 8,
-    "sqlanon.release": 8,
-    "sqlanon.life": 8,
-    "sqlanon.demo": 9,
-    "sqlanon.showing": 9,
-    "sqlanon": 10,
-    "sqlanon.cli": 10,
-    "sqlanon.__main__": 10,
+    "sqlanon.pictures": 11,
+    "sqlanon.release": 10,
+    "sqlanon.comparison": 10,
+    "sqlanon.life": 10,
+    "sqlanon.demo": 11,
+    "sqlanon.showing": 11,
+    "sqlanon": 12,
+    "sqlanon.cli": 12,
+    "sqlanon.__main__": 12,
 }
 
 # Who imports somebody of the same floor, and why that is right.
@@ -76,26 +91,26 @@ SAME_FLOOR = {
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
     ("sqlanon.spec", "sqlanon.presets"),
     ("sqlanon.spec", "sqlanon.reading"),  # what is read, and how YAML is read as such
+    ("sqlanon.spec", "sqlanon.predicting"),  # and what it says of predictions and rules
+    *(("sqlanon.predicting", f"sqlanon.{room}") for room in ("policies", "reading")),
     ("sqlanon.spec", "sqlanon.policies"),  # a policy is part of a spec
     ("sqlanon.policies", "sqlanon.reading"),
+    ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
+    ("sqlanon.planning", "sqlanon.thresholds"),
+    ("sqlanon.check", "sqlanon.thresholds"),
+    *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
+    ("sqlanon.planning", "sqlanon.blanking"),
+    *(("sqlanon.gates", f"sqlanon.{room}") for room in ("blanking", "exploring", "prediction", "statistics")),
+    ("sqlanon.planning", "sqlanon.gates"),  # what would be published, judged by the spec's rules
+    ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
     ("sqlanon.statistics", "sqlanon.prediction"),  # the records that both read
     ("sqlanon.exploring", "sqlanon.prediction"),  # exploring puts the three together
     ("sqlanon.exploring", "sqlanon.removal"),
     ("sqlanon.exploring", "sqlanon.statistics"),
-    ("sqlanon.flow.model", "sqlanon.statistics"),  # what a rule may ask
-    ("sqlanon.flow.risks", "sqlanon.planning"),
-    ("sqlanon.flow.risks", "sqlanon.prediction"),
-    ("sqlanon.flow.risks", "sqlanon.exploring"),
-    ("sqlanon.flow.risks", "sqlanon.statistics"),
-    ("sqlanon.profiling", "sqlanon.planning"),  # how a long piece of work tells how far it is
-    ("sqlanon.planning", "sqlanon.recoding.full_domain"),  # planning runs the search
-    ("sqlanon.planning", "sqlanon.recoding.lattice"),
-    ("sqlanon.planning", "sqlanon.recoding.objectives"),
+    ("sqlanon.spec", "sqlanon.contradictions"),
+    ("sqlanon.linked", "sqlanon.recoding.outcome"),  # what an Anatomy came to
     ("sqlanon.check", "sqlanon.utility"),  # a relation's usefulness is one of its measures
-    ("sqlanon.planning", "sqlanon.utility"),  # and one of a plan's
-    ("sqlanon.planning", "sqlanon.utility.covering"),
-    ("sqlanon.planning", "sqlanon.utility.losses"),
 }
 
 ONLY_IN = {

@@ -228,7 +228,7 @@ def test_microaggregation_is_refused_where_it_has_no_meaning(engine: DuckDB) -> 
     ("wrong", "says"),
     [
         (lambda: Microaggregation(("a",), 1), "at least 2"),
-        (lambda: Microaggregation((), 3), "needs columns"),
+        (lambda: Microaggregation((), 3), "one or more"),
         (lambda: Microaggregation(("a", "a"), 3), "each once"),
         (lambda: Microaggregation(("a",), 3, "best"), "mean, median or mode"),  # type: ignore[arg-type]
         (lambda: Microaggregation(("a",), 3, block=2), "at least one group"),

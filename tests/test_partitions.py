@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -291,19 +292,35 @@ def covers_value(kind: str, shown: tuple[Cell, ...], value: Cell) -> bool:
     return not endless(value) and float(first) <= value <= float(last)
 
 
+@contextmanager
+def cut_as(size: str) -> Iterator[None]:
+    """Mondrian cuts a small table as it cuts a large one: a few combinations first, then all of them, in bins."""
+    with pytest.MonkeyPatch.context() as patch:
+        if size == "large":
+            patch.setattr(mondrian._Sketch, "every", 2)
+            for name, value in {"_MANY": 0, "_LEAST": 1, "_FEW": 2, "_BINS": 2, "_ROWS": 8}.items():
+                patch.setattr(mondrian, name, value)
+        yield
+
+
+sizes = st.sampled_from(["small", "large"])
+
+
 # -- properties --------------------------------------------------------------------------------------------------------
 
 
-@quick(20)
-@given(table=tables(), methods=some_methods)
+@quick(24)
+@given(table=tables(), methods=some_methods, size=sizes)
 def test_every_record_is_published_once_in_a_class_of_k_and_every_value_is_true(
-    engine: DuckDB, table: Table, methods: list[str]
+    engine: DuckDB, table: Table, methods: list[str], size: str
 ) -> None:
     if not enough(table):
         with pytest.raises(ModelNotMet, match=f"k = {table.k} is larger"):
             anonymized(engine, table, methods)
         return
-    for result in anonymized(engine, table, methods):
+    with cut_as(size):
+        results = anonymized(engine, table, methods)
+    for result in results:
         assert sorted(row["number"] for row in result.rows) == list(range(len(table.rows)))
         for members in result.classes.values():
             people = {row["who"] for row in members} if table.entity else members
@@ -321,14 +338,15 @@ def test_every_record_is_published_once_in_a_class_of_k_and_every_value_is_true(
 BOXES = ("integer", "decimal", "date", "order")
 
 
-@quick(12)
-@given(table=tables(BOXES))
-def test_strict_classes_are_disjoint_boxes(engine: DuckDB, table: Table) -> None:
+@quick(16)
+@given(table=tables(BOXES), size=sizes)
+def test_strict_classes_are_disjoint_boxes(engine: DuckDB, table: Table, size: str) -> None:
     known = [row for row in table.rows if None not in row[: len(table.kinds)]]
     table = replace(table, rows=[(*row[:-1], number) for number, row in enumerate(known)])
     if not table.rows or not enough(table):
         return
-    (result,) = anonymized(engine, table, ["strict"])
+    with cut_as(size):
+        (result,) = anonymized(engine, table, ["strict"])
     boxes = []
     for members in result.classes.values():
         columns = list(zip(*(result.truth(row) for row in members), strict=True))[: len(table.kinds)]
@@ -341,10 +359,11 @@ def test_strict_classes_are_disjoint_boxes(engine: DuckDB, table: Table) -> None
         assert any(a[1] < b[0] or b[1] < a[0] for a, b in zip(one, other, strict=True))
 
 
-@quick(6)
-@given(table=tables(most=30), method=st.sampled_from(list(METHODS)), turned=st.randoms(use_true_random=False))
+@quick(8)
+@given(table=tables(most=30), method=st.sampled_from(list(METHODS)), turned=st.randoms(use_true_random=False),
+       size=sizes)  # fmt: skip
 def test_the_same_rows_give_the_same_release_whatever_their_order_and_the_number_of_threads(
-    engine: DuckDB, table: Table, method: str, turned: Random
+    engine: DuckDB, table: Table, method: str, turned: Random, size: str
 ) -> None:
     if not enough(table):
         return
@@ -353,7 +372,8 @@ def test_the_same_rows_give_the_same_release_whatever_their_order_and_the_number
         rows = list(table.rows)
         turned.shuffle(rows)
         engine.connection.execute(f"SET threads = {threads}")
-        (result,) = anonymized(engine, table, [method], rows=rows)
+        with cut_as(size):
+            (result,) = anonymized(engine, table, [method], rows=rows)
         found.append((sorted(map(repr, result.rows)), result.published.gcp))
     engine.connection.execute("SET threads = 2")
     assert found[0] == found[1] == found[2]
@@ -370,6 +390,27 @@ def test_a_class_of_twice_k_or_more_is_one_combination(engine: DuckDB, table: Ta
     for records, distinct in result.sizes:
         assert records >= table.k
         assert records < 2 * table.k or distinct == 1
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_every_partition_that_was_cut_is_some_classes_that_follow_each_other(engine: DuckDB, size: str) -> None:
+    rows = [(i * 37 % 101, i * 61 % 89, None, i) for i in range(150)]
+    table = Table(rows, ("integer", "integer"), 3)
+    source = source_of(engine, table)
+    encoded = encode(engine, source, "key", dimensions=lines_of(source, table))
+    try:
+        with cut_as(size):
+            mondrian.strict(encoded, table.k)
+        sql = f'SELECT class, sum(records) FROM "{working_name("pieces")}" GROUP BY class'
+        classes = dict(engine.run("read the classes", sql))
+        nodes = engine.run("read the nodes", f'SELECT "first", until FROM "{working_name("nodes")}"')
+    finally:
+        encoded.close()
+    assert len(nodes) == len(set(nodes)) == len(classes) - 1
+    assert (0, len(rows)) in nodes
+    for first, until in nodes:
+        assert first in classes and (until in classes or until == len(rows))
+        assert sum(records for home, records in classes.items() if first <= home < until) == until - first
 
 
 def test_even_groups_spread_the_remainder(engine: DuckDB) -> None:
@@ -553,13 +594,15 @@ def test_the_working_tables_go_with_the_partition(engine: DuckDB) -> None:
     assert left == []
 
 
+@pytest.mark.parametrize("size", ["small", "large"])
 @pytest.mark.parametrize("method", ["strict", "relaxed", "gray even", "splits even"])
-def test_the_script_of_a_partition_makes_it_again_by_itself(engine: DuckDB, method: str) -> None:
+def test_the_script_of_a_partition_makes_it_again_by_itself(engine: DuckDB, method: str, size: str) -> None:
     rows = [(i * 7 % 11, ["plum", "pear", "beet", None][i % 4], None, i) for i in range(40)]
     source = source_of(engine, Table(rows, ("integer", "tree"), 3))
     encoded = encode(engine, source, "the key")
     try:
-        METHODS[method](encoded, 3)
+        with cut_as(size):
+            METHODS[method](encoded, 3)
         published = publish(encoded)
         script, recoded = encoded.work.script(), engine.sql(published.recoded())
         assert "the key" not in script

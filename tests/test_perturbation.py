@@ -410,23 +410,23 @@ def test_a_column_that_is_not_there_or_of_another_kind_is_an_error_that_says_so(
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda: Rounding("c", Decimal(0)), "base is a number above 0"),
+        (lambda: Rounding("c", Decimal(0)), "base must be greater than 0"),
         (lambda: Rounding("c", Decimal("NaN")), "base is a number above 0"),
         (lambda: Coding("c"), "a bottom, a top or both"),
         (lambda: Coding("c", Decimal(3), Decimal(2)), "below the top"),
         (lambda: Coding("c", Decimal(3), date(2000, 1, 1)), "alike"),
         (lambda: Coding("c", top=Decimal("Infinity")), "finite"),
-        (lambda: RankSwapping("c", 0), "share is above 0"),
-        (lambda: RankSwapping("c", NAN), "share is above 0"),
+        (lambda: RankSwapping("c", 0), "share must be greater than 0"),
+        (lambda: RankSwapping("c", NAN), "share must be"),
         (lambda: Pram("c"), "either keep or a matrix"),
-        (lambda: Pram("c", 1.0), "below 1"),
+        (lambda: Pram("c", 1.0), "keep must be less than 1"),
         (lambda: Pram("c", matrix={"a": {"a": 0.5, "b": 0.4}}), "sum to 1"),
         (lambda: Pram("c", matrix={"a": {"a": 1.5, "b": -0.5}}), "from 0 to 1"),
         (lambda: invariant({"a": {"b": 1.0}}, {"a": 1}), "needs a frequency"),
-        (lambda: AdditiveNoise("c", 0), "scale is a number above 0"),
+        (lambda: AdditiveNoise("c", 0), "scale must be greater than 0"),
         (lambda: AdditiveNoise("c", INF), "scale is a number above 0"),
         (lambda: AdditiveNoise("c", 1, "cauchy"), "distribution is"),  # type: ignore[arg-type]
-        (lambda: MultiplicativeNoise("c", NAN), "scale is a number above 0"),
+        (lambda: MultiplicativeNoise("c", NAN), "scale must be greater than 0"),
     ],
 )
 def test_parameters_without_meaning_are_refused(wrong: Callable[[], object], says: str) -> None:

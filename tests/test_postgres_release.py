@@ -162,15 +162,30 @@ def test_bounds_numbers_and_ordered_values_are_the_same_on_both_engines(both: tu
     assert Counter(map(str, found[1])) == Counter(map(str, found[0]))
 
 
+@pytest.mark.parametrize(("more", "where"), [
+    ({"recoding": {"method": "mondrian"}}, "recoding.method"), ({"recoding": {"method": "hilbert"}}, "recoding.method"),
+    ({"recoding": {"method": "full-domain", "suppressed": "cell"}}, "recoding.suppressed"),
+])  # fmt: skip
+def test_what_is_not_there_yet_is_refused_before_anything_is_run(
+    both: tuple[Engine, Engine], more: dict[str, Any], where: str
+) -> None:
+    made(both[1], "few", {"f": "INTEGER", "s": "VARCHAR"}, [{"f": 1, "s": "x"}])
+    spec: dict[str, Any] = {"source": "few", "columns": {"f": QI, "s": "sensitive"},
+                            "privacy": [{"model": "k-anonymity", "k": 1}], "publish": {"name": "rel"}}  # fmt: skip
+    with pytest.raises(SpecError, match="not there yet on postgres") as caught:
+        sqlanon.plan({**spec, **more}, both[1])
+    assert caught.value.where == where
+
+
 def test_what_reads_floating_point_numbers_as_texts_is_refused(both: tuple[Engine, Engine]) -> None:
     made(both[1], "floats", {"f": "DOUBLE PRECISION", "s": "VARCHAR"}, [{"f": 1.0, "s": "x"}])
     spec: dict[str, Any] = {"source": "floats", "columns": {"f": QI, "s": "sensitive"},
                             "privacy": [{"model": "k-anonymity", "k": 1}], "publish": {"name": "rel"}}  # fmt: skip
     with pytest.raises(SpecError, match="star needs them"):
-        sqlanon.plan({**spec, "recoding": {"suppressed": "star"}}, both[1])
+        sqlanon.plan({**spec, "recoding": {"method": "full-domain", "suppressed": "star"}}, both[1])
     tabled = {"f": {"role": QI, "hierarchy": {"order": ["1.0", "2.0"]}}, "s": "sensitive"}
     with pytest.raises(SpecError, match="a tabled hierarchy needs them"):
-        sqlanon.plan({**spec, "columns": tabled}, both[1])
+        sqlanon.plan({**spec, "columns": tabled, "recoding": {"method": "full-domain"}}, both[1])
 
 
 # -- who may do what ---------------------------------------------------------------------------------------------------
@@ -299,9 +314,9 @@ def test_a_release_is_attacked_by_its_name_and_told_from_its_source(clinic: str)
     published(clinic)
     with sqlanon.connect(as_role(clinic, "publisher")) as engine:
         known = sqlanon.attack("patients", sensitive=["disease"], engine=engine)
-        assert (known.source, known.quasi_identifiers, known.records) == ("patients", ("age", "zip"), 60)
+        assert (known.source, known.quasi_identifiers, known.rows) == ("patients", ("age", "zip"), 60)
         found = sqlanon.predict("releases.patients", column="disease", fields=["age", "zip"], engine=engine)
-        assert found.rows[0].risk.fields == ("age", "zip")
+        assert (found.rows, found.worst.fields) == (60, ("age", "zip"))
 
 
 def test_a_changed_release_is_found_by_its_digest(clinic: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlanon.errors import SpecError
 from sqlanon.models import MODELS
 from sqlanon.presets import EACH, PRESETS, expand, preset
-from sqlanon.spec import parse_model
+from sqlanon.reading import parse_model
 from sqlanon.uniqueness import safepub_k
 
 NAMES = {"hipaa-expert", "hipaa-safe-harbor", "ema-0070", "health-canada", "cms-11", "internal-trusted", "contract",

@@ -18,7 +18,8 @@ from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Date, Mask, Order, Tree, Width
 from sqlanon.models import MODELS, AlphaKAnonymity, KAnonymity, LDiversity, TCloseness
 from sqlanon.presets import PRESETS
-from sqlanon.spec import Column, Publish, Recoding, Source, Spec, load, parse_model, schema
+from sqlanon.reading import parse_model
+from sqlanon.spec import Column, Publish, Recoding, Source, Spec, load, schema
 
 EXAMPLE = """\
 # patients.yaml
@@ -84,7 +85,7 @@ def test_the_example_of_the_design_is_read_with_all_its_parts(tmp_path: Path) ->
         LDiversity("disease", 3, "entropy"),
         TCloseness("disease", 0.2, "hierarchical"),
     )
-    assert spec.recoding == Recoding(suppression=0.02)
+    assert spec.recoding == Recoding("full-domain", 0.02, loss="loss")
     assert spec.publish == Publish("patients_release", grant=("analyst",), expires="90d")
     assert spec.publish.lifetime == timedelta(days=90)
 
@@ -129,8 +130,8 @@ def test_the_demo_is_read_and_accepted_by_the_schema(tmp_path: Path) -> None:
 
 def test_what_is_not_said_has_the_documented_value(tmp_path: Path) -> None:
     spec = load(written(tmp_path, SMALL))
-    assert (spec.entity, spec.publish, spec.recoding) == (None, None, Recoding())
-    assert spec.recoding == Recoding("full-domain", 0, "drop", "loss", None, 60)
+    assert (spec.entity, spec.publish) == (None, None)
+    assert spec.recoding == Recoding("hilbert", 0, "drop", None, None, 60)
     assert spec.columns["a"] == Column("quasi-identifier", None, "label", None, None, 1, None)
     release = load(written(tmp_path, SMALL + "publish: {name: r}\n")).publish
     assert release == Publish("r", "table", None, (), None)

@@ -341,13 +341,12 @@ def intervals(draw: st.DrawFn) -> tuple[list[oracle.Record], list[oracle.Column]
     reach, records = st.integers(0, 4), list[oracle.Record]()
     for row in source:
         ends = {name: (row[name] - draw(reach), row[name] + draw(reach)) for name in "ab"}
-        # An interval of no width holds the value itself.
-        records.append((row, {name: (low, high + (low < high)) for name, (low, high) in ends.items()}))
+        records.append((row, ends))
     columns = []
     for name in "ab":
         domain = sorted({row[name] for row in source})
         told = {row[name] for _, row in records if row is not None}
-        covers = {(low, high): frozenset(v for v in domain if low <= v < high or v == low) for low, high in told}
+        covers = {(low, high): frozenset(v for v in domain if low <= v <= high) for low, high in told}
         numbers = {value: Fraction(value) for value in domain}
         columns.append(oracle.Column(name, domain, covers, covers, {}, 1, True, numbers))
     return records, columns

@@ -66,8 +66,8 @@ class Pieces:
 def best(blocks: Iterable[Block], k: int, loss: Loss) -> Pieces:
     """The cheapest groups of at least k persons each.
 
-    The least loss is proved where every record is a person of its own; where persons have several records, the groups
-    are sound but there may be cheaper ones.
+    No cut into groups of at least k persons costs less: of records, or, with `persons`, of persons each with the rows
+    that follow. A person's records may lie at places far apart, but rows are never parted from the person before them.
     """
     if k < 1:
         raise ValueError("k must be at least 1")
@@ -229,7 +229,7 @@ def _runs(units: _Units, count: int, k: int, loss: Loss) -> Ints:
     history = every - count
     widths = np.zeros((k, count), dtype=np.int64)
     for column, (weight, whole) in enumerate(zip(loss.weights, loss.whole, strict=True)):
-        high, low = (_small(of[:, column]) for of in (units.high, units.low))
+        low, high = _small(units.low[:, column], units.high[:, column])
         top, bottom, length = high, low, 1
         while length < min(k, every):
             more = min(length, min(k, every) - length)
@@ -254,7 +254,10 @@ def _runs(units: _Units, count: int, k: int, loss: Loss) -> Ints:
     return np.ascontiguousarray(costs.T)
 
 
-def _small(places: Ints) -> npt.NDArray[np.int32] | Ints:
-    """The places counted from the least of them, in 32 bits where they fit: that halves the work."""
-    moved = places - places.min() if len(places) else places
-    return moved.astype(np.int32) if not len(places) or int(moved.max()) < 1 << 31 else moved
+def _small(low: Ints, high: Ints) -> tuple[npt.NDArray[np.int32] | Ints, npt.NDArray[np.int32] | Ints]:
+    """Both ends counted from the least low one, in 32 bits where they fit: that halves the work."""
+    if not len(low):
+        return low, high
+    least = low.min()
+    low, high = low - least, high - least
+    return (low.astype(np.int32), high.astype(np.int32)) if int(high.max()) < 1 << 31 else (low, high)

@@ -3,7 +3,8 @@
     python examples/health_survey/run.py [FOLDER]
 
 For every subset of age, sex, race and height: how many weights can be predicted to 5 kg with a share of 90 %, on the
-survey as it is, after k-anonymity with k = 2, after l-diversity beside it, and how many must be blanked to leave none.
+survey as it is, after k-anonymity with k = 2, after l-diversity beside it, and after a release that promises that
+nobody can, and blanks what it must for that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ STEPS: dict[str, list[dict[str, Any]] | None] = {
     "as it is": None,
     "k = 2": [],
     "k = 2, l = 3": [{"model": "l-diversity", "column": "weight", "l": 3}],
+    "k = 2, removal": [
+        {"model": "value-prediction", "column": "weight", "margin": 5, "threshold": "0.9", "remove": "greedy"}
+    ],
     "k = 2, t = 0.1": [{"model": "t-closeness", "column": "weight", "distance": "ordered", "t": 0.1}],
 }
 Found = Mapping[str, sqlanon.Explored | str]

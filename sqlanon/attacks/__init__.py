@@ -11,7 +11,7 @@ a table from outside scans it and the relation once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,10 @@ from sqlanon.attacks.kinds import Attack, Reached, SensitiveAttack, Start, Undec
 from sqlanon.attacks.matching import side
 from sqlanon.attacks.outside import Journalist, Linkage, Membership
 from sqlanon.attacks.relations import Known, Relation, Unfit, Workings, workings
-from sqlanon.engines import Engine, Origin, require
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Rows
-from sqlanon.spec import parse_call
+from sqlanon.reading import parse_call
 
 __all__ = ["ATTACKS", "Attack", "Attacked", "Known", "Outcome", "attack", "parse_attack"]
 
@@ -154,16 +154,19 @@ def attack(
     population: Known | None = None,
     others: Sequence[Known] = (),
     base: Path = Path(),
+    closed: Collection[str] | None = None,
 ) -> Attacked:
     """Runs attacks against a relation; without `attacks` all of them, with `every` all others too, with their defaults.
 
     `hierarchies`: of sensitive columns, for their categories, and of quasi-identifiers, for what labels hold.
-    `external`: people with names; `population`: everybody; `others`: further releases of the same source. Classes count
-    records, also where one person has several. What was asked for by name and cannot be run is an error; of all
-    attacks, those that cannot be run say what is missing. Raises `SpecError`, `EngineError`.
+    `closed`: those whose published bounds are both in what they hold; without it all are read so whose hierarchy is not
+    given. `external`: people with names; `population`: everybody; `others`: further releases of the same source.
+    Classes count records, also where one person has several. What was asked for by name and cannot be run is an error;
+    of all attacks, those that cannot be run say what is missing. Raises `SpecError`, `EngineError`.
     """
-    require(engine, "attack", "attacking a relation")
-    relation = Relation.of(engine, origin, "source")
+    given = hierarchies or {}
+    half_open = frozenset(name for name, hierarchy in given.items() if hierarchy.has_bounds)
+    relation = Relation.of(engine, origin, "source", closed, half_open)
     relation.require(list(quasi_identifiers), "--qi")
     relation.require(list(sensitive), "--sensitive")
     relation.require([name for one in attacks if (name := getattr(one, "column", None))], "--attack")
@@ -173,7 +176,6 @@ def attack(
     whole = classes.sizes(relation, keys)
     if not whole.records:
         raise SpecError("the relation holds no record", where="source")
-    given = hierarchies or {}
     rows = {name: found for name, h in given.items() if (found := h.rows(base)) is not None}
     categories = frozenset(name for name in rows if given[name].categories)
     learnt = tuple(dict.fromkeys(sensitive))
@@ -319,7 +321,8 @@ def _compose(one: Composition, setting: _Setting, work: Workings) -> Reached:
     cells = setting.relation.cells(setting.keys)
     sides = [side(work, setting.relation, cells, labelled=True, more=one.column)]
     for number, known in enumerate(setting.others, start=1):
-        other = Relation.of(setting.engine, known.origin, f"--with ({number})")
+        ends = (known.closed, setting.relation.half_open)
+        other = Relation.of(setting.engine, known.origin, f"--with ({number})", *ends)
         if one.column not in other.columns:
             raise Unfit(f"{known.origin} has no column {one.column!r}", where=other.where)
         names = known.quasi_identifiers or tuple(name for name in setting.keys if name in other.columns)

@@ -17,7 +17,8 @@ from sqlanon.attacks.catalogue import CategoricalSimilarity, Identity, ValuePred
 from sqlanon.attacks.kinds import NO_FACTS, ClassAttack, Facts, Reached, SensitiveAttack
 from sqlanon.attacks.relations import Relation
 from sqlanon.hierarchies import Rows
-from sqlanon.measuring import Reference, measured
+from sqlanon.margins import Line
+from sqlanon.measuring import Reference, measured, windows
 from sqlanon.measuring import Rows as Records
 from sqlanon.models import judgement, needed
 from sqlanon.query import Expression, Query, column, fragment, named, table
@@ -115,10 +116,8 @@ def _place(family: str) -> Expression:
 
 def _near(margin: float, keys: Sequence[Expression]) -> Expression:
     """How many records of the class are within the margin of the value; what has no place is near to itself only."""
-    exactly = f"{Decimal(repr(margin)):f}"
-    frame = f"range between {exactly} preceding and {exactly} following"
-    window = f"over (partition by $keys, place is null order by place {frame})"
-    return fragment(f"case when place is null then n else cast(sum(n) {window} as bigint) end", keys=list(keys))
+    near = windows.within(keys, Line("$x", Decimal(repr(margin))), value=column("place"), records=column("n"))
+    return fragment("case when place is null then n else $near end", near=near)
 
 
 def _facts(steps: Query, levels: Sequence[int]) -> Query:

@@ -19,7 +19,7 @@ from sqlanon.hierarchies import Rows
 from sqlanon.query import Expression, Query, column, fragment, named, table
 
 _NUMBERS, _DAYS, _TEXTS = {"integer", "decimal", "float"}, {"date", "timestamp"}, {"text", "other"}
-_NOT_FINITE = {"inf", "-inf", "nan", "Infinity", "-Infinity", "NaN"}
+_NOT_FINITE = {"inf", "-inf", "nan", "Infinity", "-Infinity", "NaN", "infinity", "-infinity"}
 _MOMENT = r"\d{4}-\d\d-\d\d[ T].*"
 
 
@@ -29,6 +29,7 @@ class Side:
 
     `cells`: the working table's column for each quasi-identifier; `families`: its type. `labelled`: whether texts are
     labels of a release, and not values. `fine`: the same before one more column, of the type `more`, was put together.
+    `single`: the columns of binary numbers of four bytes. `guessed`: those of bounds that were read as closed.
     """
 
     table: str
@@ -38,6 +39,8 @@ class Side:
     labelled: bool
     where: str
     more: str | None = None
+    single: frozenset[str] = frozenset()
+    guessed: frozenset[str] = frozenset()
 
     def reads_labels(self, name: str) -> bool:
         return self.labelled and self.families[name] in _TEXTS
@@ -57,9 +60,11 @@ def side(work: Workings, relation: Relation, columns: Cells, *, labelled: bool, 
         name: "text" if isinstance(origin, tuple) else relation.columns[origin].family
         for name, origin in columns.items()
     }
+    single = frozenset(n for n, c in columns.items() if isinstance(c, str) and relation.columns[c].type == "FLOAT")
     made = work.table(relation.where, Query(()).then("combinations", whole))
     kind = relation.columns[more].family if more else None
-    return Side(made, fine, cells, families, labelled, relation.where, kind)
+    guessed = relation.guessed(columns)
+    return Side(made, fine, cells, families, labelled, relation.where, kind, single, guessed)
 
 
 def same_values(sides: Sequence[Side], left: str, right: str) -> Expression:
@@ -77,11 +82,11 @@ def same_values(sides: Sequence[Side], left: str, right: str) -> Expression:
 class Attribute:
     """A quasi-identifier that two relations share, and how their cells are compared.
 
-    same: equal values. number, day: intervals. text: equal texts and masks. leaf: the values under a label.
+    same: equal values. number, day, moment: intervals. text: equal texts and masks. leaf: the values under a label.
     """
 
     name: str
-    nature: Literal["same", "number", "day", "text", "leaf"]
+    nature: Literal["same", "number", "day", "moment", "text", "leaf"]
     left: tuple[str, ...] = ()
     right: tuple[str, ...] = ()
     rows: Rows = ()
@@ -94,7 +99,7 @@ def attribute(work: Workings, name: str, left: Side, right: Side, rows: Rows | N
     if typed & _NUMBERS and typed & _DAYS:
         raise Unfit(f"the types of {name!r} cannot be compared: {', '.join(sorted(typed))}", where=left.where)
     if not rows and not left.reads_labels(name) and not right.reads_labels(name):
-        return Attribute(name, _typed(typed))
+        return Attribute(name, _typed(typed), kind="date")
     # Beside texts that are values only what looks generalised is not what it says.
     plain = not rows and bool(typed & _TEXTS)
     lefts, rights = _labels(work, left, name, plain), _labels(work, right, name, plain)
@@ -102,15 +107,17 @@ def attribute(work: Workings, name: str, left: Side, right: Side, rows: Rows | N
         return Attribute(name, "leaf", lefts, rights, rows=rows)
     found = {*lefts, *rights} - set(labels.STARS)
     nature = _labelled(name, found, typed, left.where)
-    return Attribute(name, nature, lefts, rights, kind=_kind(found, typed) if nature == "number" else "date")
+    kind = {"number": _kind(found, typed), "moment": "timestamp"}.get(nature, "date")
+    return Attribute(name, nature, lefts, rights, kind=kind)
 
 
 def _labels(work: Workings, side: Side, name: str, plain: bool) -> tuple[str, ...]:
-    """The distinct labels of a column of a release; with `plain` only those that look like intervals or masks."""
+    """The distinct labels of a column of a release; with `plain` only those that look like intervals, masks or runs."""
     if not side.reads_labels(name):
         return ()
     own = column(side.cells[name])
-    shown = fragment("left($c, 1) in ('[', '{') or right($c, 1) = '*'" if plain else "$c is not null", c=own)
+    looks = "left($c, 1) in ('[', '{') or right($c, 1) = '*' or $c like '%..%'"
+    shown = fragment(looks if plain else "$c is not null", c=own)
     asking = fragment(
         "select distinct $c as v from $t where $shown order by 1", c=own, t=table(side.table), shown=shown
     )
@@ -123,7 +130,7 @@ def _typed(typed: set[str]) -> Literal["same", "day", "text"]:
     return "day" if typed <= _DAYS else "text"
 
 
-def _labelled(name: str, found: set[str], typed: set[str], where: str) -> Literal["number", "day", "text"]:
+def _labelled(name: str, found: set[str], typed: set[str], where: str) -> Literal["number", "day", "moment", "text"]:
     """What labels are about, from themselves and from the values that they stand beside."""
     masked = any(labels.mask(label) for label in found)
     intervals = [label for label in found if labels.is_interval(label)]
@@ -131,18 +138,33 @@ def _labelled(name: str, found: set[str], typed: set[str], where: str) -> Litera
         _read_all(name, found - _NOT_FINITE, labels.number_span, where)
         return "number"
     if typed & _DAYS:
-        moments = {label for label in found if re.fullmatch(_MOMENT, label)}
-        _read_all(name, found - moments - _NOT_FINITE, labels.day_span, where)
-        return "day"
+        return _timed(name, found, where)
     if intervals and (typed or masked):
         told = f"{name!r} holds intervals, and is text elsewhere; read it as numbers or dates there"
         raise Unfit(told, where=where)
-    if intervals:
-        numbers = labels.number_span(intervals[0]) is not None
-        _read_all(name, found - _NOT_FINITE, labels.number_span if numbers else labels.day_span, where)
-        return "number" if numbers else "day"
-    days = not typed and found and all(map(labels.day_span, found))
-    return "day" if days and not all(map(labels.number_span, found)) else "text"
+    if intervals and labels.number_span(intervals[0]) is not None:
+        _read_all(name, found - _NOT_FINITE, labels.number_span, where)
+        return "number"
+    times = not typed and found and all(map(labels.moment_span, found))
+    if intervals or (times and not all(map(labels.number_span, found))):
+        return _timed(name, found, where)
+    _no_runs(name, found, where)
+    return "text"
+
+
+def _timed(name: str, found: set[str], where: str) -> Literal["day", "moment"]:
+    """Whether labels of days are to be read to the day or to the microsecond."""
+    foreign = {label for label in found if re.fullmatch(_MOMENT, label) and not labels.is_moment(label)}
+    _read_all(name, found - foreign - _NOT_FINITE, labels.moment_span, where)
+    return "moment" if any(map(labels.is_moment, found)) else "day"
+
+
+def _no_runs(name: str, found: set[str], where: str) -> None:
+    """Refuses what may be runs of an order: read as values, they would hold nobody, and the attack look weaker."""
+    runs = sum(map(labels.may_be_run, found))
+    if runs:
+        told = f"{runs} labels of {name!r} look like runs of an order (first..last); the column's hierarchy tells"
+        raise Unfit(f"{told} what they hold", where=where, allowed=(f"--hierarchy {name}=FILE",))
 
 
 def _read_all(name: str, found: Iterable[str], span: Callable[[str], object], where: str) -> None:
@@ -155,7 +177,8 @@ def _read_all(name: str, found: Iterable[str], span: Callable[[str], object], wh
 
 def _kind(found: set[str], typed: set[str]) -> str:
     """The engine's type for the bounds of intervals: exact, unless the values are binary."""
-    bounds = [end for label in found for end in labels.number_span(label) or ()]
+    spans = (labels.number_span(label) for label in found)
+    bounds = [end for span in spans if span for end in span[:2]]
     digits = max((len(end.partition(".")[2]) for end in bounds), default=0)
     whole = max((len(end.partition(".")[0].lstrip("-")) for end in bounds), default=0)
     return "double" if "float" in typed or whole + digits > 38 else f"decimal(38, {digits})"
@@ -185,7 +208,7 @@ def pairs(of: Attribute, left: Side, right: Side) -> Query:
             steps = steps.then(f"{word} stars", picked)
             names = ("left stars", "right cells") if word == "left" else ("left cells", "right stars")
             parts.append((*names, "true"))
-    spans = of.nature in ("number", "day")
+    spans = of.nature in ("number", "day", "moment")
     for more, part in _spans(of, left, right) if spans else _masks(of) if of.nature == "text" else ():
         steps, parts = steps.join(more), [*parts, *part]
     return _union(steps, parts)
@@ -214,38 +237,72 @@ def _leaves(word: str, there: Sequence[str], rows: Rows) -> Query:
 Part = tuple[Query, list[tuple[str, str, str]]]
 
 
+_READ = {"number": labels.number_span, "day": labels.day_span, "moment": labels.moment_span}
+
+# How a form is held against the lower end of another, and by which column: only of intervals is the end not in it.
+_UPPER = {"points": ("<=", "low"), "read": ("<=", "low"), "intervals": ("<", "high"), "closed": ("<=", "high")}
+
+
 def _spans(of: Attribute, left: Side, right: Side) -> Iterator[Part]:
-    """Numbers and days: points and half-open intervals, each kind against each other as one plain condition."""
+    """Numbers, days and times: points and intervals, each form against each other as one plain condition."""
     forms: dict[str, list[str]] = {}
     for word, taking, there in (("left", left, of.left), ("right", right, of.right)):
-        steps = Query(())
-        if not taking.reads_labels(of.name):
-            point = "cast(v as date)" if of.nature == "day" else "v"
-            points = fragment(f"select v, {point} as low from $t where v is not null", t=table(f"{word} cells"))
-            forms[word] = ["points"]
-            yield steps.then(f"{word} points", points), []
-            continue
-        span = labels.day_span if of.nature == "day" else labels.number_span
-        read = [(label, *ends) for label in there if (ends := span(label))]
-        forms[word] = []
-        for form, rows in (
-            ("points", [row for row in read if row[1] == row[2]]),
-            ("intervals", [row for row in read if row[1] != row[2]]),
-        ):
-            if rows:
-                forms[word].append(form)
-                steps = steps.join(Query((query.values(f"{word} {form} as text", ("v", "first", "beyond"), rows),)))
-                sql = f"select v, cast(first as {of.kind}) as low, cast(beyond as {of.kind}) as high from $t"
-                steps = steps.then(f"{word} {form}", fragment(sql, t=table(f"{word} {form} as text")))
+        labelled = taking.reads_labels(of.name)
+        steps = _label_spans(word, of, there) if labelled else _value_spans(word, of, taking)
+        own = [step.name.removeprefix(f"{word} ") for step in steps.steps]
+        forms[word] = [form for form in own if form in _UPPER]
         yield steps, []
-    match = {
-        ("points", "points"): "l.low = r.low",
-        ("points", "intervals"): "r.low <= l.low and l.low < r.high",
-        ("intervals", "points"): "l.low <= r.low and r.low < l.high",
-        ("intervals", "intervals"): "l.low < r.high and r.low < l.high",
-    }
-    both = [(one, two) for one in forms["left"] for two in forms["right"]]
-    yield Query(()), [(f"left {one}", f"right {two}", match[one, two]) for one, two in both]
+    single = "read" in (*forms["left"], *forms["right"])
+    met = [(one, two) for one in forms["left"] for two in forms["right"] if _meet({one, two}, single)]
+    yield Query(()), [(f"left {one}", f"right {two}", _meeting(one, two)) for one, two in met]
+
+
+def _meet(forms: set[str], single: bool) -> bool:
+    """Numbers of four bytes meet the ends of closed intervals as they read, and everything else as they are.
+
+    0.1 of four bytes is above the number 0.1; its label is `0.1` all the same, at an end that belongs to the interval.
+    """
+    return "closed" in forms if "read" in forms else not (single and forms == {"points", "closed"})
+
+
+def _meeting(one: str, two: str) -> str:
+    """Whether something of form `one`, l, and something of form `two`, r, hold a value together."""
+    if _UPPER[one] == _UPPER[two] == _UPPER["points"]:
+        return "l.low = r.low"
+    (left, beyond_left), (right, beyond_right) = _UPPER[one], _UPPER[two]
+    return f"r.low {left} l.{beyond_left} and l.low {right} r.{beyond_right}"
+
+
+def _value_spans(word: str, of: Attribute, taking: Side) -> Query:
+    """What values are, as points; a day among times is all of its times."""
+    cells, there = table(f"{word} cells"), "from $t where v is not null"
+    if of.nature == "moment" and taking.families[of.name] == "date":
+        known = "v between cast('0001-01-01' as date) and cast('9999-12-31' as date)"
+        whole = f"select v, cast(v as timestamp) as low, cast(v + 1 as timestamp) as high from $t where {known}"
+        return Query(()).then(f"{word} intervals", fragment(whole, t=cells))
+    point = "v" if of.nature == "number" else f"cast(v as {of.kind})"
+    steps = Query(()).then(f"{word} points", fragment(f"select v, {point} as low {there}", t=cells))
+    if of.name not in taking.single:
+        return steps
+    read = f"select v, cast(cast(v as varchar) as double) as low {there}"
+    return steps.then(f"{word} read", fragment(read, t=cells))
+
+
+def _label_spans(word: str, of: Attribute, there: Sequence[str]) -> Query:
+    """What labels hold: points, half-open intervals and closed ones."""
+    rows: dict[str, list[tuple[str, str, str]]] = {"points": [], "intervals": [], "closed": []}
+    for label in there:
+        if span := _READ[of.nature](label):
+            low, high, closed = span
+            form = "points" if low == high else "closed" if closed else "intervals"
+            rows[form].append((label, low, high))
+    steps = Query(())
+    for form, found in rows.items():
+        if found:
+            text = query.values(f"{word} {form} as text", ("v", "first", "beyond"), found)
+            sql = f"select v, cast(first as {of.kind}) as low, cast(beyond as {of.kind}) as high from $t"
+            steps = steps.join(Query((text,))).then(f"{word} {form}", fragment(sql, t=table(text.name)))
+    return steps
 
 
 def _masks(of: Attribute) -> Iterator[Part]:
@@ -305,7 +362,10 @@ def overlaps(work: Workings, left: Side, right: Side, hierarchies: Mapping[str, 
     if not shared:
         raise Unfit("no quasi-identifier is known there", where=left.where, allowed=right.cells)
     attributes = [attribute(work, n, left, right, hierarchies.get(n)) for n in shared]
-    notes: list[str] = []
+    guessed = [n for n in shared if n in left.guessed | right.guessed]
+    notes = [
+        f"the bounds of {n!r} are read as from ≤ value ≤ to; its hierarchy tells where they are not" for n in guessed
+    ]
     weights: dict[str, float] = {}
     for i, of in enumerate(attributes):
         if of.nature != "same":
@@ -351,8 +411,9 @@ def _unsure(
         told = f"no value of {of.name!r} is in both; where it holds labels, its hierarchy tells what they hold"
         raise Unfit(told, where=right.where, allowed=(f"--hierarchy {of.name}=FILE",))
     sides = ((left, lefts, held_left), (right, rights, held_right))
+    unread = "; where they are no values, its hierarchy tells what they hold" if of.nature == "text" else ""
     return [
-        f"{known - held} of the {known} labels of {of.name!r} hold no value of the other relation"
+        f"{known - held} of the {known} labels of {of.name!r} hold no value of the other relation{unread}"
         for one, known, held in sides
         if one.reads_labels(of.name) and held < known
     ]

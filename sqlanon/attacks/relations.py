@@ -5,18 +5,19 @@ A working table holds what a question needs of a relation under our own names, f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlanon import query
 from sqlanon.engines import Column, Engine, Origin
+from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.query import Query, Text
 
 _PREFIX = "sqlanon attack: "
 
-# A quasi-identifier's column in a relation, or the two columns of its bounds (from ≤ value < to).
+# A quasi-identifier's column in a relation, or the two columns of its bounds.
 Cell = str | tuple[str, str]
 Cells = Mapping[str, Cell]
 _BOUNDED = ("integer", "decimal", "float", "date", "timestamp")
@@ -32,28 +33,41 @@ class Known:
 
     `columns`: the quasi-identifiers that it knows, with the names of its columns; without it, those of the same name.
     `person`: its column, and that of the attacked relation, that tell who is who; only the data holder has the second.
-    `quasi_identifiers`: those of another release, where it has more than it shares.
+    `quasi_identifiers`: those of another release, where it has more than it shares; `closed`: those whose published
+    bounds are both in what they hold (from ≤ value ≤ to), not as others' (from ≤ value < to); None where nobody knows.
     """
 
     origin: Origin
     columns: Mapping[str, str] = field(default_factory=dict)
     person: tuple[str, str] | None = None
     quasi_identifiers: tuple[str, ...] = ()
+    closed: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation with the columns that it really has. `where`: the argument that named it, for messages."""
+    """A relation with the columns that it really has. `where`: the argument that named it, for messages.
+
+    `closed`: the quasi-identifiers whose published bounds are both in what they hold; None where nobody knows, and then
+    all but the `half_open` ones are read so: no record is lost by that.
+    """
 
     engine: Engine
     origin: Origin
     columns: Mapping[str, Column]
     where: str
+    closed: frozenset[str] | None = None
+    half_open: frozenset[str] = frozenset()
 
     @staticmethod
-    def of(engine: Engine, origin: Origin, where: str) -> Relation:
+    def of(
+        engine: Engine, origin: Origin, where: str, closed: Collection[str] | None = None,
+        half_open: Collection[str] = (),
+    ) -> Relation:  # fmt: skip
         """Looks a relation up. Raises `SpecError` where it is not there."""
-        return Relation(engine, origin, {found.name: found for found in engine.columns(origin)}, where)
+        there = {found.name: found for found in engine.columns(origin)}
+        known = None if closed is None else frozenset(closed)
+        return Relation(engine, origin, there, where, known, frozenset(half_open))
 
     def require(self, names: Sequence[str], where: str | None = None) -> None:
         """Raises `SpecError` for a name that is no column of the relation."""
@@ -83,12 +97,32 @@ class Relation:
     def _quoted(self, name: str) -> str:
         return self.engine.sql(query.identifier(name))
 
+    def guessed(self, cells: Cells) -> frozenset[str]:
+        """The quasi-identifiers with bounds of which nobody knows whether the upper one is in what they hold."""
+        bounded = {name for name, cell in cells.items() if self._bounds(cell) and name not in self.half_open}
+        return frozenset(bounded) if self.closed is None else frozenset()
+
+    def _bounds(self, cell: Cell) -> tuple[str, str] | None:
+        """How the two ends of published bounds, or of the engine's own range, are read; None for a plain column."""
+        if not isinstance(cell, str):
+            lower, upper = (f"s.{self._quoted(name)}" for name in cell)
+            return lower, upper
+        if not is_range(self.columns[cell].type):
+            return None
+        return f"struct_extract(s.{self._quoted(cell)}, 'lower')", f"struct_extract(s.{self._quoted(cell)}, 'upper')"
+
+    def _is_closed(self, cell: Cell) -> bool:
+        name = cell if isinstance(cell, str) else cell[0].removesuffix("_from")
+        return name not in self.half_open if self.closed is None else name in self.closed
+
     def _read(self, cell: Cell) -> str:
         """A column, or published bounds as the label that they would be."""
-        if isinstance(cell, str):
-            return self._plain(cell)
-        lower, upper = (f"s.{self._quoted(name)}" for name in cell)
-        text = f"'[' || CAST({lower} AS VARCHAR) || ', ' || CAST({upper} AS VARCHAR) || ')'"
+        bounds = self._bounds(cell)
+        if bounds is None:
+            return self._plain(str(cell))
+        lower, upper = bounds
+        last = "]" if self._is_closed(cell) else ")"
+        text = f"'[' || CAST({lower} AS VARCHAR) || ', ' || CAST({upper} AS VARCHAR) || '{last}'"
         missing, alone = f"{lower} IS NULL OR {upper} IS NULL", f"CAST({lower} AS VARCHAR)"
         return f"CASE WHEN {missing} THEN '*' WHEN {lower} = {upper} THEN {alone} ELSE {text} END"
 

@@ -72,7 +72,9 @@ def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> i
             err.print("The engine's own words may quote cells; see them with --show-engine-errors.", style="dim")
     if as_json:
         models = [verdict.to_dict() for verdict in error.models] if isinstance(error, ModelNotMet) else []
-        print_json({"error": type(error).__name__, "message": str(error), "exit_status": status, "models": models})
+        rules = [rule.to_dict() for rule in error.rules] if isinstance(error, ModelNotMet) else []
+        found = {"error": type(error).__name__, "message": str(error), "exit_status": status, "models": models}
+        print_json(found | ({"rules": rules} if rules else {}))
     return status
 
 

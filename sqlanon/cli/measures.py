@@ -28,11 +28,12 @@ from sqlanon.cli.options import (
 )
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv
+from sqlanon.reading import parse_model
 from sqlanon.risk import risk as measure_risk
 from sqlanon.safe_harbor import safe_harbor as check_identifiers
 from sqlanon.showing import measures as shown
 from sqlanon.showing.terminal import print_json, show, telling
-from sqlanon.spec import load, parse_model
+from sqlanon.spec import load
 from sqlanon.utility import Described
 
 
@@ -69,7 +70,8 @@ def check(
     """Measures any relation: the models that are asked for, or every measure; against its source, its usefulness."""
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
-    known = Described.by(load(spec)) if spec else Described()
+    by = load(spec) if spec else None
+    known = Described.by(by) if by else Described()
     with sqlanon.connect(db, read_only=True) as engine:
         with telling(as_json) as tell:
             tell("measuring", None)
@@ -82,6 +84,7 @@ def check(
                 sensitive=known.sensitive, models=models, hierarchies=known.hierarchies,
                 against=known.against(before, queries) if before else None,
                 population=origin_named(population, None) if population else None,
+                policy=by.policy.seen_from_here(by.base) if by and by.policy else None,
             )  # fmt: skip
         show(found, as_json, shown.check)
     if found.holds is False:

@@ -25,6 +25,8 @@ from sqlanon.cli.options import (
     app,
     origin_named,
 )
+from sqlanon.comparison import SAMPLE_ROWS
+from sqlanon.comparison import compare as compare_ways
 from sqlanon.engines import Origin
 from sqlanon.errors import SpecError, SqlanonError
 from sqlanon.planning import make, origin_of, with_usefulness
@@ -98,12 +100,21 @@ def plan(
     db: Db = None,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that makes the release, and nothing else.")] = False,
     utility: Usefulness = False,
+    compare: Annotated[bool, typer.Option("--compare", help="The ways of recoding side by side.")] = False,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="Records of the sample to compare on.")] = SAMPLE_ROWS,
     time_limit: TimeLimit = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
-    """What would be published: levels, measures, usefulness, cost. Changes nothing."""
-    with sqlanon.connect(db, read_only=True) as engine:
+    """What would be published: levels or partition, measures, usefulness, cost. Changes nothing."""
+    if compare and (sql or utility):
+        raise SpecError("--compare stands alone: it measures every way, and prints no SQL", where="--compare")
+    if compare:
+        with sqlanon.connect(db, read_only=True) as engine, telling(as_json) as tell:
+            found = compare_ways(_spec(spec, time_limit), engine, sample=sample, tell=tell)
+        show(found, as_json, shown.comparison)
+        return
+    with sqlanon.connect(db, read_only=True) as engine, engine.working():
         with telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
             if utility and not sql:

@@ -26,6 +26,14 @@ def family_of(kind: str) -> str:
     return _FAMILY_OF.get(word[0], "other") if word else "other"
 
 
+_RANGE = re.compile(r'STRUCT\("?lower"? .*, "?upper"? ')
+
+
+def is_range(kind: str) -> bool:
+    """Whether a type is the engine's own range: a value with two ends."""
+    return _RANGE.match(kind) is not None
+
+
 _IN_PARQUET = {
     "HUGEINT": "DECIMAL(38, 0)",
     "UHUGEINT": "DECIMAL(38, 0)",

@@ -1,8 +1,8 @@
 """The states of a model as text that other tools draw: Graphviz's dot and Mermaid.
 
 Solid edges are flows, dashed ones potential reads, dotted ones what nobody agreed to: policy violations, and risk
-transitions with their number of violations (`?` where no data are at hand). Only the worst of an actor's risk
-transitions from a state is drawn.
+transitions with their number of violations (`?` where no data are at hand); one with no violation is dashed. Only the
+worst of an actor's risk transitions from a state is drawn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def edges(found: Assessment) -> Iterator[Edge]:
             if (danger.actor, danger.field, state) not in drawn:
                 drawn.add((danger.actor, danger.field, state))
                 weight = "?" if danger.violations is None else str(danger.violations)
-                yield Edge(str(state), f"{danger.actor}: {danger.field}", f"{weight} violations", "dotted", weight)
+                style = "dashed" if danger.violations == 0 else "dotted"
+                yield Edge(str(state), f"{danger.actor}: {danger.field}", f"{weight} violations", style, weight)
 
 
 def _label(transition: Transition) -> str:

@@ -9,28 +9,24 @@ the other. What it does follows from its ends: subject to actor *collects*, acto
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
+from sqlanon.annotations import keep_limits, keys_of
 from sqlanon.errors import SpecError
-from sqlanon.policies import Policy
-from sqlanon.reading import Place, Problem, Reader, compose, keep_limits, keys_of
-from sqlanon.rules import Known, Rule, parse
+from sqlanon.policies import Policy, Predicted
+from sqlanon.reading import Place, Problem, Reader, compose
+from sqlanon.rules import NAMES, Known, Rule, parse, problems
 from sqlanon.spec import Source
-from sqlanon.statistics import NAMES
 
 SUBJECT = "subject"
 Action = Literal["collect", "create", "read", "disclose", "anon", "delete"]
 Kind = Literal["identifier", "quasi-identifier", "sensitive", "insensitive"]
 
 _NAMED = {"minLength": 1}
-_SHARE = {"minimum": 0, "maximum": 1}
-_TIME = {"pattern": r"[0-9]+(\.[0-9]+)?(w|d|h|min|s)", "examples": ["30d, 12h or 5min"]}
 
 
 @dataclass(frozen=True)
@@ -102,41 +98,6 @@ class Flow:
     def arriving(self) -> tuple[str, ...]:
         """The anonymised fields."""
         return tuple(f"{name}.{self.suffix}" for name in self.fields)
-
-
-@dataclass(frozen=True)
-class Nearness:
-    """How near a guess counts as known. As a scalar alone: a number, or a time such as 30d."""
-
-    number: Annotated[Decimal | None, "In the unit of the field; 0 for categories.", {"minimum": 0}] = None
-    time: Annotated[str | None, "For dates and times.", _TIME] = None
-
-    short_keys: ClassVar[tuple[str, ...]] = ("number", "time")
-
-    def __post_init__(self) -> None:
-        keep_limits(self)
-        if (self.number is None) == (self.time is None):
-            raise ValueError("a margin is one of number and time")
-
-    @staticmethod
-    def short_key(text: str) -> str:
-        """Which key a scalar alone stands for."""
-        return "number" if re.fullmatch(r"[-+]?[0-9.][0-9.eE+-]*", text) else "time"
-
-    def __str__(self) -> str:
-        return self.time or str(self.number)
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """When a value of a sensitive field counts as predicted."""
-
-    margin: Annotated[Nearness | None, "How near a guess counts as known; needed for numbers and times."] = None
-    threshold: Annotated[Decimal | None, "The same for all; else the policy's, else 0.9.", _SHARE] = None
-    above: Annotated[bool, "Only shares above the threshold are violations."] = False
-
-    def __post_init__(self) -> None:
-        keep_limits(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,11 +331,7 @@ class _Checks:
 
     def _rules(self) -> Iterator[Problem]:
         known = _known(self.flows, self.stores, self.actors)
-        for i, text in enumerate(self.parts.get("rules") or ()):
-            try:
-                parse(text, known)
-            except SpecError as error:
-                yield ("rules", i), f"{error.where}: {error.problem}", error.found, error.allowed
+        yield from problems(self.parts.get("rules"), known)
 
     def _policy(self) -> Iterator[Problem]:
         policy = self.parts.get("policy")

@@ -17,19 +17,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import planning, query, statistics
+from sqlanon import blanking, planning, query, statistics
 from sqlanon.engines import Engine, Origin, require
 from sqlanon.errors import SpecError
 from sqlanon.exploring import MOST_FIELDS, subsets, told
 from sqlanon.flow.model import Flow, FlowModel
 from sqlanon.flow.states import LIMIT, Knowledge, States, generate
 from sqlanon.margins import margin, share
-from sqlanon.planning import Tell, silent
 from sqlanon.policies import Policy, Table
 from sqlanon.prediction import DEFAULT_THRESHOLD, Records, Risk, Target, Threshold, cells, records_of
 from sqlanon.rules import Judged, Number
 from sqlanon.spec import Source, Spec, load
 from sqlanon.statistics import Change
+from sqlanon.telling import Tell, silent
 
 _DATA, _SAID = "sqlanon anonymised", "sqlanon policies"
 
@@ -260,7 +260,7 @@ def _columns(flow: Flow, records: Records) -> dict[str, tuple[str, ...]]:
 def _planned(engine: Engine, model: FlowModel, spec: Spec, tell: Tell) -> _Data:
     """The rows that a spec would release, in a working table, with the entity beside them where it names one."""
     plan = planning.make(spec, engine, tell=tell).plan
-    engine.temporary("anonymise the records", _DATA, plan.staged)
+    blanking.stage(engine, plan, _DATA)
     records = records_of(engine, Origin(relation=_DATA), model.base)
     columns: dict[str, tuple[str, ...]] = {}
     for name, declared in spec.columns.items():

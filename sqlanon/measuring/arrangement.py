@@ -24,6 +24,7 @@ def arrange(
     order: tuple[str, ...] = (),
     rows: Rows | None = None,
     family: str = "text",
+    type_: str = "",
 ) -> tuple[Query, Reference]:
     """The steps that hold what measures of one column need of its hierarchy, and the reference that names them.
 
@@ -52,7 +53,7 @@ def arrange(
             nodes, node_columns(of), covered(_needed(rows, of)), "the share of each node below each other one"
         )
         steps = steps.join(Query((values,)))
-    return steps, Reference(relation, weight, order, tree, groups, nodes, family)
+    return steps, Reference(relation, weight, order, tree, groups, nodes, family, type_)
 
 
 def _needed(rows: Rows | None, of: str) -> Rows:

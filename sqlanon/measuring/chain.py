@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sqlanon import query
+from sqlanon.margins import Line
 from sqlanon.measures import Grouping, Measure
-from sqlanon.measuring import distances, neighbourhoods
+from sqlanon.measuring import distances, neighbourhoods, predictions
 from sqlanon.measuring.reference import Reference, group_columns
 from sqlanon.query import Expression, Query, column, fragment, fresh, named
 
@@ -42,12 +43,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Measured:
-    """The chain that ends in `measured`, the column in which each measure stands there, and relations beside it."""
+    """The chain that ends in `measured`, the column in which each measure stands there, and relations beside it.
+
+    `observed`: where the predictions of any observer are counted, and the line on which the values lie there.
+    """
 
     query: Query
     keys: tuple[str, ...]
     columns: Mapping[str, Expression] = field(default_factory=dict)
     relations: Mapping[str, str] = field(default_factory=dict)
+    observed: Mapping[str, tuple[str, Line]] = field(default_factory=dict)
 
     def at(self, measure: Measure) -> Expression:
         return self.columns[measure.label]
@@ -71,7 +76,7 @@ class Chain:
         self.sensitive = tuple(
             dict.fromkeys(m.column for m in wanted if m.column is not None and m.steps != "itemsets")
         )
-        guards = {str(a) for m in wanted if m.steps == "breach" for a in m.arguments}
+        guards = {str(a) for m in wanted if m.steps in _READS_MORE for a in m.arguments}
         taken = {
             *rows.keys,
             *self.sensitive,
@@ -86,6 +91,7 @@ class Chain:
         self.query = Query(())
         self.columns: dict[str, Expression] = {}
         self.relations: dict[str, str] = {}
+        self.observed: dict[str, tuple[str, Line]] = {}
 
     def build(self) -> Measured:
         for of in self.sensitive:
@@ -99,9 +105,11 @@ class Chain:
                 joined.append(self._with_steps(measure))
             elif measure.steps == "itemsets":
                 self.relations[measure.label] = neighbourhoods.itemsets(self, measure)
+            elif measure.steps == "observers":
+                self.observed[measure.label] = predictions.observers(self, measure)
         joined += [self._population()] if any(m.steps == "population" for m in self.wanted) else []
         self._join(joined)
-        return Measured(self.query, self.rows.keys, self.columns, self.relations)
+        return Measured(self.query, self.rows.keys, self.columns, self.relations, self.observed)
 
     # -- what the steps are made with --------------------------------------------------------------------------------
 
@@ -302,4 +310,8 @@ _STEPS: dict[str, Callable[[Chain, Measure], str]] = {
     "hierarchical": distances.hierarchical,
     "neighbours": neighbourhoods.neighbours,
     "breach": neighbourhoods.breach,
+    "predictable": predictions.predictable,
 }
+
+# Steps whose arguments name columns beside the keys and the sensitive ones.
+_READS_MORE = ("breach", "predictable", "observers")

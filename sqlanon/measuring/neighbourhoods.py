@@ -7,7 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlanon import query
+from sqlanon.margins import Line
 from sqlanon.measures import Measure
+from sqlanon.measuring import windows
 from sqlanon.measuring.reference import node_columns
 from sqlanon.query import Expression, column, fragment, named
 
@@ -33,14 +35,13 @@ def _decimal(number: Fraction) -> str:
 
 
 def _absolute(chain: Chain, of: str, epsilon: Fraction) -> str:
-    margin = _decimal(epsilon)
-    window = (
-        f"sum($class_count) over (partition by $keys order by $number"
-        f" range between {margin} preceding and {margin} following)"
+    reach = Line("$x", Decimal(epsilon.numerator) / Decimal(epsilon.denominator))
+    near = windows.within(
+        chain.keys, reach, value=column(chain.names["number"]), records=column(chain.names["class_count"])
     )
     return chain.step(
-        f"values within {epsilon} of {of}", "select $keys, $near from $d",
-        near=chain.make(f"cast({window} as bigint)", "near"), d=query.table(f"distributions of {of}"),
+        f"values within {epsilon} of {of}", "select $keys, $near from $d", near=named(near, chain.names["near"]),
+        d=query.table(f"distributions of {of}"),
     )  # fmt: skip
 
 

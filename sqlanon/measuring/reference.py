@@ -15,7 +15,8 @@ class Reference:
     `relation` holds the records (or weighted rows) before suppression; `order` ranks values for the ordered distance
     (else their own order, missing first); `tree` is (relation, height): a step with the value and its ancestors.
     `groups` gives the step of each grouping (value, label, place from 0, number of groups), `nodes` the step of all
-    pairs of nodes of the hierarchy (node, guarding node, share covered); `family` is the column's kind of type.
+    pairs of nodes of the hierarchy (node, guarding node, share covered); `family` is the column's kind of type,
+    `type` that in the engine's words.
     """
 
     relation: str
@@ -25,6 +26,7 @@ class Reference:
     groups: Mapping[Grouping, str] = field(default_factory=dict)
     nodes: str | None = None
     family: str = "text"
+    type: str = ""
 
 
 def group_columns(of: str, grouping: Grouping) -> tuple[str, str, str]:

@@ -37,6 +37,7 @@ from sqlanon.models.model import (
     verdicts,
 )
 from sqlanon.models.nearness import EpsilonMAnonymity, KEAnonymity, PersonalisedPrivacy
+from sqlanon.models.prediction import ValuePrediction
 from sqlanon.models.sensitivity import (
     BalancedPPlusSensitivity,
     ExtendedPSensitivity,
@@ -48,11 +49,12 @@ from sqlanon.models.sensitivity import (
 
 __all__ = [
     "MODELS", "TOLERANCE", "AlphaKAnonymity", "AverageRisk", "BalancedPPlusSensitivity", "BetaLikeness",
-    "DeltaDisclosure", "DeltaPresence", "EpsilonMAnonymity", "ExtendedPSensitivity", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "LDiversity", "MUniqueness", "Model", "PAlphaSensitivity", "PPlusSensitivity",
-    "PSensitivity", "PersonalisedPrivacy", "PopulationUniqueness", "SafePub", "SampleUniqueness", "TCloseness",
-    "ThetaSensitivity", "Verdict", "column_of", "complete", "estimated_verdict", "every_class", "every_table", "exact",
-    "groupings", "guard_of", "histogram_of_sizes", "judgement", "needed", "parts", "verdict", "verdicts",
+    "DeltaDisclosure", "DeltaPresence", "EpsilonMAnonymity", "ExtendedPSensitivity", "KAnonymity",
+    "KEAnonymity", "KMAnonymity", "KMap", "LDiversity", "MUniqueness", "Model", "PAlphaSensitivity",
+    "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "PopulationUniqueness", "SafePub",
+    "SampleUniqueness", "TCloseness", "ThetaSensitivity", "ValuePrediction", "Verdict", "column_of", "complete",
+    "estimated_verdict", "every_class", "every_table", "exact", "groupings", "guard_of", "histogram_of_sizes",
+    "judgement", "needed", "parts", "verdict", "verdicts",
 ]  # fmt: skip
 
 MODELS: dict[str, type[Model]] = {
@@ -60,8 +62,8 @@ MODELS: dict[str, type[Model]] = {
     for model in (
         KAnonymity, KMap, KMAnonymity, AverageRisk, SampleUniqueness, MUniqueness, PopulationUniqueness, DeltaPresence,
         LDiversity, AlphaKAnonymity, PSensitivity, PPlusSensitivity, PAlphaSensitivity, ExtendedPSensitivity,
-        BalancedPPlusSensitivity, ThetaSensitivity, KEAnonymity, EpsilonMAnonymity, PersonalisedPrivacy, TCloseness,
-        BetaLikeness, DeltaDisclosure, SafePub,
+        BalancedPPlusSensitivity, ThetaSensitivity, KEAnonymity, EpsilonMAnonymity, PersonalisedPrivacy,
+        ValuePrediction, TCloseness, BetaLikeness, DeltaDisclosure, SafePub,
     )
 }  # fmt: skip
 

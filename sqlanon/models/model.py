@@ -17,12 +17,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from sqlanon.measures import Grouping, Measure
 from sqlanon.measuring import Measured
 from sqlanon.measuring.neighbourhoods import item_columns
-from sqlanon.query import Expression, Part, fragment, same, table
+from sqlanon.measuring.predictions import most_found
+from sqlanon.query import Expression, Part, column, fragment, named, same, table
 
 
 def exact(number: float) -> Fraction:
@@ -76,6 +77,10 @@ class Model:
     def whole(self) -> str | None:
         """A further condition on the kept classes together, of a model whose scope is the class."""
         return None
+
+    def whole_rows(self) -> str:
+        """How many records break the further condition, where that is known."""
+        return "0"
 
     def details(self) -> Mapping[str, tuple[str, Literal["min", "max"]]]:
         """Further numbers per class that belong in a report, with the end that is told."""
@@ -134,6 +139,9 @@ def parts(model: Model, measured: Measured, kept: str = "measured") -> dict[str,
             found[f"{name}_set"] = list(item_columns(measure.column or "", size))
             found["match"] = same(measured.keys, relation, kept)
             found["kept"] = table(kept)
+        elif measure.steps == "observers":
+            cells, reach = measured.observed[measure.label]
+            found[name] = most_found(measure, cells, measured.keys, reach, same(measured.keys, cells, kept), kept)
         else:
             found[name] = measured.at(measure)
     return found
@@ -169,9 +177,16 @@ def judgement(models: Sequence[Model], measured: Measured, relation: str = "meas
         fragment("cast(coalesce(sum($r), 0) as bigint) as total_records", r=records),
         fragment("count(*) as total_classes"),
     ]
+    once: list[Expression] = []  # what is one number for the whole table, and asked for several times
     for index, model in enumerate(models):
-        columns += _judged(model, {**parts(model, measured, relation), "r": records}, index)
-    return fragment("select $columns from $measured", columns=columns, measured=table(relation))
+        found = parts(model, measured, relation)
+        for name in (name for name, measure in model.measures().items() if measure.steps == "observers"):
+            once.append(named(cast(Expression, found[name]), f"most found {index}"))
+            found[name] = column(f"most found {index}", "once")
+        columns += _judged(model, {**found, "r": records}, index)
+    told = fragment("select $once", once=once) if once else None
+    beside = " cross join ($told) as once" if once else ""
+    return fragment(f"select $columns from $measured{beside}", columns=columns, measured=table(relation), told=told)
 
 
 def _judged(model: Model, found: Mapping[str, Part], index: int) -> list[Expression]:
@@ -190,7 +205,7 @@ def _judged(model: Model, found: Mapping[str, Part], index: int) -> list[Express
     classes = f"count(*) filter (where {failed})"
     if whole := model.whole():  # what is missing from the table counts as one class
         classes = f"greatest({classes}, case when ({whole}) then 0 else 1 end)"
-    rows = f"cast(coalesce(sum($r) filter (where {failed}), 0) as bigint)"
+    rows = f"greatest(cast(coalesce(sum($r) filter (where {failed}), 0) as bigint), {model.whole_rows()})"
     details = [
         fragment(f"cast({end}({sql}) as double) as detail_{index}_{place}", found)
         for place, (sql, end) in enumerate(model.details().values())
@@ -257,7 +272,7 @@ def verdict(
 ) -> Verdict:  # fmt: skip
     """A verdict from a judgement's numbers; nothing holds on an empty relation. `judged=False`: the value only."""
     finite = None if value is None or not math.isfinite(value) else value
-    if finite is not None and model.worst == "min" and finite.is_integer() and not isinstance(model.bound, float):
+    if finite is not None and finite.is_integer() and not isinstance(model.bound, float):
         finite = int(finite)
     parameters = model.parameters
     if not judged:

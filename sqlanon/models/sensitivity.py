@@ -243,14 +243,18 @@ class ThetaSensitivity(Model):
     against mu. k comes from the k-anonymity of the same list where it is not given. Decided in whole numbers. Source:
     Khan et al. 2020, definition 10 (at least θ). Leaves: V is no order of diversity ((3,1,1) has more than (2,2,1)), so
     the promise implies only what `implied` says, for classes of exactly k records: the worst confidence in a value and
-    the least number of different values; `details` gives what was measured. Raises `ValueError` for mu outside (0, 1],
-    k below 1.
+    the least number of different values; `details` gives what was measured. How a partition gets there: `repair` unites
+    classes (merge), deals the values out (round-robin), or lets records change their class (swap; paper: Algorithm 1);
+    with `noise`, records of nobody fill what is missing. Raises `ValueError` for mu outside (0, 1], k below 1, noise
+    without exchanges.
     """
 
     column: str
     mu: float = 0.6
     theta: Literal["k", "n"] = "k"
     k: int | None = None
+    repair: Literal["merge", "round-robin", "swap", "paper"] = "merge"
+    noise: bool = False
 
     name: ClassVar[str] = "theta-sensitivity"
     monotone = False
@@ -261,6 +265,11 @@ class ThetaSensitivity(Model):
         require(0 < self.mu <= 1, "mu is a share above 0 and at most 1")
         require(self.theta in ("k", "n"), "theta is k or n")
         require(self.k is None or self.k >= 1, "k must be at least 1")
+        require(not self.noise or self.repair in ("swap", "paper"), "noise belongs to repair swap or paper")
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {key: value for key, value in super().parameters.items() if key not in ("repair", "noise")}
 
     def measures(self) -> Mapping[str, Measure]:
         return {

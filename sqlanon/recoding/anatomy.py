@@ -3,69 +3,82 @@ group.
 
 *Source*: Xiao & Tao, "Anatomy: Simple and Effective Privacy Preservation", VLDB 2006; the grouping is theirs in outcome
 (groups of l or more records, all values of a group different), in one window instead of a loop over buckets.
-*Leaves*: see `WARNING`. A model that is checked on the join of the two relations must know that a record is linked to
-all values of its group.
+*Leaves*: see `catalogue.IDENTITY`. A model that is checked on the join of the two relations must know that a record is
+linked to all values of its group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 
 from sqlanon import query
 from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.functions import uniform
+from sqlanon.models import LDiversity, judgement, verdicts
+from sqlanon.plan import Recoded, Source, judging
 from sqlanon.query import Query, column, fragment, fresh, named
-from sqlanon.recoding.transforms import Records
-
-IN_VIEWS = False
-REASON = "a view would deal its records anew when others arrive, and a person's groups could be intersected"
-WARNING = (
-    "Anatomy does not protect identity: the quasi-identifiers are published as they are, so everybody who knows a"
-    " person can find the record and learn that the person is in the table. Only the sensitive value is hidden, among"
-    " those of its group; correlations between quasi-identifiers and sensitive values can be learned from all groups"
-    " together and used against a single one (deFinetti attack, Kifer 2009)."
-)
+from sqlanon.recoding.catalogue import IDENTITY
+from sqlanon.recoding.outcome import Linked, Outcome
+from sqlanon.recoding.transforms import Records, numbered
+from sqlanon.recoding.working import Work, relation
 
 
-@dataclass(frozen=True)
-class Anatomy:
-    """The two relations as queries: `quasi` has a row per record and its group's number, `sensitive` a row per group
-    and value with a count. Both must be made by the same run of the keyed functions."""
+def anatomized(engine: Engine, source: Source, key: str) -> Outcome:
+    """The records of a source with the number of each one's group, in a working table that stays; nothing is recoded.
 
-    quasi: Query
-    sensitive: Query
-    group: str
-    warning: str = WARNING
+    The groups are made for the largest l of the spec's l-diversity models, all about one column. Raises `ModelNotMet`
+    where that is impossible, `EngineError`.
+    """
+    models = [model for model in source.spec.privacy if isinstance(model, LDiversity)]
+    least, sensitive = max(math.ceil(model.l) for model in models), models[0].column
+    chain, work = source.step(), Work(engine)
+    counted = chain.then("counted", fragment("select count(*) from source"))
+    ((size,),) = engine.run("count the records", counted)
+    records = numbered(chain, "source", [source.columns[name] for name in source.step_columns], int(size))
+    group = fresh("group_id", source.spec.columns)
+    with engine.functions(key):
+        work.make("anatomy", anatomize(engine, records, sensitive, least, group), "every record and its group")
+    everything = fragment("select * from $t", t=relation("anatomy"))
+    recoded = Recoded(Query(()).then("recoded", everything, "every record and its group", inline=True),
+                      {group: (group,)}, script=work.script())  # fmt: skip
+    judged = judging(source, replace(recoded, steps=source.trees().join(recoded.steps)))
+    (row,) = engine.run("judge the groups", judged.query.then("judged", judgement(source.spec.privacy, judged)))
+    linked = Linked(group, sensitive, fresh("records", (group, sensitive)))
+    return Outcome(
+        recoded, int(row[0]), 0, int(row[1]), verdicts(source.spec.privacy, row),
+        {"average_class_size": int(row[0]) / int(row[1])}, notes=(IDENTITY,), linked=linked,
+        failing=query.select([column(group)], relation("anatomy"), where=query.literal(False)),
+    )  # fmt: skip
 
 
-def anatomize(engine: Engine, records: Records, published: Sequence[str], sensitive: str, l: int) -> Anatomy:  # noqa: E741
-    """Groups of at least `l` records with different values of the sensitive column, so no value has a share above 1/l.
+def values(linked: Linked) -> Query:
+    """The second relation, a row per group and sensitive value, with how many records of the group have it."""
+    tree = fragment(
+        "select $g, $s, count(*) as $n from $t group by $g, $s", g=column(linked.group), s=column(linked.sensitive),
+        n=query.identifier(linked.records), t=relation("anatomy"),
+    )  # fmt: skip
+    return Query(()).then("released", tree, "what occurs in each group; which record has it is not told")
+
+
+def anatomize(engine: Engine, records: Records, sensitive: str, l: int, group: str) -> Query:  # noqa: E741
+    """The records with the number of their `group`: of at least `l` with different values, so no share is above 1/l.
 
     Possible if, and only if, no value has more than n/l records. Records are dealt in the order of their values, and of
     a keyed draw within a value, to m = ⌊n/l⌋ groups in turn; as no value has more than m records, none comes twice into
-    a group. Group numbers are drawn too. Needs `engine.functions(key)` when the queries run. Raises `SpecError` for a
+    a group. Group numbers are drawn too. Needs `engine.functions(key)` when the query runs. Raises `SpecError` for a
     column that is not there, `ModelNotMet` with the numbers where it is impossible, `EngineError`.
     """
-    for name in (*published, sensitive):
-        if name not in records.columns:
-            raise SpecError("there is no such column", where="anatomy", found=name, allowed=records.columns)
-    if sensitive in published:
-        raise SpecError("the sensitive column must not be published beside the records", where="anatomy")
+    if sensitive not in records.columns:
+        raise SpecError("there is no such column", where="anatomy", found=sensitive, allowed=records.columns)
     if l < 2:
         raise SpecError("l is at least 2", where="anatomy", found=str(l))
     _eligible(engine, records, sensitive, l)
+    names = [column(name) for name in records.columns]
     records, grouped, number = _dealt(records, sensitive, l)
-    group = fresh("group_id", records.columns)
-    parts = {"g": named(column(number), group), "t": query.table(grouped)}
-    quasi = fragment("select $p, $g from $t", parts, p=[column(name) for name in published])
-    counted = fragment(
-        "select $g, $s, count(*) as $n from $t group by $number, $s", parts, number=column(number),
-        s=column(sensitive), n=query.identifier(fresh("records", (group, sensitive))),
-    )  # fmt: skip
-    one, other = records.aside("quasi-identifiers", quasi), records.aside("sensitive values", counted)
-    return Anatomy(one[0].chain, other[0].chain, group)
+    tree = query.select([*names, named(column(number), group)], grouped)
+    return records.chain.then(fresh("anatomy", {step.name for step in records.chain.steps}), tree)
 
 
 def _eligible(engine: Engine, records: Records, sensitive: str, l: int) -> None:  # noqa: E741

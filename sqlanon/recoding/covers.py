@@ -25,7 +25,7 @@ from functools import cached_property
 
 from sqlanon import query
 from sqlanon.errors import SpecError
-from sqlanon.plan import Source
+from sqlanon.plan import no_clash, published_names
 from sqlanon.query import Expression, Query, column, fragment
 from sqlanon.recoding import lines, records
 from sqlanon.recoding.lines import Dimension
@@ -67,14 +67,44 @@ class Published:
         told = list(zip(_columns(self.encoded), self.labels, strict=True))
         return records.steps(self.encoded, told, "recoded", "every record, with what covers its class")
 
+    def noise(self, failing: str) -> int:
+        """Records of nobody, but for those in the classes in that table."""
+        work, source = self.encoded.work, self.encoded.source
+        if "noise" not in work.held:
+            return 0
+        kept = fragment(
+            "select count(*) from $n as n join $p as p on $c = p.class where not exists (select 1 from $f as f where"
+            " $met)", n=relation("noise"), p=relation("published"), c=column(records.class_of(source), "n"),
+            f=query.table(failing), met=self._met(),
+        )  # fmt: skip
+        return int(work.ask(kept, "count the records of nobody")[0])
+
+    def _met(self) -> Expression:
+        """Whether a class of `published`, p, is the class f."""
+        return query.every(
+            fragment("$a is not distinct from $b", a=column(own, "p"), b=column(label, "f"))
+            for own, label in zip(_columns(self.encoded), self.labels, strict=True)
+        )
+
+    def penalty(self, failing: str) -> float:
+        """The global certainty penalty where the records of the classes in that table are lost altogether."""
+        kept = fragment(
+            "select coalesce(cast(sum(records) as bigint), 0),"
+            " coalesce(cast(sum(cast(records as decimal(38, 0)) * cost) as double), 0)"
+            " from $p as p where not exists (select 1 from $f as f where $met)",
+            p=relation("published"), f=query.table(failing), met=self._met(),
+        )  # fmt: skip
+        rows, cost = self.encoded.work.ask(kept, "add up what is lost")
+        return (float(cost) / _PARTS + self.encoded.records - int(rows)) / self.encoded.records
+
 
 def publish(encoded: Encoded) -> Published:
-    """Makes `published` from `pieces`, and `homes`, the published values of every combination.
+    """Makes `published` from `pieces`, and `homes`, the class of every combination.
 
     Raises `SpecError` where a published column would have the name of another, `EngineError`.
     """
-    keys = {d.name: _names(d) for d in encoded.dimensions}
-    _no_clash(encoded.source, keys)
+    keys = {d.name: published_names(d.name, d.represent) for d in encoded.dimensions}
+    no_clash(encoded.source, keys)
     cover(encoded)
     labels = [column(name) for name in _columns(encoded)]
     steps = Query(()).then("merged", fragment(
@@ -88,7 +118,7 @@ def publish(encoded: Encoded) -> Published:
             f" cast(sum(cost) as double) / (cast(sum(records) as double) * {_PARTS}) from merged"
         )), "count the classes",
     )  # fmt: skip
-    records.house(encoded, _columns(encoded))
+    records.house(encoded)
     return Published(encoded, keys, int(found[0]), int(found[1]), int(found[2]), float(found[3]))
 
 
@@ -110,27 +140,13 @@ def alike(encoded: Encoded) -> Expression:
     )  # fmt: skip
 
 
-def _names(dimension: Dimension) -> tuple[str, ...]:
-    if dimension.represent == "bounds":
-        return f"{dimension.name}_from", f"{dimension.name}_to"
-    return (dimension.name,)
-
-
-def _no_clash(source: Source, keys: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuses a published name that another column of the source has, published or not."""
-    taken = [label.lower() for labels in keys.values() for label in labels]
-    for name, labels in keys.items():
-        others = {other.lower() for other in source.spec.columns if other != name}
-        for label in labels:
-            if label.lower() in others or taken.count(label.lower()) > 1:
-                raise SpecError(
-                    "a published column would have the name of another column", where="columns", found=label
-                )
+def _width(dimension: Dimension) -> int:
+    return len(published_names(dimension.name, dimension.represent))
 
 
 def _columns(encoded: Encoded) -> list[str]:
     """The published columns as the working tables call them, out of the way of the user's names."""
-    return [f"label {i} {j}" for i, d in enumerate(encoded.dimensions) for j in range(len(_names(d)))]
+    return [f"label {i} {j}" for i, d in enumerate(encoded.dimensions) for j in range(_width(d))]
 
 
 # -- what covers a stretch ---------------------------------------------------------------------------------------------
@@ -227,7 +243,7 @@ def _published(encoded: Encoded) -> Expression:
         on = fragment("$l = $a and $h = $b", l=column(f"low {i}", "c"), h=column(f"high {i}", "c"),
                       a=column("low", name), b=column("high", name))  # fmt: skip
         tree = query.joined(tree, name, on)
-        told += [column(f"label {i} {j}", name) for j in range(len(_names(dimension)))]
+        told += [column(f"label {i} {j}", name) for j in range(_width(dimension))]
         costs.append(fragment("$w * $c", w=dimension.weight, c=column("cost", name)))
     total = query.added(costs)
     whole = sum(dimension.weight for dimension in encoded.dimensions)

@@ -184,7 +184,7 @@ def build(engine: Engine, source: Source) -> Lattice:
                           s=column(name), n=column(n), m=query.identifier(n), raw=query.table(_RAW))  # fmt: skip
         engine.temporary("count the sensitive values", _shares(name), shares)
     carried = tuple(dict.fromkeys([*source.sensitive, *source.beside, n]))
-    places = _places(domains)
+    places = _places(domains, apart=any(m.steps == "observers" for m in needed(source.spec.privacy)))
     digits = _base(engine, source, domains, places, carried, n)
     engine.drop_temporary(_RAW, _PEOPLE_RAW)
     numbers = tuple(fresh(f"class {i}", grouped) for i in range(1 + max(place.number for place in places)))
@@ -199,13 +199,16 @@ def _listed(engine: Engine, names: Sequence[str]) -> str:
     return ", ".join(engine.sql(column(name)) for name in names)
 
 
-def _places(domains: Sequence[Domain]) -> tuple[_Place, ...]:
-    """Each quasi-identifier's digit, with room for all its labels; a further number begins where one is full."""
+def _places(domains: Sequence[Domain], *, apart: bool) -> tuple[_Place, ...]:
+    """Each quasi-identifier's digit, with room for all its labels; a further number begins where one is full.
+
+    `apart`: each has a number of its own, for models that look at some of the quasi-identifiers only.
+    """
     found: list[_Place] = []
     number, value = 0, 1
     for domain in domains:
         labels = max(len(marginal.records) for marginal in domain.marginals[domain.lowest : domain.highest + 1])
-        if value * labels > _MOST:
+        if value * labels > _MOST or (apart and found):
             number, value = number + 1, 1
         found.append(_Place(number, value, labels))
         value *= labels

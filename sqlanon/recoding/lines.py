@@ -13,11 +13,13 @@ from everything, and from each other up to a hundred of them.
 The table of a line has one row per value: `value` itself, its `place`, its `rank` among the places, its `share` of the
 way from the first value to the last (0..1), `apart`, `label` (the value as text), its rank in few bits, `coarse`, for
 the space-filling key, and for trees `node 1`, `cost 1`, … (the label of each level and what a class that is published
-with it costs, 0..1).
+with it costs, 0..1). `code i` is the same in numbers only, for joins with many rows: `value`, `place`, the rank as its
+part of a `word` that tells several columns apart at once, and the coarse rank's bits as its part of the `curve`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +67,15 @@ class Dimension:
         if self.hierarchy is not None:
             return "tree"
         return "interval" if self.family in ("integer", "decimal", "float", "date", "timestamp") else "single"
+
+    @property
+    def shown(self) -> str:
+        """What a class of several values is published as, in words."""
+        if self.represent == "bounds":
+            return f"{self.name}_from and {self.name}_to"
+        words = {"interval": "[least, greatest]", "run": "first..last in its order",
+                 "tree": "lowest common ancestor", "single": "*"}  # fmt: skip
+        return "range" if self.represent == "range" else words[self.kind]
 
     @property
     def height(self) -> int:
@@ -135,7 +146,7 @@ def draw(work: Work, i: int, dimension: Dimension, values: Query, length: int, c
     work.make(line(i), made, f"the values of {dimension.name} in their places")
 
 
-def by_spread(work: Work, found: str, columns: int) -> tuple[int, ...]:
+def by_spread(work: Work, columns: int) -> tuple[int, ...]:
     """The columns' numbers, those whose records are spread widest over their coarse ranks first.
 
     On the curve the first column turns least often; with the widest there, neighbours differ least (on Adult, 4 to 9 %
@@ -145,13 +156,58 @@ def by_spread(work: Work, found: str, columns: int) -> tuple[int, ...]:
     for i in range(columns):
         sums = fragment(
             "select cast(sum(records) as decimal(38, 0)), cast(sum(records * coarse) as decimal(38, 0)),"
-            " cast(sum(cast(records as decimal(38, 0)) * coarse * coarse) as decimal(38, 0)) from $f as f join $l as l"
-            " on $v is not distinct from l.value",
-            f=relation(found), l=relation(line(i)), v=column(f"value {i}", "f"),
+            " cast(sum(cast(records as decimal(38, 0)) * coarse * coarse) as decimal(38, 0)) from $s as s join $l as l"
+            " on s.value is not distinct from l.value",
+            s=relation(f"seen {i}"), l=relation(line(i)),
         )  # fmt: skip
         count, total, squares = (int(number) for number in work.ask(sums, "measure the spread"))
         widths.append(count * squares - total * total)
     return tuple(sorted(range(columns), key=lambda i: -widths[i]))
+
+
+@dataclass(frozen=True)
+class Word:
+    """Where the ranks of a column stand: in which word, and how many bits from its end."""
+
+    number: int
+    shift: int
+
+
+def words(many: Sequence[int]) -> list[Word]:
+    """Room for the ranks of columns of so `many` values, in as few words as hold them one after the other."""
+    found: list[Word] = []
+    number = shift = 0
+    for count in many:
+        wide = max((count - 1).bit_length(), 1)
+        if shift + wide > MOST:
+            number, shift = number + 1, 0
+        found.append(Word(number, shift))
+        shift += wide
+    return found
+
+
+def encode(work: Work, i: int, name: str, word: Word, turn: int, columns: int, sort: str) -> None:
+    """Makes `code i` of the column `name`, which has that `turn` on the curve; its places are numbers of that sort."""
+    made = fragment(
+        f"select value, cast(place as {sort}) as place, (rank << {word.shift}) as word, $curve as curve from $l",
+        curve=spread(turn, columns, column("coarse")), l=relation(line(i)),
+    )  # fmt: skip
+    work.make(code(i), made, f"the values of {name} in numbers")
+
+
+def code(i: int) -> str:
+    """The name of the working table of the i-th quasi-identifier's numbers."""
+    return f"code {i}"
+
+
+def narrow(most: int) -> str:
+    """The smallest sort of whole number that holds numbers up to `most`."""
+    return "integer" if most < 1 << 31 else "bigint"
+
+
+def furthest(length: int, many: int) -> int:
+    """The greatest place that a value of a line of that `length` with so `many` values may have."""
+    return length * (2 + _APART) + many
 
 
 def spread(turn: int, columns: int, coarse: Expression) -> Expression:
@@ -328,7 +384,16 @@ def _known(work: Work, dimension: Dimension, placed: Query) -> None:
         )
 
 
-def seen(found: str, i: int) -> Query:
-    """The step `seen`: the values of the i-th quasi-identifier that occur in a working table of combinations."""
-    values = fragment("select distinct $v as value from $found", v=column(f"value {i}"), found=relation(found))
-    return Query(()).then("seen", values)
+def seen(work: Work, i: int, name: str) -> int:
+    """Makes `seen i`, the values of the i-th quasi-identifier that occur, with their records; how many there are."""
+    made = fragment(
+        "select $v as value, cast(sum(records) as bigint) as records from $f group by $v", v=column(f"value {i}"),
+        f=relation("found"),
+    )  # fmt: skip
+    counted = fragment("select count(*) from $s", s=work.make(f"seen {i}", made, f"the values of {name} that occur"))
+    return int(work.ask(counted, "count the values")[0])
+
+
+def values(i: int) -> Query:
+    """The step `seen`: the values of the i-th quasi-identifier that occur."""
+    return Query(()).then("seen", fragment("select value from $s", s=relation(f"seen {i}")))

@@ -1,26 +1,36 @@
-"""Local recoding from the source to what is published: a partition, repaired for the models, and covered.
+"""Local recoding from the source to what is published: a partition, repaired for the models, covered, and measured.
 
 The rooms behind it: `lines` (values in places), `partition` (combinations and classes), `mondrian` and `hilbert` (the
-partitions), `diverse` (dealing values out), `repair` (any model), `covers` (what is published), `records` (the way
-back).
+partitions), `diverse` (dealing values out), `exchanges` (records change classes for θ), `repair` (any model), `covers`
+(what is published), `records` (the way back).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from sqlanon import query
 from sqlanon.engines import Engine, require
-from sqlanon.models import Model
-from sqlanon.plan import Source
+from sqlanon.errors import ModelNotMet
+from sqlanon.measuring import Measured
+from sqlanon.models import Model, ThetaSensitivity, Verdict, histogram_of_sizes, judgement, verdicts
+from sqlanon.plan import Recoded, Source, judging, outside
+from sqlanon.query import Query, fragment
 from sqlanon.recoding import mondrian
 from sqlanon.recoding.covers import Published, publish
 from sqlanon.recoding.diverse import diverse
+from sqlanon.recoding.exchanges import Exchanged, asked, exchange
 from sqlanon.recoding.hilbert import Groups, Order, hilbert
 from sqlanon.recoding.lines import Dimension
+from sqlanon.recoding.outcome import Outcome, most_suppressed
 from sqlanon.recoding.partition import Encoded, encode
 from sqlanon.recoding.repair import Repaired, repair, smallest
+from sqlanon.recoding.working import relation, working_name
+from sqlanon.telling import Tell, silent
+from sqlanon.utility import k_of
+from sqlanon.utility.losses import classes
 
 
 @dataclass(frozen=True)
@@ -28,17 +38,120 @@ class Way:
     """How a table is partitioned.
 
     `method`: strict or relaxed Mondrian, or groups along a curve; `order` and `groups` belong to the curve. `dealt`: a
-    sensitive column whose values are dealt out along the curve in place of the groups.
+    sensitive column whose values are dealt out along the curve in place of the groups. `exchanges`: the θ-sensitivity
+    for which records change their class before classes are united.
     """
 
     method: Literal["strict", "relaxed", "hilbert"] = "hilbert"
     order: Order | None = None
     groups: Groups = "best"
     dealt: str | None = None
+    exchanges: ThetaSensitivity | None = None
 
     def __post_init__(self) -> None:
         if self.dealt is not None and self.method != "hilbert":
             raise ValueError("values are dealt out along a curve: dealt belongs to method hilbert")
+
+
+def way_of(source: Source) -> Way:
+    """How the spec wants its table partitioned.
+
+    Values are dealt out only where the spec asks for it: on Adult, classes united by the nearest lost half as much for
+    3-diversity, a third for t = 0.4, and never more.
+    """
+    recoding, theta = source.spec.recoding, asked(source)
+    exchanges = theta if theta and theta.repair != "round-robin" else None
+    if recoding.method == "mondrian":
+        return Way(recoding.cuts or "strict", exchanges=exchanges)
+    dealt = theta.column if theta and theta.repair == "round-robin" else recoding.deal
+    return Way("hilbert", recoding.order, recoding.groups or "best", dealt, exchanges)
+
+
+def partition(engine: Engine, source: Source, key: str, tell: Tell = silent) -> Outcome:
+    """The partition that a spec asks for, with what it comes to on the classes that are kept.
+
+    Its working tables stay, for the steps that recode every record. Raises `ModelNotMet` where classes fail that hold
+    more records than may be suppressed, `SpecError`, `EngineError`.
+    """
+    tell("partitioning the source", None)
+    made = make(engine, source, way_of(source), key)
+    try:
+        tell("measuring the classes", None)
+        return _outcome(source, made)
+    except BaseException:
+        made.close()
+        raise
+
+
+def _outcome(source: Source, made: Made) -> Outcome:
+    published, encoded, models = made.published, made.published.encoded, source.spec.privacy
+    work, failing = encoded.work, working_name("failing")
+    recoded = Recoded(published.recoded(), published.keys)
+    measuring = judging(source, replace(recoded, steps=source.trees().join(recoded.steps)))
+    steps = measuring.query
+    if not (measuring.relations or measuring.observed):  # else what stands beside the classes is counted anew
+        work.make("measured", steps, "the measures of every class")
+        steps = Query(()).then("measured", fragment("select * from $m", m=relation("measured")))
+    starred = source.spec.recoding.suppressed == "star"
+    work.make("failing", outside(steps, models, measuring, starred=starred), "the classes outside a bound")
+    there = query.same(recoded.labels, "measured", failing)
+    absent = fragment("not exists (select 1 from $f where $there)", f=relation("failing"), there=there)
+    steps = steps.then("kept", query.select([fragment("*")], "measured", where=absent))
+    rows, kept, told = _judged(encoded, steps, measuring, models)
+    noise = published.noise(failing)
+    limit, suppressed = most_suppressed(source.spec, encoded.records), encoded.records - (rows - noise)
+    if suppressed > limit or not kept:
+        raise _refused(made, models, suppressed, limit, told)
+    sizes = fragment("select cast(coalesce(sum(cast($r as decimal(38, 0)) * $r), 0) as bigint) from kept",
+                     r=measuring.columns["class_records"])  # fmt: skip
+    (squares,) = work.ask(steps.then("squares", sizes), "square the sizes of the classes")
+    counts = classes(int(squares), kept, records=encoded.records, suppressed=suppressed, k=k_of(models),
+                     invented=noise)  # fmt: skip
+    utility: dict[str, Any] = {"gcp": published.penalty(failing), **counts.to_dict()}
+    return Outcome(
+        replace(recoded, script=work.script()), encoded.records, suppressed, kept, told,
+        {name: value for name, value in utility.items() if value is not None},
+        failing=fragment("select * from $f", f=relation("failing")), noise=noise,
+        swaps=made.exchanged.swaps if made.exchanged else 0, notes=_notes(made),
+    )  # fmt: skip
+
+
+def _judged(
+    encoded: Encoded, steps: Query, measuring: Measured, models: Sequence[Model]
+) -> tuple[int, int, tuple[Verdict, ...]]:
+    """The records and classes in the step `kept`, and what every model comes to on them."""
+    run = encoded.work.engine.run
+    (row,) = run("judge the classes", steps.then("judged", judgement(models, measuring, "kept")))
+    sizes = {}
+    if any(model.estimated for model in models):
+        counted = steps.then("sizes", histogram_of_sizes(measuring, "kept"))
+        sizes = {int(size): int(many) for size, many in run("read the class sizes", counted)}
+    return int(row[0]), int(row[1]), verdicts(models, row, sizes)
+
+
+def _refused(
+    made: Made, models: Sequence[Model], suppressed: int, limit: int, told: tuple[Verdict, ...]
+) -> ModelNotMet:
+    of = made.published.encoded.records
+    return ModelNotMet(
+        f"no partition satisfies {'; '.join(map(str, models))}: {suppressed} of {of} records are in classes that do not"
+        f" hold, and {limit} may be suppressed; nothing was published", told,
+    )  # fmt: skip
+
+
+def _notes(made: Made) -> tuple[str, ...]:
+    repaired, exchanged, told = made.repaired, made.exchanged, []
+    if exchanged and (exchanged.swaps or exchanged.noise):
+        told.append(
+            f"{exchanged.swaps} pairs of records changed their classes with each other, and {exchanged.noise} records"
+            " of nobody were added; both follow the sensitive values"
+        )
+    if repaired.rounds or repaired.suppressed:
+        told.append(
+            f"classes that did not hold were united with the nearest: {repaired.before} became {repaired.after}, and"
+            f" {repaired.suppressed} records are left to be suppressed"
+        )
+    return tuple(told)
 
 
 @dataclass(frozen=True)
@@ -47,6 +160,7 @@ class Made:
 
     published: Published
     repaired: Repaired
+    exchanged: Exchanged | None = None
 
     def close(self) -> None:
         """Drops the working tables; then `published.recoded()` reads nothing any more."""
@@ -60,7 +174,7 @@ def make(
     key: str,
     *,
     models: Sequence[Model] = (),
-    limit: int = 0,
+    limit: int | None = None,
     dimensions: Sequence[Dimension] = (),
 ) -> Made:
     """Partitions a source so that every class satisfies the models, but for classes of `limit` records at most.
@@ -70,12 +184,16 @@ def make(
     """
     require(engine, "partition", "a partition")
     wanted = tuple(models) or source.spec.privacy
-    encoded = encode(engine, source, key, dimensions=dimensions, beside=[way.dealt] if way.dealt else [])
+    beside = [way.dealt] if way.dealt else [way.exchanges.column] if way.exchanges else []
+    encoded = encode(engine, source, key, dimensions=dimensions, beside=beside)
     try:
         # Where the models ask for more than there is, it is the repair that refuses, with the numbers.
         _partition(encoded, way, min(smallest(wanted), encoded.persons), wanted)
-        done = repair(encoded, wanted, limit=limit, boxes=way.method == "strict")
-        return Made(publish(encoded), done)
+        allowed = most_suppressed(source.spec, encoded.records) if limit is None else limit
+        exchanged = exchange(encoded, way.exchanges, key) if way.exchanges else None
+        boxes = way.method == "strict" and exchanged is None
+        done = repair(encoded, wanted, limit=allowed, boxes=boxes)
+        return Made(publish(encoded), done, exchanged)
     except BaseException:
         encoded.close()
         raise

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from sqlanon import query
+from sqlanon.annotations import keep_limits
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, column, fragment, named
 from sqlanon.recoding.transforms import NUMBERS, Records, Transform
@@ -36,28 +37,31 @@ class Microaggregation(Transform):
     than k.
     """
 
-    columns: tuple[str, ...]
-    k: int
-    statistic: Statistic = "mean"
-    block: int = 512
+    columns: Annotated[tuple[str, ...], "The columns that it changes, together."]
+    k: Annotated[int, "The least number of records that share their values.", {"minimum": 2}]
+    statistic: Annotated[Statistic, "What a group's records become, per column."] = "mean"
+    block: Annotated[int, "Groups are sought among so many near records at a time."] = 512
 
     name: ClassVar[str] = "microaggregation"
     families: ClassVar[tuple[str, ...]] = (*NUMBERS, "date", "text")
     reason: ClassVar[str] = "a view would group its records anew when others arrive, and old and new could be compared"
 
     def __post_init__(self) -> None:
-        if self.k < 2:
-            raise ValueError("k is at least 2: a group of one is a record")
+        keep_limits(self)
         if not self.columns or len(set(self.columns)) < len(self.columns):
-            raise ValueError("microaggregation needs columns, each once")
+            raise ValueError("columns are one or more, each once")
         if self.statistic not in ("mean", "median", "mode"):
             raise ValueError("statistic is mean, median or mode")
         if self.block < self.k:
-            raise ValueError("a block holds at least one group of k")
+            raise ValueError("block must hold at least one group of k")
 
     @property
     def touched(self) -> tuple[str, ...]:
         return self.columns
+
+    @property
+    def told(self) -> str:
+        return f"the {self.statistic} of groups of at least {self.k} near records"
 
     def steps(self, records: Records) -> Records:
         if self.statistic == "mean" and any(records.columns[name] == "text" for name in self.columns):
@@ -79,8 +83,7 @@ class Microaggregation(Transform):
         )  # fmt: skip
         families = dict.fromkeys(self.columns, "float") if self.statistic == "mean" else {}
         families = {name: f for name, f in families.items() if records.columns[name] != "date"}
-        comment = f"the {self.statistic} of groups of at least {self.k}"
-        return replace(records, relation=before.relation).then("microaggregated", tree, comment, **families)
+        return replace(records, relation=before.relation).then("microaggregated", tree, self.told, **families)
 
 
 def _value(records: Records, name: str) -> Expression:

@@ -5,9 +5,9 @@ each quasi-identifier, one value that covers all of the class. It works on whole
 
 | working table | one row per | columns |
 | --- | --- | --- |
-| `line i` | value of the i-th quasi-identifier | see `lines` |
-| `combinations` | combination that occurs, of quasi-identifiers and what stands `beside` them | `id`, `value i`, \
-`place i`, `beside j`, `records`, `persons` |
+| `line i`, `code i` | value of the i-th quasi-identifier | see `lines` |
+| `combinations` | combination that occurs, of quasi-identifiers and what stands `beside` them | `id`, `word n` (which \
+values, packed), `place i`, `beside j`, `records`, `persons` |
 | `pieces` | combination × class | `id`, `class`, `first`, `records`: how many of its records, and from which on |
 | `classes` | class | `class`, `records`, `low i`, `high i`: the places between which the class lies |
 | `published` | class | `class`, `records`, the published columns, `cost` |
@@ -35,7 +35,7 @@ from sqlanon.errors import EngineError, ModelNotMet, SpecError
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
 from sqlanon.recoding import lines
-from sqlanon.recoding.lines import Dimension
+from sqlanon.recoding.lines import Dimension, Word
 from sqlanon.recoding.working import Work, relation, working_name
 
 
@@ -45,7 +45,7 @@ class Encoded:
 
     `beside`: the columns that stand beside the quasi-identifiers in a combination. `turns`: the numbers of the
     quasi-identifiers in the order in which they take turns on the curve. `span`: places from one end of a line to the
-    other.
+    other. `words`: where in which word the values of each quasi-identifier stand.
     """
 
     work: Work
@@ -54,6 +54,7 @@ class Encoded:
     beside: tuple[str, ...]
     turns: tuple[int, ...]
     span: int
+    words: tuple[Word, ...]
     combinations: int
     records: int
     persons: int
@@ -62,6 +63,11 @@ class Encoded:
     def places(self) -> list[str]:
         """The columns of places, in the order of the quasi-identifiers."""
         return [f"place {i}" for i in range(len(self.dimensions))]
+
+    @property
+    def packed(self) -> list[str]:
+        """The columns of words."""
+        return [f"word {number}" for number in range(self.words[-1].number + 1)]
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -104,20 +110,23 @@ def encode(
     try:
         work.secret("key", key, "the secret key of the ties")
         _find(work, source, wanted, more)
-        distinct = ", ".join(f'count(distinct "value {i}")' for i in range(len(wanted)))
-        counted = fragment(f"select coalesce(cast(sum(records) as bigint), 0), {distinct} from $f", f=relation("found"))
-        records, *many = work.ask(counted, "count the values")
+        counted = fragment("select coalesce(cast(sum(records) as bigint), 0) from $f", f=relation("found"))
+        records = int(work.ask(counted, "count the records")[0])
         if records == 0:
             raise SpecError("the source has no rows; nothing can be released", where="source")
-        span = lines.span(max([*map(int, many), *(len(d.rows or ()) for d in wanted)]))
+        many = [lines.seen(work, i, dimension.name) for i, dimension in enumerate(wanted)]
+        span = lines.span(max([*many, *(len(d.rows or ()) for d in wanted)]))
         for i, dimension in enumerate(wanted):
-            lines.draw(work, i, dimension, lines.seen("found", i), span, len(wanted))
-        turns = lines.by_spread(work, "found", len(wanted))
-        _combine(work, turns, len(more), persons=entity is not None)
-        work.drop("found")
+            lines.draw(work, i, dimension, lines.values(i), span, len(wanted))
+        turns, packed = lines.by_spread(work, len(wanted)), lines.words(many)
+        sort = lines.narrow(lines.furthest(span, max(many)))
+        for i, dimension in enumerate(wanted):
+            lines.encode(work, i, dimension.name, packed[i], turns.index(i), len(wanted), sort)
+        _combine(work, packed, len(more), lines.narrow(records), persons=entity is not None)
+        work.drop("found", *(f"seen {i}" for i in range(len(wanted))))
         total = "select count(*), cast(sum(persons) as bigint) from $c"
         combinations, persons = work.ask(fragment(total, c=relation("combinations")), "count the combinations")
-        return Encoded(work, source, wanted, more, turns, span, int(combinations), int(records), int(persons))
+        return Encoded(work, source, wanted, more, turns, span, tuple(packed), int(combinations), records, int(persons))
     except BaseException:
         work.close()
         raise
@@ -132,38 +141,39 @@ def _find(work: Work, source: Source, dimensions: Sequence[Dimension], beside: S
     work.make("found", source.step().then("found", made), "the combinations that occur, with their records")
 
 
-def _combine(work: Work, turns: Sequence[int], beside: int, *, persons: bool) -> None:
-    """`combinations`, in the order of the curve."""
-    count = len(turns)
-    values, places, others = (
-        [column(f"{word} {i}") for i in range(many)]
-        for word, many in (("value", count), ("place", count), ("beside", beside))
-    )
+def _combine(work: Work, packed: Sequence[Word], beside: int, sort: str, *, persons: bool) -> None:
+    """`combinations`, in the order of the curve; counts are numbers of that `sort`."""
+    count = len(packed)
+    others = [column(f"beside {j}") for j in range(beside)]
     tree = fragment("select $nothing from $found as f", nothing=[], found=relation("found"))
-    columns = [column("records", "f"), *(column(node.name, "f") for node in (*values, *others))]
+    columns, numbers = [column("records", "f"), *(column(node.name, "f") for node in others)], []
     for i in range(count):
-        name = working_name(lines.line(i))
+        name = working_name(lines.code(i))
         on = fragment("$v is not distinct from $l", v=column(f"value {i}", "f"), l=column("value", name))
         tree = query.joined(tree, name, on)
-        columns += [query.named(column(word, name), f"{word} {i}") for word in ("place", "coarse")]
-    steps = Query(()).then("placed", query.selecting(tree, columns))
-    kept = [column("records"), *values, *places, *others]
-    spread = [lines.spread(turn, count, column(f"coarse {i}")) for turn, i in enumerate(turns)]
-    mixed = fragment("$b as key", b=query.added(spread))
-    steps = steps.then("interleaved", query.select([*kept, mixed], "placed"))
+        columns.append(query.named(column("place", name), f"place {i}"))
+        numbers.append((column("word", name), column("curve", name)))
+    names = [f"word {number}" for number in range(packed[-1].number + 1)]
+    for number, name in enumerate(names):
+        parts = [word for (word, _), place in zip(numbers, packed, strict=True) if place.number == number]
+        columns.append(query.named(query.added(parts), name))
+    mixed = query.named(query.added([curve for _, curve in numbers]), "key")
+    steps = Query(()).then("interleaved", query.selecting(tree, [*columns, mixed]))
+    words, places = ([column(name) for name in some] for some in (names, [f"place {i}" for i in range(count)]))
+    kept = [column("records"), *words, *places, *others]
     for shift in (1, 2, 4, 8, 16, 32):
         # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.
         step = fragment("select $kept, xor(key, (key >> $s)) as key from $earlier",
                         kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
         steps = steps.then(f"reflected {shift}", step)
-    along = [column("key"), *places]
+    along = [column("key"), *words]
     first = fragment(
-        "cast(case when row_number() over (partition by $p order by $by) = 1 then 1 else 0 end as bigint) as persons",
+        f"cast(case when row_number() over (partition by $p order by $by) = 1 then 1 else 0 end as {sort}) as persons",
         p=column("beside 0"), by=along,
     )  # fmt: skip
-    by = [*along, *_drawn(others)]
-    told = [fragment("cast(row_number() over (order by $by) as integer) as id", by=by), *kept]
-    told.append(first if persons else fragment("records as persons"))
+    numbered = fragment(f"cast(row_number() over (order by $by) as {sort}) as id", by=[*along, *_drawn(others)])
+    told = [numbered, fragment(f"cast(records as {sort}) as records"), *words, *places, *others]
+    told.append(first if persons else fragment(f"cast(records as {sort}) as persons"))
     work.make("combinations", steps.then("combinations", query.select(told, steps.steps[-1].name)),
               "the combinations in whole numbers, along the curve")  # fmt: skip
 
@@ -264,8 +274,8 @@ def classes(encoded: Encoded) -> None:
     """
     ends: list[Expression] = []
     for i, place in enumerate(encoded.places):
-        ends.append(query.named(fragment("min($p)", p=column(place, "c")), f"low {i}"))
-        ends.append(query.named(fragment("max($p)", p=column(place, "c")), f"high {i}"))
+        ends.append(query.named(fragment("cast(min($p) as bigint)", p=column(place, "c")), f"low {i}"))
+        ends.append(query.named(fragment("cast(max($p) as bigint)", p=column(place, "c")), f"high {i}"))
     made = fragment(
         "select class, cast(sum(p.records) as bigint) as records, $ends from $p as p join $c as c on p.id = c.id"
         " group by class", ends=ends, p=relation("pieces"), c=relation("combinations"),

@@ -17,17 +17,21 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from sqlanon import query
+from sqlanon.annotations import keep_limits
 from sqlanon.errors import SpecError
 from sqlanon.functions import normal, uniform
 from sqlanon.query import Expression, Query, column, fragment, named
 from sqlanon.recoding.transforms import NUMBERS, Records, Transform, joined
 
 _LARGEST = "1.7976931348623157e308"  # every finite double is within
+
+
+_COLUMN = "The column that it changes."
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -56,19 +60,24 @@ class Rounding(Transform):
     no number above 0.
     """
 
-    column: str
-    base: Decimal
+    column: Annotated[str, _COLUMN]
+    base: Annotated[Decimal, "What is published is a multiple of it.", {"exclusiveMinimum": 0}]
 
     name: ClassVar[str] = "rounding"
     families: ClassVar[tuple[str, ...]] = NUMBERS
     in_views: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _require(self.base.is_finite() and self.base > 0, "base is a number above 0")
+        _require(self.base.is_finite(), "base is a number above 0")
+        keep_limits(self)
 
     @property
     def touched(self) -> tuple[str, ...]:
         return (self.column,)
+
+    @property
+    def told(self) -> str:
+        return f"rounded to multiples of {self.base}"
 
     def steps(self, records: Records) -> Records:
         family, x = records.columns[self.column], column(self.column)
@@ -80,7 +89,7 @@ class Rounding(Transform):
             result = _nearest(fragment("cast($x as bigint)", x=x), self.base)
         else:
             result, family = _nearest(x, self.base), "decimal"
-        return records.replacing(f"{self.column} rounded", self.column, result, f"to multiples of {self.base}", family)
+        return records.replacing(f"{self.column} rounded", self.column, result, self.told, family)
 
 
 def _nearest(x: Expression, base: Decimal) -> Expression:
@@ -96,9 +105,9 @@ class Coding(Transform):
     bounds. Raises `ValueError` where there is no bound, or the bottom is not below the top.
     """
 
-    column: str
-    bottom: Decimal | date | None = None
-    top: Decimal | date | None = None
+    column: Annotated[str, _COLUMN]
+    bottom: Annotated[Decimal | date | None, "What is below it becomes it; a number or a date."] = None
+    top: Annotated[Decimal | date | None, "What is above it becomes it; a number or a date."] = None
 
     name: ClassVar[str] = "coding"
     families: ClassVar[tuple[str, ...]] = (*NUMBERS, "date")
@@ -116,6 +125,11 @@ class Coding(Transform):
     def touched(self) -> tuple[str, ...]:
         return (self.column,)
 
+    @property
+    def told(self) -> str:
+        bounds = (("bottom", self.bottom), ("top", self.top))
+        return "coded at " + " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+
     def steps(self, records: Records) -> Records:
         family, x = records.columns[self.column], column(self.column)
         dated = isinstance(self.bottom if self.top is None else self.top, date)
@@ -128,8 +142,13 @@ class Coding(Transform):
                 result = fragment(f"case when $x {beyond} $b then $b else $rest end", x=x, b=limit, rest=result)
         if family == "float":
             result = fragment("case when $x <= cast('Infinity' as double) then $y end", x=x, y=result)
-        told = " and ".join(f"{word} {b}" for word, b in (("bottom", self.bottom), ("top", self.top)) if b is not None)
-        return records.replacing(f"{self.column} coded", self.column, result, f"coded at {told}", family)
+        if family == "integer" and any(not _is_whole(bound) for bound in (self.bottom, self.top)):
+            family = "decimal"
+        return records.replacing(f"{self.column} coded", self.column, result, self.told, family)
+
+
+def _is_whole(bound: Decimal | date | None) -> bool:
+    return not isinstance(bound, Decimal) or bound == bound.to_integral_value()
 
 
 def _bound(bound: Decimal | date) -> Expression:
@@ -149,19 +168,25 @@ class RankSwapping(Transform):
     themselves, outliers too. Raises `ValueError` for a share outside (0, 1].
     """
 
-    column: str
-    share: float
+    column: Annotated[str, _COLUMN]
+    share: Annotated[
+        float, "The share of all ranks within which values are exchanged.", {"exclusiveMinimum": 0, "maximum": 1}
+    ]
 
     name: ClassVar[str] = "rank-swapping"
     families: ClassVar[tuple[str, ...]] = (*NUMBERS, "date", "timestamp", "text", "boolean")
     reason: ClassVar[str] = "a view would pair its records anew when others arrive, and old and new could be compared"
 
     def __post_init__(self) -> None:
-        _require(0 < self.share <= 1, "share is above 0 and at most 1")
+        keep_limits(self)
 
     @property
     def touched(self) -> tuple[str, ...]:
         return (self.column,)
+
+    @property
+    def told(self) -> str:
+        return f"values exchanged in pairs of ranks within {self.share:g} of all"
 
     def steps(self, records: Records) -> Records:
         share, draws = Fraction(repr(self.share)), f"{self.name} of {self.column}"
@@ -187,7 +212,7 @@ class RankSwapping(Transform):
         )  # fmt: skip
         records, pairs = records.aside(f"pairs of {self.column}", paired)
         swapped = fragment("case when odd = 1 then coalesce(later_value, own_value) else earlier_value end")
-        return joined(records, pairs, self.column, swapped, "values exchanged in pairs of near ranks")
+        return joined(records, pairs, self.column, swapped, self.told)
 
 
 Probabilities = Mapping[str, Mapping[str, float]]
@@ -205,23 +230,31 @@ class Pram(Transform):
     `ValueError` where neither or both are given, or a row of the matrix is no distribution.
     """
 
-    column: str
-    keep: float | None = None
-    matrix: Probabilities | None = None
+    column: Annotated[str, _COLUMN]
+    keep: Annotated[float | None, "The probability that a value stays.", {"minimum": 0, "exclusiveMaximum": 1}] = None
+    matrix: Annotated[Probabilities | None, "For each text, the probabilities of what it becomes."] = None
 
     name: ClassVar[str] = "pram"
     families: ClassVar[tuple[str, ...]] = (*NUMBERS, "date", "timestamp", "text", "boolean")
 
     def __post_init__(self) -> None:
         _require((self.keep is None) != (self.matrix is None), "pram needs either keep or a matrix")
-        _require(self.keep is None or 0 <= self.keep < 1, "keep is a probability below 1")
+        keep_limits(self)
         for row in (self.matrix or {}).values():
-            _require(all(0 <= p <= 1 for p in row.values()), "probabilities are from 0 to 1")
-            _require(abs(sum(row.values()) - 1) <= 1e-12, "the probabilities of a row of the matrix sum to 1")
+            _require(all(0 <= p <= 1 for p in row.values()), "matrix holds probabilities, from 0 to 1")
+            _require(abs(sum(row.values()) - 1) <= 1e-12, "matrix: the probabilities of a row sum to 1")
 
     @property
     def touched(self) -> tuple[str, ...]:
         return (self.column,)
+
+    @property
+    def told(self) -> str:
+        return (
+            "each value changed as a matrix of probabilities says"
+            if self.keep is None
+            else (f"each value kept with probability {self.keep:g}, else drawn anew")
+        )
 
     def steps(self, records: Records) -> Records:
         return self._by_matrix(records) if self.matrix is not None else self._by_keeping(records)
@@ -244,7 +277,7 @@ class Pram(Transform):
             other=column(self.column, "r"), n=column(records.number, "r"), draws=query.table(step), there=there,
         )  # fmt: skip
         records, step = records.aside(f"chosen for {self.column}", chosen)
-        return joined(records, step, self.column, column("chosen"), f"each value kept with probability {self.keep:g}")
+        return joined(records, step, self.column, column("chosen"), self.told)
 
     def _by_matrix(self, records: Records) -> Records:
         if records.columns[self.column] != "text":
@@ -268,7 +301,7 @@ class Pram(Transform):
             draws=query.table(step), matrix=query.table(table),
         )  # fmt: skip
         records, step = records.aside(f"chosen for {self.column}", chosen)
-        return joined(records, step, self.column, column("chosen"), "each value changed as the matrix says")
+        return joined(records, step, self.column, column("chosen"), self.told)
 
 
 def _cumulated(of: str, to: Mapping[str, float]) -> list[tuple[str, str, float, float]]:
@@ -321,20 +354,25 @@ class AdditiveNoise(Transform):
     is no differential privacy (Mironov 2012). Raises `ValueError` for a scale that is no number above 0.
     """
 
-    column: str
-    scale: float
-    distribution: Distribution = "normal"
+    column: Annotated[str, _COLUMN]
+    scale: Annotated[float, "The noise's standard deviation, in the column's unit.", {"exclusiveMinimum": 0}]
+    distribution: Annotated[Distribution, "How the noise is distributed."] = "normal"
 
     name: ClassVar[str] = "additive-noise"
     families: ClassVar[tuple[str, ...]] = (*NUMBERS, "date")
 
     def __post_init__(self) -> None:
-        _require(0 < self.scale < float("inf"), "scale is a number above 0")
+        keep_limits(self)
+        _require(self.scale < float("inf"), "scale is a number above 0")
         _require(self.distribution in ("normal", "laplace", "uniform"), "distribution is normal, laplace or uniform")
 
     @property
     def touched(self) -> tuple[str, ...]:
         return (self.column,)
+
+    @property
+    def told(self) -> str:
+        return f"{self.distribution} noise of standard deviation {self.scale:g} added"
 
     def steps(self, records: Records) -> Records:
         x, family = column(self.column), records.columns[self.column]
@@ -350,8 +388,7 @@ class AdditiveNoise(Transform):
         else:
             double, family = fragment("cast($x as double)", x=x), "float"
             value = _finite(double, fragment("$x + $e", x=double, e=noise))
-        comment = f"{self.distribution} noise of standard deviation {self.scale:g}"
-        return records.replacing(f"{self.column} with noise", self.column, value, comment, family)
+        return records.replacing(f"{self.column} with noise", self.column, value, self.told, family)
 
 
 def _drawn(records: Records, distribution: Distribution, stream: str) -> tuple[Records, Expression]:
@@ -371,18 +408,23 @@ class MultiplicativeNoise(Transform):
     magnitude. Raises `ValueError` for a scale that is no number above 0.
     """
 
-    column: str
-    scale: float
+    column: Annotated[str, _COLUMN]
+    scale: Annotated[float, "The standard deviation of the factor's logarithm.", {"exclusiveMinimum": 0}]
 
     name: ClassVar[str] = "multiplicative-noise"
     families: ClassVar[tuple[str, ...]] = NUMBERS
 
     def __post_init__(self) -> None:
-        _require(0 < self.scale < float("inf"), "scale is a number above 0")
+        keep_limits(self)
+        _require(self.scale < float("inf"), "scale is a number above 0")
 
     @property
     def touched(self) -> tuple[str, ...]:
         return (self.column,)
+
+    @property
+    def told(self) -> str:
+        return f"multiplied by log-normal noise of mean 1 and scale {self.scale:g}"
 
     def steps(self, records: Records) -> Records:
         family = records.columns[self.column]
@@ -391,7 +433,5 @@ class MultiplicativeNoise(Transform):
         double = fragment("cast($x as double)", x=column(self.column))
         product = fragment("$x * $f", x=double, f=factor)
         value = _whole(product) if family == "integer" else _finite(double, _finite(product, product))
-        comment = f"log-normal factors of mean 1, scale {self.scale:g}"
-        return records.replacing(
-            f"{self.column} with noise", self.column, value, comment, "integer" if family == "integer" else "float"
-        )
+        after = "integer" if family == "integer" else "float"
+        return records.replacing(f"{self.column} with noise", self.column, value, self.told, after)

@@ -327,6 +327,16 @@ class _Repair:
             " and m.class = w.class where w.until - w.first <> w.records"
         ))  # fmt: skip
         self.work.make("pieces", made, "which records of each combination are in which class")
+        if "noise" in self.work.held:
+            self.work.make("noise", self._noise(), "records of nobody, by class")
+
+    def _noise(self) -> Expression:
+        """The records of nobody in their new classes."""
+        kept, number = [column(name, "n") for name in records.carried(self.source)], records.class_of(self.source)
+        return fragment(
+            "select b.home as $as, $kept from $n as n join $b as b on $c = b.class", kept=kept, n=relation("noise"),
+            b=self._at("belongs"), c=column(number, "n"), **{"as": query.identifier(number)},
+        )  # fmt: skip
 
     def _all_alike_hold(self) -> bool:
         """Whether classes that are published alike hold together; those that do not are taken up again."""

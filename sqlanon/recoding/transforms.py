@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Column
@@ -19,14 +21,18 @@ class Records:
     """The step or table `relation` after `chain`: its columns with their families, and the one that numbers the rows.
 
     `number`: whole numbers from 1, a different one per record, the same for the same table whatever the engine does.
-    `size`: how many records there are, where that is known.
+    Transforms of one value alone need none, and it is empty. `size`: how many records there are, where that is known.
     """
 
     chain: Query
     relation: str
     columns: Mapping[str, str]
-    number: str
+    number: str = ""
     size: int | None = None
+
+    @property
+    def _all(self) -> tuple[str, ...]:
+        return (*self.columns, *filter(None, [self.number]))
 
     @property
     def query(self) -> Query:
@@ -43,7 +49,7 @@ class Records:
 
     def replacing(self, step: str, name: str, value: Expression, comment: str, family: str | None = None) -> Records:
         """One more step in which a column has another value; everything else stays."""
-        cells = [named(value, label) if label == name else column(label) for label in (*self.columns, self.number)]
+        cells = [named(value, label) if label == name else column(label) for label in self._all]
         families = {name: family} if family else {}
         return self.then(step, query.select(cells, self.relation), comment, **families)
 
@@ -58,17 +64,25 @@ class Records:
 
 
 def numbered(chain: Query, relation: str, columns: Iterable[Column], size: int | None = None) -> Records:
-    """Numbers the records by all their columns; only equal records, which nobody can tell apart, are ranked at will."""
+    """Numbers the records by all their columns; only equal records, which nobody can tell apart, are ranked at will.
+
+    Texts are taken to compare exactly; what has no family is ordered by how it is written (1 month is not 30 days).
+    """
     there = {found.name: found.family for found in columns}
     name = fresh("record_number", there)
     order = ", ".join(f"$c{place} nulls first" for place in range(len(there)))
     body = fragment(
         f"select *, row_number() over (order by {order}) as $n from $there",
-        {f"c{place}": column(label) for place, label in enumerate(there)} | {"n": query.identifier(name)},
+        {f"c{place}": _ordered(label, there[label]) for place, label in enumerate(there)}
+        | {"n": query.identifier(name)},
         there=query.table(relation),
     )
     records = Records(chain, relation, there, name, size)
     return records.then("numbered", body, "every record has a number of its own; equal records are ranked at will")
+
+
+def _ordered(name: str, family: str) -> Expression:
+    return fragment("cast($x as varchar)", x=column(name)) if family == "other" else column(name)
 
 
 class Transform:
@@ -84,6 +98,16 @@ class Transform:
         """The columns that it changes."""
         raise NotImplementedError
 
+    @property
+    def told(self) -> str:
+        """What it does to a value, for a reader of the release: the parameters, never a key."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The transform as the spec has it; what is not set is left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {"transform": self.name, **{name: _plain(v) for name, v in values.items() if v is not None}}
+
     def steps(self, records: Records) -> Records:
         """The records after the transform, whose columns are known to be there and of a right family."""
         raise NotImplementedError
@@ -95,19 +119,34 @@ def perturbed(records: Records, transforms: Sequence[Transform], *, view: bool =
     Raises `SpecError` for a column that is not there, a type that a transform cannot change, and, with `view`, for a
     transform that no view may have.
     """
-    for transform in transforms:
+    for place, transform in enumerate(transforms):
+        where = f"transforms[{place}]: {transform.name}"
         if view and not transform.in_views:
             raise SpecError(f"{transform.name} cannot stand in a view: {transform.reason}", where="publish.as")
         for name in transform.touched:
             if name not in records.columns:
-                raise SpecError("there is no such column", where=transform.name, found=name, allowed=records.columns)
+                raise SpecError("there is no such column", where=where, found=name, allowed=records.columns)
             if records.columns[name] not in transform.families:
                 raise SpecError(
-                    f"{transform.name} cannot change the column {name!r}", where=transform.name,
+                    f"{transform.name} cannot change the column {name!r}", where=where,
                     found=records.columns[name], allowed=transform.families,
                 )  # fmt: skip
-        records = transform.steps(records)
+        try:
+            records = transform.steps(records)
+        except SpecError as error:
+            raise SpecError(error.problem, where=where, found=error.found, allowed=error.allowed) from None
     return records
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON has it."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def joined(records: Records, aside: str, name: str, value: Expression, comment: str) -> Records:

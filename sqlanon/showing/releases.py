@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon.check import Check
+from sqlanon.comparison import Comparison
 from sqlanon.life import Verified
 from sqlanon.planning import Planned
+from sqlanon.recoding.lines import dimensions
 from sqlanon.register import Entry
 from sqlanon.release import Release
 from sqlanon.showing.measures import models, totals, utility
@@ -18,13 +20,19 @@ from sqlanon.showing.terminal import escape, number, out, table
 def plan(planned: Planned) -> None:
     """What would be published."""
     found, source = planned.to_dict(), planned.plan.source
-    made = table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
-    for name, level in found["levels"].items():
-        made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
+    if found["levels"] is not None:
+        made = table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
+        for name, level in found["levels"].items():
+            made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
+    else:
+        made = table(f"What covers the values of a class ({found['method']})", "column", "published as")
+        for dimension in dimensions(source):
+            made.add_row(escape(dimension.name), escape(dimension.shown))
     out.print(made)
     out.print()
     out.print(models(found["models"], "What was promised, and what the plan comes to"))
     out.print()
+    _transforms(planned)
     out.print(counts(found))
     if planned.usefulness:
         utility(planned.usefulness)
@@ -32,14 +40,43 @@ def plan(planned: Planned) -> None:
         out.print(f"[yellow]Note:[/] {escape(note)}")
 
 
+def _transforms(planned: Planned) -> None:
+    for transform in planned.plan.source.spec.transforms:
+        out.print(f"{', '.join(transform.touched)}: {transform.told}.", markup=False)
+
+
+def comparison(found: Comparison) -> None:
+    """The ways of recoding side by side; the least loss is set off."""
+    for ways, rows, what in ((found.sample, found.sample_rows, "a sample of"), (found.whole, found.rows, "all")):
+        if not ways:
+            continue
+        title = f"Ways of recoding, on {what} {rows:,} records (GCP and loss: 0 nothing lost, 1 everything)"
+        made = table(title, "way", "GCP", "loss", "classes", "records each", "suppressed", "seconds")
+        least = min((way.gcp for way in ways if way.gcp is not None), default=None)
+        for way in ways:
+            numbers = (way.gcp, way.loss, way.classes, way.average_class_size, way.suppressed, way.seconds)
+            best = "bold" if way.gcp is not None and way.gcp == least else None
+            made.add_row(way.name, *map(number, numbers), style=best)
+        out.print(made)
+        out.print()
+        for way in ways:
+            if way.problem:
+                out.print(f"[yellow]{way.name}:[/] {escape(way.problem)}")
+
+
 def counts(found: dict[str, Any]) -> str:
     """Records, classes, usefulness and cost of a plan or release, in sentences."""
     share = found["suppressed"] / found["rows_in"] if found["rows_in"] else 0
+    took = f"{found['seconds']:.2f} s"
+    if found["nodes"] is not None:
+        took = f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {took}"
+    moved = f" {found['swaps']:,} pairs of records swapped, {found['noise_rows']:,} records of nobody."
+    more = moved if found["swaps"] or found["noise_rows"] else ""
     return (
         f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
-        f" {found['suppressed']:,} suppressed ({share:.2%}).\n"
+        f" {found['suppressed']:,} suppressed ({share:.2%}).{more}\n"
         f"Usefulness: {totals(found['utility'])}.\n"
-        f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {found['seconds']:.2f} s."
+        f"{took}."
     )
 
 
@@ -48,6 +85,7 @@ def release(made: Release) -> None:
     found = made.to_dict()
     out.print(models(found["models"], "Measured on the published rows"))
     out.print()
+    _transforms(made.planned)
     out.print(counts(found))
     if made.planned.usefulness:
         utility(made.planned.usefulness)
@@ -97,9 +135,8 @@ def demo(directory: Path, file: Path, before: Check, made: Release, after: Check
         f"   leave them out and {before.classes:,} combinations of {', '.join(keys)} still tell most people apart."
     )
     out.print(f"[bold]2. The spec[/]   {file}: what each column is, and what must hold. Open it, it is short.\n")
-    out.print(
-        f"[bold]3. The plan[/]   the least loss that satisfies every model, of {made.planned.found.nodes:,} ways.\n"
-    )
+    ways = made.planned.to_dict()["nodes"]
+    out.print(f"[bold]3. The plan[/]   the least loss that satisfies every model, of {ways:,} ways.\n")
     plan(made.planned)
     out.print(f"\n[bold]4. The release[/]  table {made.name} in {database}, measured again on its own rows first.\n")
     compared = table("Before and after", "measure", "patients.csv", made.name)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from sqlanon.planning import Tell, silent
+from sqlanon.telling import Tell, silent
 
 out = Console(highlight=False, soft_wrap=True)
 

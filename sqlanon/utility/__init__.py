@@ -8,7 +8,6 @@ Definitions: each measure's docstring. What no measure here tells: whether the r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sqlanon.engines import Column, Engine, Origin, require
+from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
 from sqlanon.models import KAnonymity, Model
@@ -158,17 +158,13 @@ class Against:
         return Recoded(name, hierarchy, hierarchy.rows(Path()), represent, weight)
 
 
-# The engine's own range: a value with two ends.
-_IS_RANGE = re.compile(r'STRUCT\("?lower"? .*, "?upper"? ')
-
-
 def _represented(published: Sequence[str], before: Sequence[str], after: Mapping[str, Column]) -> dict[str, Represent]:
     """The source's quasi-identifiers behind the published columns: two of them may be the bounds of one."""
     found: dict[str, Represent] = {}
     for name in published:
         stem = name.removesuffix("_from").removesuffix("_to")
         if name in before:
-            found[name] = "range" if name in after and _IS_RANGE.match(after[name].type) else "label"
+            found[name] = "range" if name in after and is_range(after[name].type) else "label"
         elif stem in before and {f"{stem}_from", f"{stem}_to"} <= {*published}:
             found[stem] = "bounds"
         else:

@@ -1,7 +1,9 @@
 """What published labels cover: one relation per quasi-identifier, label → values, made inside the engine.
 
 A label covers the values that its hierarchy maps to it, at the lowest level that has the label (at the level that was
-chosen, where that is known); `*` covers everything; an interval that no level has covers the values inside it. The
+chosen, where that is known); `*` covers everything; an interval that no level has covers the values inside it, and
+`first..last` of an order those from one to the other. Both ends belong to `[a, b]`, and to bounds where there is no
+hierarchy: they are values of the source. Where values hold dots too, a run covers what any reading of it covers. The
 *values* of a column are the lines of its tabled hierarchy, else the different values of the source. Values and labels
 go by numbers here: Python receives counts of them, never a cell.
 """
@@ -37,9 +39,10 @@ class Recoded:
     """A quasi-identifier of the source, and how it was published.
 
     `rows` are those of a tabled hierarchy. `represent`: published under its own name as labels or as the engine's
-    range, or as the columns `NAME_from` and `NAME_to` (from ≤ value < to; equal for a value itself; both missing for
-    everything). `weight` counts in `iloss`, `loss`, `precision` and `entropy`. `levels`: those at which its labels may
-    stand; None where nobody knows, and then a label's level is the lowest one at which the hierarchy has it.
+    range, or as the columns `NAME_from` and `NAME_to` (from ≤ value < to, without a hierarchy from ≤ value ≤ to; equal
+    for a value itself; both missing for everything). `weight` counts in `iloss`, `loss`, `precision` and `entropy`.
+    `levels`: those at which its labels may stand; None where nobody knows, and then a label's level is the lowest one
+    at which the hierarchy has it.
     """
 
     name: str
@@ -374,10 +377,34 @@ class Covering:
         mapped = query.joined(query.select([column("label"), column("code")], labels), "levels", match)
         stars = "select label, code from $labels cross join $values where level is null and everything = 1"
         steps = self._levels().then("mapped", mapped).then("stars", self._make(stars))
-        parts = "select * from mapped union all select * from stars"
-        if not self.is_label:
-            inside = "select label, code from $labels join $values on value >= k0 and (value < k1 or value = k0)"
+        parts, between = "select * from mapped union all select * from stars", self._between()
+        if between is not None:
+            steps = steps.then("ends", between)
+            inside = "select label, v.code as code from ends join $values as v on v.code between first and last"
+            steps = steps.then("inside", self._make(inside))
+        elif not self.is_label:
+            last = "<=" if isinstance(self.recoded.hierarchy, Suppress) else "<"
+            inside = f"select label, code from $labels join $values on value >= k0 and (value {last} k1 or value = k0)"
             steps = steps.then("inside", self._make(f"{inside} where level is null and everything = 0"))
-            parts += " union all select * from inside"
+        if not self.is_label or between is not None:
+            parts += " union select * from inside"
         steps = steps.then("covers", fragment(parts))
         return steps.then("sorted", fragment("select label, code from covers order by label, code"))
+
+    def _between(self) -> Expression | None:
+        """Labels that name two values, `[a, b]` or `a..b`, with the numbers of these values; None where none can."""
+        if not self.is_label or self.recoded.levels is not None:
+            return None
+        own = {"a": column("k0 at 0", "a"), "b": column("k0 at 0", "b")}
+        if isinstance(self.recoded.hierarchy, Order):
+            sql = "select a.code as first, b.code as last, $a || '..' || $b as run from $values as a join $values as b"
+            runs = self._make(f"{sql} on a.code < b.code", **own)
+            return fragment("select label, first, last from $labels join ($r) as r on k0 = run", self.parts, r=runs)
+        if not self.quantity or not isinstance(self.recoded.hierarchy, Suppress):
+            return None
+        # Neither numbers nor times hold a comma.
+        return self._make(
+            "select l.label as label, a.code as first, b.code as last from $labels as l"
+            " join $values as a on split_part(l.k0, ', ', 1) = '[' || $a"
+            " join $values as b on split_part(l.k0, ', ', 2) = $b || ']' where l.level is null", **own,
+        )  # fmt: skip

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sqlanon import query
-from sqlanon.engines import Engine
+from sqlanon.engines import Engine, Origin
 from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_of, verdict
-from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Published, Sets
-from sqlanon.verify.judges import DETAILS, JUDGES, WHOLE
+from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Places, Published, Sets
+from sqlanon.verify.judges import DETAILS, JUDGES, PLACED, WHOLE, WHOLE_ROWS
 
 __all__ = ["Measured", "Published", "verify"]
 
@@ -40,7 +40,7 @@ def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Mea
     people = _people(engine, published) if published.population else None
     histograms = {
         name: _histogram(engine, published, name)
-        for name in dict.fromkeys(column_of(model) for model in models if model.requires != "set")
+        for name in dict.fromkeys(column_of(m) for m in models if m.requires != "set" and type(m) not in PLACED)
         if name
     }
     verdicts = []
@@ -48,8 +48,9 @@ def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Mea
         name, guard = column_of(model) or "", guard_of(model)
         evidence = Evidence(
             records, persons, histograms.get(name), published, name, people,
-            _guards(engine, published, guard) if guard else None,
+            _guards(engine, published, guard) if guard and type(model) not in PLACED else None,
             _sets(engine, published, name) if model.requires == "set" else (),
+            _places(engine, published, name, guard) if type(model) in PLACED else None,
         )  # fmt: skip
         verdicts.append(_verdict(model, evidence))
     return Measured(int(records.sum()), len(records), records, tuple(verdicts))
@@ -61,15 +62,14 @@ def _verdict(model: Model, evidence: Evidence) -> Verdict:
         found, counts = np.unique(evidence.persons, return_counts=True)
         return estimated_verdict(model, dict(zip(found.tolist(), counts.tolist(), strict=True)), total)
     values, holds = JUDGES[type(model)](model, evidence)
-    details = DETAILS[type(model)](evidence) if type(model) in DETAILS and len(sizes) else {}
+    details = DETAILS[type(model)](model, evidence) if type(model) in DETAILS and len(sizes) else {}
     if len(values) == 0:
         return verdict(model, None, 0, 0, empty=len(sizes) == 0)
     worst = float((np.min if model.worst == "min" else np.max)(values)) if np.isfinite(values).all() else None
     if len(holds) == len(sizes) and model.scope == "class":
         broken, whole = ~holds, WHOLE.get(type(model), _always)(model, evidence)
-        return verdict(
-            model, worst, max(int(broken.sum()), 0 if whole else 1), int(sizes[broken].sum()), details=details
-        )
+        rows = max(int(sizes[broken].sum()), WHOLE_ROWS[type(model)](model, evidence) if type(model) in PLACED else 0)
+        return verdict(model, worst, max(int(broken.sum()), 0 if whole else 1), rows, details=details)
     failed = not holds.all()
     return verdict(model, worst, len(sizes) * failed, total * failed, details=details)
 
@@ -104,19 +104,20 @@ def _sizes(engine: Engine, published: Published) -> tuple[Ints, Ints]:
 def _histogram(engine: Engine, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
     value, keys = _list(engine, [name]), _list(engine, published.keys)
-    sql = (
-        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
-        f" FROM {published.item} AS p GROUP BY {keys}, {value}),"
-        f" here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
-        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT DISTINCT c.v, 0 FROM cells AS c"
-        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM c.v)),"
+    numbered = (
+        f"here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
+        f" found AS (SELECT DISTINCT {value} AS v FROM {published.item} AS p),"
+        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT f.v, 0 FROM found AS f"
+        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM f.v)),"
         " numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
     )
     joined = (
-        "SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
+        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
+        f" FROM {published.item} AS p GROUP BY {keys}, {value}), {numbered}"
+        " SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
     )
-    cells = engine.arrays(f"read back the values of {name}", f"{sql} {joined}")
-    labels = f"{sql} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
+    cells = engine.arrays(f"read back the values of {name}", joined)
+    labels = f"WITH {numbered} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
     rows = engine.run(f"read back the values of {name}", labels)
     classes, values, counts = (cells[key].astype(np.int64) for key in ("class", "number", "counted"))
     table = np.array([n for _, n in rows], dtype=np.int64)
@@ -156,3 +157,27 @@ def _sets(engine: Engine, published: Published, name: str) -> Sets:
     value = _list(engine, [name])
     sql = f"SELECT {value} AS v, count(*) AS n FROM {published.item} AS p GROUP BY {value}"
     return tuple((v, int(n)) for v, n in engine.run(f"read back the values of {name}", sql))
+
+
+def _places(engine: Engine, published: Published, name: str, guard: str | None) -> Places:
+    """How many records of each class have each value under each threshold; every quasi-identifier numbered apart."""
+    value, keys = _list(engine, [name]), [_list(engine, [key]) for key in published.keys]
+    limit = _list(engine, [guard]) if guard else "NULL"
+    listed = ", ".join(f"dense_rank() OVER (ORDER BY {key}) - 1 AS k{i}" for i, key in enumerate(keys))
+    counted = (
+        f"SELECT {listed}, dense_rank() OVER (ORDER BY {', '.join(keys)}) - 1 AS class, {value} AS v, {limit} AS t,"
+        f" dense_rank() OVER (ORDER BY {value}) - 1 AS number, dense_rank() OVER (ORDER BY {limit}) - 1 AS kind,"
+        f" count(*)::BIGINT AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value}, {limit}"
+    )
+    step = f"read back what {name} is near"
+    ints = [*(f"k{i}" for i in range(len(keys))), "class", "number", "kind", "n"]
+    found = engine.arrays(step, f"SELECT {', '.join(ints)} FROM ({counted}) AS c ORDER BY class, number, kind")
+    told = {key: numbers.astype(np.int64) for key, numbers in found.items()}
+    texts = "SELECT DISTINCT {}::VARCHAR AS label, {} AS place FROM ({}) AS c ORDER BY place"
+    labels, limits = (
+        tuple(label for label, _ in engine.run(step, texts.format(of, place, counted)))
+        for of, place in (("v", "number"), ("t", "kind"))
+    )
+    (kind,) = engine.columns(Origin(query=f"SELECT {value} AS v FROM {published.item} AS p"))
+    codes = np.stack([told[f"k{i}"] for i in range(len(keys))])
+    return Places(codes, told["class"], told["number"], told["kind"], told["n"], labels, limits, kind.family)

@@ -55,6 +55,24 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Classes × values × thresholds of one sensitive column, sparse: what an observer of some columns may know.
+
+    `keys[i]` numbers the values of the i-th quasi-identifier, `classes` the classes, `values` the values in `labels`,
+    `limits` the thresholds in `thresholds`; `counts` are records. `family` is the column's kind of type.
+    """
+
+    keys: Ints
+    classes: Ints
+    values: Ints
+    limits: Ints
+    counts: Ints
+    labels: tuple[str | None, ...]
+    thresholds: tuple[str | None, ...]
+    family: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a judge may look at."""
 
@@ -66,6 +84,7 @@ class Evidence:
     people: tuple[Ints, int] | None = None
     guards: Guards | None = None
     sets: Sets = ()
+    places: Places | None = None
 
     @property
     def cells(self) -> Histogram:

@@ -45,9 +45,11 @@ from sqlanon.models import (
     SampleUniqueness,
     TCloseness,
     ThetaSensitivity,
+    ValuePrediction,
     exact,
 )
 from sqlanon.udfs import earth_mover
+from sqlanon.verify import predictions
 from sqlanon.verify.evidence import Evidence, Floats, Histogram, Ints
 
 _Judged = tuple[Floats, NDArray[np.bool_]]
@@ -292,7 +294,7 @@ def _theta(model: ThetaSensitivity, evidence: Evidence) -> _Judged:
     return np.array(values), np.array(holds, dtype=bool)
 
 
-def _theta_details(evidence: Evidence) -> dict[str, float | None]:
+def _theta_details(_: Model, evidence: Evidence) -> dict[str, float | None]:
     cells = evidence.cells
     top = np.zeros(len(cells.sizes), dtype=np.int64)
     np.maximum.at(top, cells.classes, cells.counts)
@@ -436,8 +438,17 @@ JUDGES: dict[type[Model], Callable[[Any, Evidence], _Judged]] = {
     BetaLikeness: _beta,
     DeltaDisclosure: _delta_disclosure,
     SafePub: _safepub,
+    ValuePrediction: predictions.judge,
 }
 
 # What must be true of the classes together, and what else is told of them.
-WHOLE: dict[type[Model], Callable[[Model, Evidence], bool]] = {DeltaPresence: _everyone_present}
-DETAILS: dict[type[Model], Callable[[Evidence], dict[str, float | None]]] = {ThetaSensitivity: _theta_details}
+WHOLE: dict[type[Model], Callable[[Any, Evidence], bool]] = {
+    DeltaPresence: _everyone_present, ValuePrediction: lambda model, evidence: not predictions.most(model, evidence),
+}  # fmt: skip
+WHOLE_ROWS: dict[type[Model], Callable[[Any, Evidence], int]] = {ValuePrediction: predictions.most}
+DETAILS: dict[type[Model], Callable[[Any, Evidence], dict[str, float | None]]] = {
+    ThetaSensitivity: _theta_details, ValuePrediction: predictions.details,
+}  # fmt: skip
+
+# Models that look at each quasi-identifier apart.
+PLACED: frozenset[type[Model]] = frozenset({ValuePrediction})

@@ -94,10 +94,11 @@ def trees(draw: st.DrawFn, domain: Sequence[Any]) -> dict[Any, tuple[str, ...]]:
 # -- the two ways to measure --------------------------------------------------------------------------------
 
 
-def load(engine: Engine, name: str, rows: Sequence[Row]) -> None:
-    """A table of the rows; columns are text or numbers as their values are."""
+def load(engine: Engine, name: str, rows: Sequence[Row], like: Sequence[Row] = ()) -> None:
+    """A table of the rows; columns are text or numbers as their values are (or those of rows `like` them)."""
     kinds = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE PRECISION"}
-    of = {name: next((kinds[type(r[name])] for r in rows if r[name] is not None), "VARCHAR") for name in rows[0]}
+    known = [*rows, *like]
+    of = {name: next((kinds[type(r[name])] for r in known if r.get(name) is not None), "VARCHAR") for name in rows[0]}
     made(engine, name, of, rows)
 
 
@@ -105,7 +106,7 @@ def prepare(engine: Engine, example: Example, models: Sequence[Model]) -> tuple[
     """Tables of the example's rows, and the planner's chain over them."""
     steps, names, tree = Query(()), ["published", "everything"], None
     for name, rows in zip(names, (example.rows, example.reference), strict=True):
-        load(engine, name, rows)
+        load(engine, name, rows, example.reference)
         listed = ", ".join(engine.sql(query.identifier(column)) for column in rows[0])
         counted = f'SELECT {listed}, count(*) AS "how many" FROM {name} GROUP BY {listed}'
         remake(engine, f"weighted_{name}", f"AS {counted}")
@@ -129,7 +130,7 @@ def planned(engine: Engine, example: Example, *models: Model) -> tuple[Verdict, 
 
 
 def verified(engine: Engine, example: Example, *models: Model) -> tuple[Verdict, ...]:
-    load(engine, "published", example.rows)
+    load(engine, "published", example.rows, example.reference)
     load(engine, "everything", example.reference)
     paths = tuple((str(v), *path) for v, path in (example.levels or {}).items() if v is not None)
     orders = {"s": example.order} if example.order else {}

@@ -32,7 +32,7 @@ from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.comparison import SAMPLE_ROWS, Comparison
 from sqlanon.comparison import compare as _compare
-from sqlanon.engines import Origin, connect
+from sqlanon.engines import Engine, Origin, connect
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
 from sqlanon.exploring import Explored, explore
@@ -117,7 +117,7 @@ def _spec(spec: AnySpec) -> Spec:
     return spec if isinstance(spec, Spec) else load(spec)
 
 
-def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
+def plan(spec: AnySpec, engine: Engine, *, utility: bool = False) -> Planned:
     """What would be published: levels, counts, verdicts, usefulness, SQL. Changes nothing.
 
     `utility` adds what takes another pass over the source: query errors, shifts, divergence. Raises `SpecError`,
@@ -128,7 +128,7 @@ def plan(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Planned:
         return _with_usefulness(planned, engine) if utility else planned
 
 
-def compare(spec: AnySpec, engine: DuckDB, *, sample: int = SAMPLE_ROWS) -> Comparison:
+def compare(spec: AnySpec, engine: Engine, *, sample: int = SAMPLE_ROWS) -> Comparison:
     """The ways of recoding side by side, on about so many records drawn at random and on all. Changes nothing.
 
     Raises `SpecError`, `EngineError`; a way that cannot do what the spec asks says why in its `problem`.
@@ -136,7 +136,7 @@ def compare(spec: AnySpec, engine: DuckDB, *, sample: int = SAMPLE_ROWS) -> Comp
     return _compare(_spec(spec), engine, sample=sample)
 
 
-def release(spec: AnySpec, engine: DuckDB, *, utility: bool = False) -> Release:
+def release(spec: AnySpec, engine: Engine, *, utility: bool = False) -> Release:
     """Publishes if, and only if, every model holds on what was made. `utility` as in `plan`.
 
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
@@ -150,7 +150,7 @@ def check(
     quasi_identifiers: Sequence[str] = (),
     sensitive: Sequence[str] = (),
     models: Sequence[Model | str] = (),
-    engine: DuckDB | None = None,
+    engine: Engine | None = None,
     hierarchies: Mapping[str, Hierarchy] | None = None,
     population: object | None = None,
     against: object | None = None,
@@ -191,7 +191,7 @@ def attack(
     sensitive: Sequence[str] = (),
     attacks: Sequence[Attack | str] = (),
     every: bool = False,
-    engine: DuckDB | None = None,
+    engine: Engine | None = None,
     hierarchies: Mapping[str, Hierarchy] | None = None,
     external: object | None = None,
     population: object | None = None,
@@ -223,16 +223,16 @@ def attack(
 _PERSONS = "classes count records here; the release's own k counts persons, of whom a class may hold fewer"
 
 
-def _remembered(relation: object, engine: DuckDB, stack: ExitStack) -> life.Remembered | None:
+def _remembered(relation: object, engine: Engine, stack: ExitStack) -> life.Remembered | None:
     """What the register (or a released file) says of a relation that is a release."""
     return stack.enter_context(life.remembered(engine, str(relation))) if isinstance(relation, str | Path) else None
 
 
-def _known(relation: object | None, engine: DuckDB) -> Known | None:
+def _known(relation: object | None, engine: Engine) -> Known | None:
     return relation if isinstance(relation, Known) or relation is None else Known(_origin(relation, engine))
 
 
-def _other(relation: object, engine: DuckDB, stack: ExitStack) -> Known:
+def _other(relation: object, engine: Engine, stack: ExitStack) -> Known:
     if isinstance(relation, Known):
         return relation
     known = _remembered(relation, engine, stack)
@@ -252,7 +252,7 @@ def risk(
     subsets: int | None = 3,
     suda: bool = False,
     suda_size: int | None = None,
-    engine: DuckDB | None = None,
+    engine: Engine | None = None,
 ) -> Risk:
     """How likely it is that somebody finds a person in a table or view, a file or a frame, and which columns cost most.
 
@@ -286,7 +286,7 @@ def predict(
     seed: int = 0,
     original: object | None = None,
     rules: Sequence[str] = (),
-    engine: DuckDB | None = None,
+    engine: Engine | None = None,
 ) -> Explored:
     """How well a sensitive column of a table, view, file or frame can be predicted from some fields. Changes nothing.
 
@@ -308,7 +308,7 @@ def predict(
             used.close()
 
 
-def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor:
+def safe_harbor(relation: object, *, engine: Engine | None = None) -> SafeHarbor:
     """HIPAA Safe Harbor's 18 identifiers on a table or view, a file or a frame. Raises `SpecError`, `EngineError`."""
     used = engine or connect()
     try:
@@ -319,7 +319,7 @@ def safe_harbor(relation: object, *, engine: DuckDB | None = None) -> SafeHarbor
 
 
 def assess(
-    model: FlowModel | str | Path | Mapping[str, Any], engine: DuckDB | None = None, *, limit: int = LIMIT
+    model: FlowModel | str | Path | Mapping[str, Any], engine: Engine | None = None, *, limit: int = LIMIT
 ) -> Assessment:
     """What a data-flow model comes to: its states, what nobody agreed to, its risk transitions, its rules.
 
@@ -336,7 +336,7 @@ def assess(
             used.close()
 
 
-def _origin(relation: object, engine: DuckDB) -> Origin:
+def _origin(relation: object, engine: Engine) -> Origin:
     if isinstance(relation, Origin):
         return relation
     if isinstance(relation, Path) or (isinstance(relation, str) and relation.lower().endswith(FILE_ENDINGS)):

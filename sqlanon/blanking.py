@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlanon import removal
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.exploring import subsets
 from sqlanon.measuring import Rows, measured
 from sqlanon.models import KAnonymity, ValuePrediction, Verdict, histogram_of_sizes, judgement, needed, verdicts
@@ -62,7 +61,7 @@ def searched(spec: Spec) -> Spec:
     return replace(spec, privacy=others or (KAnonymity(1),), blanked=blanked) if blanked else spec
 
 
-def stage(engine: DuckDB, plan: Plan, name: str = STAGED) -> tuple[Blanked, ...]:
+def stage(engine: Engine, plan: Plan, name: str = STAGED) -> tuple[Blanked, ...]:
     """A working copy of the released rows with what models need beside them, its cells blanked where that was asked.
 
     Raises `SpecError`, `EngineError`.
@@ -75,7 +74,7 @@ def stage(engine: DuckDB, plan: Plan, name: str = STAGED) -> tuple[Blanked, ...]
 
 
 @contextmanager
-def staged(engine: DuckDB, plan: Plan, name: str = STAGED) -> Iterator[tuple[Blanked, ...]]:
+def staged(engine: Engine, plan: Plan, name: str = STAGED) -> Iterator[tuple[Blanked, ...]]:
     """The working copy for as long as it is needed."""
     try:
         yield stage(engine, plan, name)
@@ -83,7 +82,7 @@ def staged(engine: DuckDB, plan: Plan, name: str = STAGED) -> Iterator[tuple[Bla
         engine.drop_temporary(name)
 
 
-def _free(engine: DuckDB, plan: Plan, name: str, models: Sequence[ValuePrediction]) -> list[Blanked]:
+def _free(engine: Engine, plan: Plan, name: str, models: Sequence[ValuePrediction]) -> list[Blanked]:
     """Blanks one column until no model of it has a violation: what is blanked for one may bring violations of another.
 
     Each turn blanks at least one cell, and a column without values has no violation.
@@ -96,7 +95,7 @@ def _free(engine: DuckDB, plan: Plan, name: str, models: Sequence[ValuePredictio
     return list(found.values())
 
 
-def _remove(engine: DuckDB, plan: Plan, name: str, model: ValuePrediction) -> Blanked:
+def _remove(engine: Engine, plan: Plan, name: str, model: ValuePrediction) -> Blanked:
     records, fields = records_of(engine, Origin(relation=name)), plan.keys
     observers = subsets(fields) if model.observer == "any" else [fields]
     with cells(engine, records, fields, target(model)) as counted:
@@ -117,7 +116,7 @@ def target(model: ValuePrediction) -> Target:
 # -- what the models come to afterwards --------------------------------------------------------------------------------
 
 
-def judged(engine: DuckDB, plan: Plan, name: str = STAGED) -> tuple[Verdict, ...]:
+def judged(engine: Engine, plan: Plan, name: str = STAGED) -> tuple[Verdict, ...]:
     """What every model of the plan comes to on the working copy. Raises `EngineError`."""
     models, spec = plan.models, plan.source.spec
     source = replace(plan.source, spec=replace(spec, privacy=models))

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import query, thresholds
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.words import plainly
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Order
@@ -73,7 +72,7 @@ class Check:
 
 
 def check(
-    engine: DuckDB,
+    engine: Engine,
     origin: Origin,
     *,
     quasi_identifiers: Sequence[str],
@@ -134,7 +133,7 @@ def _complete(models: Sequence[Model]) -> tuple[Model, ...]:
 
 
 def _reading(
-    engine: DuckDB, item: str, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
+    engine: Engine, item: str, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
 ) -> query.Text:
     """The columns as people read them; those in `raw` as they are, whose numbers or items are measured."""
     own = {name: engine.sql(query.identifier(name)) for name in names}
@@ -144,7 +143,7 @@ def _reading(
 
 
 def _measure(
-    engine: DuckDB, origin: Origin, keys: tuple[str, ...], wanted: tuple[Model, ...], steps: Query,
+    engine: Engine, origin: Origin, keys: tuple[str, ...], wanted: tuple[Model, ...], steps: Query,
     hierarchies: Mapping[str, Hierarchy], columns: Mapping[str, Column], base: Path, *, judged: bool,
 ) -> Check:  # fmt: skip
     """Runs what was asked, once it is known to make sense."""
@@ -173,7 +172,7 @@ def _measure(
     return Check(str(origin), int(row[0]), int(row[1]), keys, found, holds)
 
 
-def _large_enough(engine: DuckDB, steps: Query) -> None:
+def _large_enough(engine: Engine, steps: Query) -> None:
     """Refuses a population table that has fewer records than the relation, which cannot be a sample of it."""
     counted = fragment("select (select count(*) from source), (select count(*) from people)")
     ((records, people),) = engine.run("count the population", steps.then("counted", counted))

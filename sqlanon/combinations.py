@@ -7,12 +7,11 @@ it. What reaches Python are histograms: class size → number of classes. Missin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.words import plainly
 from sqlanon.errors import SpecError
 from sqlanon.query import Expression, Query, column, fragment, fresh, named
@@ -43,7 +42,7 @@ class Combinations:
     """
 
     def __init__(
-        self, engine: DuckDB, origin: Origin, quasi_identifiers: Sequence[str], entity: str | None = None
+        self, engine: Engine, origin: Origin, quasi_identifiers: Sequence[str], entity: str | None = None
     ) -> None:
         self.engine, self.keys, self.entity = engine, tuple(dict.fromkeys(quasi_identifiers)), entity
         self.columns = _checked(engine, origin, self.keys, entity)
@@ -138,6 +137,8 @@ class Combinations:
         there = {found.name: found for found in self.engine.columns(population)}
         for name in self.keys:
             _comparable(self.columns[name], there, where)
+        kinds = {name: {self.columns[name].family, there[name].family} for name in self.keys}
+        mixed = {name for name, families in kinds.items() if len(families) > 1 and "float" in families}
         entity = self.entity if self.entity in there else None
         read = [*self.keys, *([entity] if entity else [])]
         size = "count(distinct $e) + max(case when $e is null then 1 else 0 end)" if entity else "count(*)"
@@ -147,12 +148,15 @@ class Combinations:
         )  # fmt: skip
         source = _source(self.engine, population, read, there)
         self.engine.temporary("read the population", _POPULATION, source.then("counted", counted))
-        return self._matched()
+        return self._matched(mixed)
 
-    def _matched(self) -> Matched:
+    def _matched(self, mixed: Set[str]) -> Matched:
+        """`mixed`: the columns that hold floating point on one side alone, and are compared as such."""
         sample = fresh("sample", self.keys)
         f, whole = column(sample, "s"), column(self._n, "p")
-        keys = [column(name) for name in self.keys]
+        keys, alike = [column(name) for name in self.keys], [name for name in self.keys if name not in mixed]
+        kinds = [fragment("cast($a as double) is not distinct from cast($b as double)", a=column(name, "s"),
+                          b=column(name, "p")) for name in self.keys if name in mixed]  # fmt: skip
         persons = "count(*)" if self.entity else "cast(sum($n) as bigint)"
         classes = fragment(
             f"select $k, {persons} as $f from $raw group by $k",
@@ -160,7 +164,8 @@ class Combinations:
         )  # fmt: skip
         tree = fragment(
             "select coalesce($whole, 0) as whole, $f as part from classes as s left join $population as p on $same",
-            whole=whole, f=f, population=query.table(_POPULATION), same=query.same(self.keys, "s", "p"),
+            whole=whole, f=f, population=query.table(_POPULATION),
+            same=query.every([query.same(alike, "s", "p"), *kinds]),
         )  # fmt: skip
         told = fragment(
             "select whole, count(*), cast(sum(part) as bigint), count(*) filter (where whole < part) from beside"
@@ -185,13 +190,13 @@ def _values(i: int) -> str:
     return f"sqlanon values {i}"
 
 
-def _source(engine: DuckDB, origin: Origin, names: Sequence[str], columns: Mapping[str, Column]) -> Query:
+def _source(engine: Engine, origin: Origin, names: Sequence[str], columns: Mapping[str, Column]) -> Query:
     own = {name: engine.sql(query.identifier(name)) for name in names}
     read = ", ".join(f"{plainly(f's.{own[name]}', columns[name])} AS {own[name]}" for name in names)
     return Query(()).then("source", query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s"), inline=True)
 
 
-def _checked(engine: DuckDB, origin: Origin, keys: Sequence[str], entity: str | None) -> dict[str, Column]:
+def _checked(engine: Engine, origin: Origin, keys: Sequence[str], entity: str | None) -> dict[str, Column]:
     columns = {found.name: found for found in engine.columns(origin)}
     for where, names in (("--qi", keys), ("--entity", [entity] if entity else [])):
         for name in names:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.planning import make_from, source_of, with_usefulness
 from sqlanon.query import Text, fragment
@@ -72,7 +72,7 @@ class Comparison:
         }
 
 
-def compare(spec: Spec, engine: DuckDB, *, sample: int = SAMPLE_ROWS, tell: Tell = silent) -> Comparison:
+def compare(spec: Spec, engine: Engine, *, sample: int = SAMPLE_ROWS, tell: Tell = silent) -> Comparison:
     """Plans a spec in every way, on about `sample` records drawn at random and on all. Changes nothing.
 
     What the spec says of suppression stays; its method is one among others. Raises `SpecError`, `EngineError`.
@@ -95,14 +95,14 @@ def compare(spec: Spec, engine: DuckDB, *, sample: int = SAMPLE_ROWS, tell: Tell
     return Comparison(spec.publish.name if spec.publish else None, engine.name, int(drawn), some, int(rows), whole)
 
 
-def _ways(spec: Spec, engine: DuckDB, item: str | None, told: str, tell: Tell) -> Iterator[Way]:
+def _ways(spec: Spec, engine: Engine, item: str | None, told: str, tell: Tell) -> Iterator[Way]:
     for number, (name, keys) in enumerate(WAYS.items()):
         tell(f"{name} on {told}", number / len(WAYS))
         with engine.working():
             yield _way(spec, engine, item, name, keys)
 
 
-def _way(spec: Spec, engine: DuckDB, item: str | None, name: str, keys: dict[str, Any]) -> Way:
+def _way(spec: Spec, engine: Engine, item: str | None, name: str, keys: dict[str, Any]) -> Way:
     given, started = spec.recoding, time.monotonic()
     try:
         recoding = Recoding(suppression=given.suppression, suppressed=given.suppressed, time_limit=given.time_limit,

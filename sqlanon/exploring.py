@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import removal, statistics
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin, require
 from sqlanon.errors import SpecError
 from sqlanon.margins import NUMERIC
 from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, records_of
@@ -121,7 +120,7 @@ def told(utility: Change, function: str, statistic: str, field: str) -> Number:
 
 
 def explore(
-    engine: DuckDB, origin: Origin, target: Target, fields: Sequence[str], *, all_subsets: bool = False,
+    engine: Engine, origin: Origin, target: Target, fields: Sequence[str], *, all_subsets: bool = False,
     remove: Method | None = None, seed: int = 0, original: Origin | None = None, rules: Sequence[str] = (),
     base: Path = Path(),
 ) -> Explored:  # fmt: skip
@@ -131,6 +130,7 @@ def explore(
     with those of the `original`, else of the table itself before removal. `base` is the folder of a policy's file.
     Raises `SpecError`, `EngineError`.
     """
+    require(engine, "predict", "predicting sensitive values")
     records = records_of(engine, origin, base)
     before = records_of(engine, original) if original else None
     asked = [n for n in (target.column, *fields) if n in records.columns]

@@ -48,3 +48,13 @@ def uniform(stream: str, number: Part) -> Expression:
 def normal(stream: str, number: Part) -> Expression:
     """A keyed draw from the standard normal distribution for the record of this number."""
     return fragment("sqlanon_normal($stream, $number)", stream=stream, number=number)
+
+
+def through_arrow(many: Callable[..., Any], arguments: int) -> Callable[..., Any]:
+    """A function of arrays as one of Arrow columns. DuckDB counts the parameters, so it has as many as it takes."""
+
+    def call(*columns: Any) -> Any:
+        return many(*(column.to_numpy() for column in columns))
+
+    of: dict[int, Callable[..., Any]] = {1: lambda a: call(a), 2: lambda a, b: call(a, b)}
+    return of[arguments]

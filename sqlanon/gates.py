@@ -18,8 +18,7 @@ from functools import cached_property
 
 from sqlanon import statistics
 from sqlanon.blanking import STAGED, Blanked, target
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.exploring import subsets, told
 from sqlanon.margins import NUMERIC
@@ -34,7 +33,7 @@ from sqlanon.statistics import Change
 class Facts:
     """What rules ask about a working copy of the rows to be published."""
 
-    engine: DuckDB
+    engine: Engine
     plan: Plan
     blanked: tuple[Blanked, ...]
     relation: str = STAGED
@@ -79,7 +78,7 @@ class Facts:
         return statistics.compare(self.engine, before, self._after, list(fields))
 
 
-def judge(engine: DuckDB, plan: Plan, blanked: tuple[Blanked, ...], relation: str = STAGED) -> tuple[Judged, ...]:
+def judge(engine: Engine, plan: Plan, blanked: tuple[Blanked, ...], relation: str = STAGED) -> tuple[Judged, ...]:
     """What each rule of the spec comes to on a working copy. Raises `SpecError`, `EngineError`."""
     rules = plan.source.spec.parsed
     facts = Facts(engine, plan, blanked, relation)

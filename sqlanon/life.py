@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import linked, query, register
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ReleaseError, SpecError
 from sqlanon.hierarchies import Hierarchy, Tabled
 from sqlanon.models import MODELS, Model, Verdict, column_of
@@ -50,7 +49,7 @@ class Verified:
         }
 
 
-def verify(engine: DuckDB, name: str) -> Verified:
+def verify(engine: Engine, name: str) -> Verified:
     """Measures a release again on the rows that are there now; `name` may be the path of a released file.
 
     The rows of a table or file must be those that were judged (by digest). Every model that the rows alone can decide
@@ -79,7 +78,7 @@ def _published(item: str, keys: tuple[str, ...], recheck: dict[str, Any]) -> Pub
 
 
 def _again(
-    engine: DuckDB, item: str, entry: Entry, keys: tuple[str, ...], models: tuple[Model, ...],
+    engine: Engine, item: str, entry: Entry, keys: tuple[str, ...], models: tuple[Model, ...],
     recheck: dict[str, Any], unchanged: bool | None,
 ) -> Verified:  # fmt: skip
     """Table or file: what the rows decide is measured, what they cannot decide stands if the rows are the same."""
@@ -111,13 +110,13 @@ def _again(
 
 
 def _both(
-    engine: DuckDB, item: str, entry: Entry, models: tuple[Model, ...], told: dict[str, Any], unchanged: bool | None
+    engine: Engine, item: str, entry: Entry, models: tuple[Model, ...], told: dict[str, Any], unchanged: bool | None
 ) -> Verified:
     """An Anatomy: every model on the groups, as the second relation tells their values."""
     how = Linked(told["group"], told["sensitive"], told["records"])
     if engine.kind_of(told["relation"]) != "table":
         return Verified(entry, False, 0, (), ("the second table is gone",))
-    second = engine.sql(query.table("main", told["relation"]))
+    second = engine.sql(query.table(engine.schema, told["relation"]))
     found = measure(engine, _published(linked.records_of(engine, how, second), (how.group,), {}), models)
     same = linked.told(engine, how, entry.name, second)["digest"] == told["digest"]
     if not (same and linked.agree(engine, how, item, second)):
@@ -129,10 +128,9 @@ def _both(
 _OTHER_VERSION = "the digest was made by another version of the engine and cannot be compared"
 
 
-def _unchanged(engine: DuckDB, item: str, entry: Entry) -> bool | None:
+def _unchanged(engine: Engine, item: str, entry: Entry) -> bool | None:
     made = entry.digest.rsplit(":", 2)[0]
-    columns = [name for name, *_ in engine.run("read the columns", f"DESCRIBE SELECT * FROM {item}")]
-    now = engine.digest(item, columns)
+    now = engine.digest(item, engine.names(item))
     return now == entry.digest if now.rsplit(":", 2)[0] == made else None
 
 
@@ -147,12 +145,12 @@ def _verdict(promise: dict[str, Any]) -> Verdict:
 
 
 @contextmanager
-def _found(engine: DuckDB, name: str) -> Iterator[tuple[Entry, str]]:
+def _found(engine: Engine, name: str) -> Iterator[tuple[Entry, str]]:
     """The entry of a release and the FROM item of its rows; a file is opened for as long as it is needed."""
     file = Path(name) if name.endswith((".parquet", ".duckdb")) else None
     entry = None if file else register.require(engine, name)
     if entry is not None and entry.kind != "file":
-        yield entry, engine.sql(query.table("main", entry.name))
+        yield entry, engine.sql(query.table(engine.schema, entry.name))
         return
     file = file or Path(entry.location if entry else name)
     if not file.is_file():
@@ -167,7 +165,7 @@ def _found(engine: DuckDB, name: str) -> Iterator[tuple[Entry, str]]:
         yield inside[0], engine.sql(query.table(catalog, "main", inside[0].name))
 
 
-def _parquet_entry(engine: DuckDB, file: Path) -> Entry:
+def _parquet_entry(engine: Engine, file: Path) -> Entry:
     facts = engine.parquet_facts(file)
     if facts is None:
         raise ReleaseError(f"{file} is no release of sqlanon", exit_status=2)
@@ -198,7 +196,7 @@ class Remembered:
 
 
 @contextmanager
-def remembered(engine: DuckDB, name: str) -> Iterator[Remembered | None]:
+def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
     """The release of this name (or at this path) for as long as it is needed; None where it is no release.
 
     Raises `ReleaseError` for the path of a file that is not there, `EngineError`.
@@ -224,7 +222,7 @@ def remembered(engine: DuckDB, name: str) -> Iterator[Remembered | None]:
         )
 
 
-def _is_release(engine: DuckDB, name: str) -> bool:
+def _is_release(engine: Engine, name: str) -> bool:
     if register.current(engine, name) is not None:
         return True
     file = Path(name)
@@ -238,14 +236,14 @@ def _is_release(engine: DuckDB, name: str) -> bool:
         return any(e.status == "published" for e in register.entries(engine, catalog))
 
 
-def withdraw(engine: DuckDB, name: str) -> Entry:
+def withdraw(engine: Engine, name: str) -> Entry:
     """Takes a release away and says so in the register, in one transaction. Raises `ReleaseError`, `EngineError`."""
     entry = register.require(engine, name)
     with engine.transaction():
         register.mark(engine, name, "withdrawn")
         if entry.kind != "file":
             linked.drop(engine, entry)
-            engine.drop(["main", name], entry.kind)
+            engine.drop([engine.schema, name], entry.kind)
     if entry.kind == "file":
         Path(entry.location).unlink(missing_ok=True)
     return entry

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import ReleaseError
 from sqlanon.recoding.outcome import Linked
 from sqlanon.register import Entry, label
@@ -21,7 +21,7 @@ def second_name(name: str) -> str:
     return f"{name}_sensitive"
 
 
-def told(engine: DuckDB, linked: Linked, name: str, item: str) -> dict[str, str]:
+def told(engine: Engine, linked: Linked, name: str, item: str) -> dict[str, str]:
     """What the register keeps of the second relation, whose rows are in `item`."""
     columns = [linked.group, linked.sensitive, linked.records]
     return {"relation": second_name(name), **vars(linked), "digest": engine.digest(item, columns)}
@@ -33,7 +33,7 @@ def of(entry: Entry) -> dict[str, Any] | None:
     return found
 
 
-def records_of(engine: DuckDB, linked: Linked, item: str) -> str:
+def records_of(engine: Engine, linked: Linked, item: str) -> str:
     """A FROM item with a row per record: its group and one of the group's values, as often as the second one says."""
     group, sensitive, count = (
         engine.sql(query.column(name, "v")) for name in (linked.group, linked.sensitive, linked.records)
@@ -41,7 +41,7 @@ def records_of(engine: DuckDB, linked: Linked, item: str) -> str:
     return f"(SELECT {group}, {sensitive} FROM {item} AS v, range({count}) AS r)"
 
 
-def agree(engine: DuckDB, linked: Linked, first: str, second: str) -> bool:
+def agree(engine: Engine, linked: Linked, first: str, second: str) -> bool:
     """Whether every group has as many records in the first relation as in the second. Raises `EngineError`."""
     group, count = (engine.sql(query.column(name, "p")) for name in (linked.group, linked.records))
     sql = (
@@ -53,15 +53,15 @@ def agree(engine: DuckDB, linked: Linked, first: str, second: str) -> bool:
     return bool(different == 0)
 
 
-def free(engine: DuckDB, name: str, ours: Entry | None) -> None:
+def free(engine: Engine, name: str, ours: Entry | None) -> None:
     """Refuses a name of a second relation under which something else stands. Raises `ReleaseError`."""
     own = (of(ours) or {}).get("relation") if ours else None
     if engine.kind_of(name) and (ours is None or own != name or engine.labelled(name) != label(ours)):
         raise ReleaseError(f"{name!r} is no part of this release; nothing was touched", exit_status=2)
 
 
-def drop(engine: DuckDB, entry: Entry) -> None:
+def drop(engine: Engine, entry: Entry) -> None:
     """Takes the second relation of a release away, if it is still the one that was published. Raises `EngineError`."""
     found = of(entry)
     if found and engine.labelled(found["relation"]) == label(entry):
-        engine.drop(["main", found["relation"]], "table")
+        engine.drop([engine.schema, found["relation"]], "table")

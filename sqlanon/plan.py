@@ -140,7 +140,9 @@ class Source:
         elif "ENUM" in found.type or (found.family == "other" and role in ("quasi-identifier", "sensitive")):
             plain = f"CAST({read} AS VARCHAR)"  # the type of an ENUM lists values that were suppressed
         elif found.family == "text":
-            plain = f'CAST({read} AS VARCHAR) COLLATE "binary"'  # whatever the column, the query or the view says
+            plain = f'CAST({read} AS VARCHAR) COLLATE "C"'  # whatever the column, the query or the view says
+        elif found.type == "numeric":  # of Postgres, where 1.5 and 1.50 are equal, and are told apart as text
+            plain = f"trim_scale({read})"
         elif (kept := in_parquet(found.type)) and self._to_parquet:
             plain = f"CAST({read} AS {kept})"  # what is judged is what the file will hold
         else:

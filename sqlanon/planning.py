@@ -15,12 +15,12 @@ from typing import Any
 
 from sqlanon import blanking, gates, thresholds
 from sqlanon.blanking import Blanked
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.linked import second_name
 from sqlanon.models import ValuePrediction, Verdict
 from sqlanon.plan import Plan, Source, compile_plan, resolve
+from sqlanon.portable import require_portable
 from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
 from sqlanon.query import Query, identifier
@@ -87,7 +87,7 @@ class Planned:
         kept = self.rows_in if self.plan.suppressed == "star" else self.rows_in - self.suppressed
         return kept + self.outcome.noise
 
-    def sql(self, engine: DuckDB) -> str:
+    def sql(self, engine: Engine) -> str:
         """The statement that makes the release, as it runs; it can be reviewed and run by itself."""
         publish = self.plan.source.spec.publish
         name = engine.sql(identifier(publish.name)) if publish else ""
@@ -99,7 +99,6 @@ class Planned:
         ]
         head += [f"-- not in this statement: {one}" for one in self.blanked]
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
-        statement = {"table": f"CREATE TABLE {name} AS\n", "view": f"CREATE SECURE VIEW {name} AS\n"}.get(kind, "")
         before = "".join(
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
             for name, filled in self.plan.source.working
@@ -108,9 +107,12 @@ class Planned:
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
-        return f"{told}\n{before}{script}{statement}{engine.sql(made)};{self._second(engine)}"
+        statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
+        if kind == "view" and publish:
+            statement = engine.view_statement([publish.name], made)
+        return f"{told}\n{before}{script}{statement};{self._second(engine)}"
 
-    def _second(self, engine: DuckDB) -> str:
+    def _second(self, engine: Engine) -> str:
         """The statement that makes the second relation of an Anatomy."""
         publish, linked = self.plan.source.spec.publish, self.outcome.linked
         if linked is None or publish is None:
@@ -163,23 +165,24 @@ class Planned:
         }
 
 
-def shuffled(plan: Plan, engine: DuckDB) -> Query:
+def shuffled(plan: Plan, engine: Engine) -> Query:
     """The steps that fill a table or file, in the keyed order."""
     if plan.counted is None:
         return engine.shuffled(plan.query, plan.published)
     return engine.shuffled(plan.counted, plan.published, plan.number)
 
 
-def values_shuffled(linked: Linked, engine: DuckDB) -> Query:
+def values_shuffled(linked: Linked, engine: Engine) -> Query:
     """The steps that fill the second relation of an Anatomy, in the keyed order."""
     return engine.shuffled(values(linked), (linked.group, linked.sensitive, linked.records))
 
 
-def source_of(spec: Spec, engine: DuckDB, frame: object | None = None) -> Source:
+def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
     promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
+    require_portable(spec, promised, engine, columns)
     if spec.population is not None:
         people = _origin(spec, spec.population)
         source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
@@ -201,7 +204,7 @@ def _origin(spec: Spec, source: Where) -> Origin:
     return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
 
 
-def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell = silent) -> Planned:
+def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
     """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
 
     The working tables of a partition are there as long as the `working` of the engine around this call.
@@ -213,7 +216,7 @@ def make(spec: Spec, engine: DuckDB, *, frame: object | None = None, tell: Tell 
     return replace(planned, seconds=time.monotonic() - started)
 
 
-def make_from(source: Source, engine: DuckDB, tell: Tell = silent) -> Planned:
+def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
     """The best plan for a source whose spec was held against it. Raises as `make` does."""
     spec, started = source.spec, time.monotonic()
     with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
@@ -232,7 +235,7 @@ def make_from(source: Source, engine: DuckDB, tell: Tell = silent) -> Planned:
     return completed(made, engine)
 
 
-def completed(planned: Planned, engine: DuckDB) -> Planned:
+def completed(planned: Planned, engine: Engine) -> Planned:
     """The same plan with what its models blank, what they all come to then, and what its rules say to it.
 
     Raises `SpecError`, `EngineError`.
@@ -252,7 +255,7 @@ def completed(planned: Planned, engine: DuckDB) -> Planned:
     return replace(planned, outcome=outcome, blanked=blanked, rules=rules, notes=notes)
 
 
-def recode(engine: DuckDB, source: Source, tell: Tell = silent) -> Outcome:
+def recode(engine: Engine, source: Source, tell: Tell = silent) -> Outcome:
     """A source recoded by the method of its spec. Raises as `make` does."""
     if source.spec.recoding.method == "full-domain":
         return optimum(engine, source, tell)
@@ -261,7 +264,7 @@ def recode(engine: DuckDB, source: Source, tell: Tell = silent) -> Outcome:
     return partition(engine, source, secret_key(), tell)
 
 
-def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Planned:
+def with_usefulness(planned: Planned, engine: Engine, tell: Tell = silent) -> Planned:
     """The same plan with its whole usefulness: what it would publish, held against the source. Reads both once.
 
     Raises `EngineError`, and `SpecError` where the source has changed meanwhile.
@@ -271,7 +274,7 @@ def with_usefulness(planned: Planned, engine: DuckDB, tell: Tell = silent) -> Pl
         return _with_usefulness(planned, engine)
 
 
-def _with_usefulness(planned: Planned, engine: DuckDB) -> Planned:
+def _with_usefulness(planned: Planned, engine: Engine) -> Planned:
     plan, source = planned.plan, planned.plan.source
     if (whole := planned.outcome.whole) is not None:  # a blank is told as a record that is left out
         plan = compile_plan(source, whole.recoded, "drop", failing=whole.failing)

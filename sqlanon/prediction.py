@@ -36,8 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import policies, query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.margins import NUMERIC, Line, Margin, digits_of, line, share
 from sqlanon.measuring import windows
@@ -206,7 +205,7 @@ class Cells:
     `rows` are the records, `missing` those of them without a value.
     """
 
-    engine: DuckDB
+    engine: Engine
     records: Records
     asked: Asking
     fields: tuple[str, ...]
@@ -244,7 +243,7 @@ class Cells:
         return Risk(tuple(fields), records, count, violations, violating, highest, tuple(tenths))
 
 
-def records_of(engine: DuckDB, origin: Origin, base: Path = Path()) -> Records:
+def records_of(engine: Engine, origin: Origin, base: Path = Path()) -> Records:
     """The records of a table, view, file or frame. Raises `SpecError` where it is not there."""
     found = {c.name: c for c in engine.columns(origin)}
     listed = ", ".join(_plain(engine.sql(query.identifier(name)), c) for name, c in found.items())
@@ -254,11 +253,11 @@ def records_of(engine: DuckDB, origin: Origin, base: Path = Path()) -> Records:
 
 def _plain(own: str, found: Column) -> str:
     """A column as people read it: texts that look different are different, whatever the column's collation."""
-    return f'CAST(s.{own} AS VARCHAR) COLLATE "binary" AS {own}' if found.family == "text" else f"s.{own}"
+    return f'CAST(s.{own} AS VARCHAR) COLLATE "C" AS {own}' if found.family == "text" else f"s.{own}"
 
 
 @contextmanager
-def cells(engine: DuckDB, records: Records, fields: Sequence[str], target: Target) -> Iterator[Cells]:
+def cells(engine: Engine, records: Records, fields: Sequence[str], target: Target) -> Iterator[Cells]:
     """Counts the records once, over all fields, values and thresholds; the table is dropped at the end.
 
     Raises `SpecError` for a column that is not there, a margin that does not fit it, values that are infinite and
@@ -278,7 +277,7 @@ def cells(engine: DuckDB, records: Records, fields: Sequence[str], target: Targe
         engine.drop_temporary(CELLS)
 
 
-def asking(engine: DuckDB, records: Records, fields: Sequence[str], target: Target) -> Asking:
+def asking(engine: Engine, records: Records, fields: Sequence[str], target: Target) -> Asking:
     """Resolves a target against its records. Raises `SpecError`."""
     _there(records, fields, target)
     reach = line(records.columns[target.column], target.margin)
@@ -306,7 +305,7 @@ def _there(records: Records, fields: Sequence[str], target: Target) -> None:
 _PerRecord = tuple[Query, Expression | None, Expression | None]
 
 
-def per_record(engine: DuckDB, records: Records, target: Target) -> _PerRecord:
+def per_record(engine: Engine, records: Records, target: Target) -> _PerRecord:
     """The steps, the join and the expression of each record's threshold; no expression where one holds for all."""
     given = target.threshold
     if given.column is not None:
@@ -323,7 +322,7 @@ def per_record(engine: DuckDB, records: Records, target: Target) -> _PerRecord:
     return Query(()), None, policies.threshold(given.policy, target.column, records.relation, families)
 
 
-def _with_table(engine: DuckDB, records: Records, policy: Policy, of: str) -> _PerRecord:
+def _with_table(engine: Engine, records: Records, policy: Policy, of: str) -> _PerRecord:
     key = policy.table.key if policy.table else ""
     if policy.table is None or key not in records.columns:
         raise SpecError(
@@ -358,7 +357,7 @@ def _column_threshold(found: Column, relation: str) -> Expression:
     return fragment(f"case when $t >= 0 and $t <= 1 then {read} end", t=column(found.name, relation))
 
 
-def _facts(engine: DuckDB, target: Target) -> tuple[int, int]:
+def _facts(engine: Engine, target: Target) -> tuple[int, int]:
     per_record = target.threshold.constant is None
     bad = "coalesce(sum(records) filter (where value is not null and threshold is null), 0)" if per_record else "0"
     sql = (

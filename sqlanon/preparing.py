@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.models import SafePub
 from sqlanon.plan import Source, transformed
 from sqlanon.query import Query, Text
@@ -29,7 +28,7 @@ def secret_key() -> str:
     return os.environ.get("SQLANON_KEY") or secrets.token_hex(16)
 
 
-def prepared(source: Source, engine: DuckDB) -> Source:
+def prepared(source: Source, engine: Engine) -> Source:
     """The source as it is planned: with its transforms applied, then sampled where its models ask for that.
 
     Raises `SpecError` for a column that a transform, or afterwards its hierarchy, cannot change, and `EngineError`.
@@ -45,14 +44,14 @@ def prepared(source: Source, engine: DuckDB) -> Source:
     return _sampled(source, model, engine) if model else source
 
 
-def _in_place(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> Source:
+def _in_place(source: Source, transforms: Sequence[Transform], engine: Engine) -> Source:
     """A query in the place of the source."""
     records = Records(source.step(), "source", _families(source.columns, source.step_columns))
     item = _item(perturbed(records, transforms).query, engine)
     return transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item}")))
 
 
-def _alike(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> Source:
+def _alike(source: Source, transforms: Sequence[Transform], engine: Engine) -> Source:
     """The population with its quasi-identifiers changed alike, by transforms of one value: no others are here."""
     keys = source.quasi_identifiers
     people = Records(source.people(), "people", _families(source.columns, keys))
@@ -60,7 +59,7 @@ def _alike(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> S
     return replace(source, population=_item(perturbed(people, shared, view=True).query, engine))
 
 
-def _once(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> Source:
+def _once(source: Source, transforms: Sequence[Transform], engine: Engine) -> Source:
     """A working table of the transformed records, made in one go."""
     chain, columns = source.step(), [source.columns[name] for name in source.step_columns]
     counted = chain.then("counted", query.fragment("select count(*) from source"))
@@ -73,7 +72,7 @@ def _once(source: Source, transforms: Sequence[Transform], engine: DuckDB) -> So
     return replace(found, working=((TRANSFORMED, made),))
 
 
-def _sampled(source: Source, model: SafePub, engine: DuckDB) -> Source:
+def _sampled(source: Source, model: SafePub, engine: Engine) -> Source:
     """Draws each record with the mechanism's probability into a working table, once for plan and release."""
     drawn = Text(f"SELECT * FROM {source.origin} AS s WHERE random() < {model.sampling!r}")
     engine.temporary("draw the sample", SAMPLE, drawn)
@@ -84,5 +83,5 @@ def _families(columns: Mapping[str, Column], names: Sequence[str]) -> dict[str, 
     return {name: columns[name].family for name in names}
 
 
-def _item(made: Query, engine: DuckDB) -> str:
+def _item(made: Query, engine: Engine) -> str:
     return f"(\n{engine.sql(Query(tuple(replace(step, inline=True) for step in made.steps)))}\n)"

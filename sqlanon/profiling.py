@@ -20,8 +20,7 @@ from typing import Any, cast
 import yaml
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin, require
 from sqlanon.errors import SpecError
 from sqlanon.patterns import DIRECT, PATTERNS, kind_of
 from sqlanon.spec import FILE_ENDINGS
@@ -105,11 +104,12 @@ class Advice:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def profile(engine: DuckDB, origin: Origin, *, tell: Tell = silent) -> Profile:
+def profile(engine: Engine, origin: Origin, *, tell: Tell = silent) -> Profile:
     """The numbers of a source, in three passes: all columns, how often their values occur, pairs of columns.
 
     Raises `SpecError` where the source is not there or has no rows, `EngineError` where the engine fails.
     """
+    require(engine, "profile", "proposing a spec")
     tell("reading the columns", None)
     origin, there = _read(engine, origin)
     item = f"{engine.origin(origin)} AS s"
@@ -137,7 +137,7 @@ def profile(engine: DuckDB, origin: Origin, *, tell: Tell = silent) -> Profile:
     return replace(found, pairs=_pairs(engine, item, [c.name for c in quasi if c in most]))
 
 
-def _read(engine: DuckDB, origin: Origin) -> tuple[Origin, tuple[Column, ...]]:
+def _read(engine: Engine, origin: Origin) -> tuple[Origin, tuple[Column, ...]]:
     """The columns; postal codes that a file's reader took for numbers, and whose zeros it lost, are read as text."""
     there = engine.columns(origin)
     codes = {c.name for c in there if c.family == "integer" and kind_of(c.name) == "a postal code"}
@@ -154,11 +154,11 @@ def _head(kind: str) -> str:
     return (word[0] if word else "other") + ("[]" if kind.endswith("]") else "")
 
 
-def _at(engine: DuckDB, name: str) -> str:
+def _at(engine: Engine, name: str) -> str:
     return engine.sql(query.column(name, "s"))
 
 
-def _facts(engine: DuckDB, item: str, there: Sequence[Column], rows: int) -> dict[str, dict[str, Any]]:
+def _facts(engine: Engine, item: str, there: Sequence[Column], rows: int) -> dict[str, dict[str, Any]]:
     """Missing values and magnitudes of all columns; in a large table, estimates of their distinct values too."""
     asked = {c.name: _questions(_at(engine, c.name), c.family, rows <= EXACT_ROWS) for c in there}
     sql = ", ".join(question for questions in asked.values() for question in questions.values())
@@ -181,7 +181,7 @@ def _questions(x: str, family: str, exact: bool) -> dict[str, str]:
     return asked
 
 
-def _occurrences(engine: DuckDB, item: str, columns: Sequence[Column]) -> dict[str, tuple[int, dict[str, Any]]]:
+def _occurrences(engine: Engine, item: str, columns: Sequence[Column]) -> dict[str, tuple[int, dict[str, Any]]]:
     """Per column the number of groups (a missing value is one), and what distinct values and their frequencies tell."""
     # A row of a grouping set holds one column's value and no other's, so that one expression reads them all.
     word, digits = (
@@ -208,7 +208,7 @@ def _occurrences(engine: DuckDB, item: str, columns: Sequence[Column]) -> dict[s
 
 
 def _grouped(
-    engine: DuckDB, item: str, sets: Sequence[tuple[str, ...]], read: str
+    engine: Engine, item: str, sets: Sequence[tuple[str, ...]], read: str
 ) -> tuple[str, dict[int, tuple[str, ...]]]:
     """A query of the combinations of each set with their numbers of records `n`; the set that each `which` means."""
     names = list(dict.fromkeys(name for columns in sets for name in columns))
@@ -219,7 +219,7 @@ def _grouped(
     return f"SELECT {which} AS which, count(*) AS n, {read} FROM {item} GROUP BY GROUPING SETS ({grouped})", codes
 
 
-def _pairs(engine: DuckDB, item: str, names: Sequence[str]) -> dict[tuple[str, str], float]:
+def _pairs(engine: Engine, item: str, names: Sequence[str]) -> dict[tuple[str, str], float]:
     if len(names) < 2:
         return {}
     counted, codes = _grouped(engine, item, list(combinations(names, 2)), "NULL AS nothing")

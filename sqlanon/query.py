@@ -1,9 +1,9 @@
 """House SQL: fragments, names and named steps, carried as trees until they are rendered.
 
-The only importer of sqlglot. Fragments are written in the SQL that DuckDB and Postgres share and parsed once;
-`$part` in a fragment stands for an expression, a name or a list of them, set in by tree, never by text. A `Query`
-is a chain of named steps; `render` prints it as one `WITH`, and refuses every node outside the closed vocabulary
-below, because sqlglot passes on in silence what it cannot translate.
+The only importer of sqlglot, beside `translation`. Fragments are written in the SQL that DuckDB and Postgres share and
+parsed once; `$part` in a fragment stands for an expression, a name or a list of them, set in by tree, never by text. A
+`Query` is a chain of named steps; `render` prints it as one `WITH`, and refuses every node outside the closed
+vocabulary below, because sqlglot passes on in silence what it cannot translate.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from sqlanon.errors import NotPortable
+from sqlanon.translation import for_postgres, short
 
 Expression = exp.Expr
 Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
@@ -134,9 +135,17 @@ FUNCTIONS = frozenset({"regexp_split_to_array"})
 
 @dataclass(frozen=True)
 class Text:
-    """SQL of one engine, or of the user, that is passed on as it stands: the only way past the vocabulary."""
+    """SQL of one engine, or of the user, that is passed on as it stands: the only way past the vocabulary.
+
+    `postgres`: the same in Postgres's words, where those are others.
+    """
 
     sql: str
+    postgres: str = ""
+
+    def of(self, dialect: str) -> str:
+        """The text for one engine."""
+        return self.postgres if self.postgres and dialect == "postgres" else self.sql
 
 
 @dataclass(frozen=True)
@@ -350,7 +359,7 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
         return _body(query, dialect, pretty)
     *earlier, last = query.steps
     chain = ",\n".join(
-        f"{_comment(step)}{identifier(step.name).sql(dialect)} AS {'NOT MATERIALIZED ' if step.inline else ''}"
+        f"{_comment(step)}{_named(step, dialect)} AS {'NOT MATERIALIZED ' if step.inline else ''}"
         f"(\n{_indented(step, _body(step.body, dialect, pretty))}\n)"
         for step in earlier
     )
@@ -360,19 +369,24 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
 
 def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
     if isinstance(body, Text):
-        return body.sql
+        return body.of(dialect)
     for node in body.walk():
         if type(node) not in VOCABULARY and not _portable_function(node):
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
         if isinstance(node, exp.BitwiseXor) and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
             raise NotPortable("Postgres reads `a # b >> c` from the left: an operand of xor stands in parentheses")
-    return body.sql(dialect, pretty=pretty, identify=True, max_text_width=100)
+    tree = for_postgres(body) if dialect == "postgres" else body
+    return tree.sql(dialect, pretty=pretty, identify=True, max_text_width=100)
 
 
 def _portable_function(node: Expression) -> bool:
     """A call of a function of one name on every engine, or of one of our own, which have one source (functions.py)."""
     name = node.name.lower()
     return type(node) is exp.Anonymous and (name in FUNCTIONS or name.startswith("sqlanon_"))
+
+
+def _named(step: Step, dialect: str) -> str:
+    return identifier(short(step.name) if dialect == "postgres" else step.name).sql(dialect)
 
 
 def _comment(step: Step) -> str:
@@ -390,10 +404,19 @@ def _indented(step: Step, sql: str) -> str:
 
 def values(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], comment: str = "") -> Step:
     """A small constant relation (a hierarchy, a list of categories) as a step; values are quoted as text literals."""
-    quoted = (", ".join(constant(cell) for cell in row) for row in rows)
-    body = ",\n  ".join(f"({row})" for row in quoted)
+    cells = [tuple(row) for row in rows]
+    body = ",\n  ".join(f"({', '.join(map(constant, row))})" for row in cells)
     names = ", ".join(identifier(label).sql("duckdb") for label in columns)
-    return Step(name, Text(f"SELECT * FROM (VALUES\n  {body}\n) AS v ({names})"), comment)
+    own = [identifier(short(label)).sql("postgres") for label in columns]
+    ordered = ", ".join(
+        f'{label} COLLATE "C" AS {label}' if any(isinstance(row[i], str) for row in cells) else label
+        for i, label in enumerate(own)
+    )
+    text = Text(
+        f"SELECT * FROM (VALUES\n  {body}\n) AS v ({names})",
+        postgres=f"SELECT {ordered} FROM (VALUES\n  {body}\n) AS v ({', '.join(own)})",
+    )
+    return Step(name, text, comment)
 
 
 def constant(cell: object) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata, resources
 from typing import Any
 
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import ReleaseError
 
 SCHEMA, TABLE = "sqlanon", "release"
@@ -78,13 +78,15 @@ def _table(catalog: str | None) -> str:
     return f"{catalog}.{SCHEMA}.{TABLE}" if catalog else f"{SCHEMA}.{TABLE}"
 
 
-def exists(engine: DuckDB, catalog: str | None = None) -> bool:
+def exists(engine: Engine, catalog: str | None = None) -> bool:
     """Whether the database (or the attached one) holds a register."""
     return engine.kind_of(TABLE, SCHEMA, catalog) == "table"
 
 
-def create(engine: DuckDB, catalog: str | None = None) -> None:
+def create(engine: Engine, catalog: str | None = None) -> None:
     """The register's own table, where it is not there yet."""
+    if exists(engine, catalog):
+        return
     script = (resources.files("sqlanon.sql") / "register.sql").read_text()
     if catalog:
         script = script.replace("EXISTS sqlanon", f"EXISTS {catalog}.sqlanon")
@@ -93,7 +95,7 @@ def create(engine: DuckDB, catalog: str | None = None) -> None:
             engine.run("create the register", statement)
 
 
-def entries(engine: DuckDB, catalog: str | None = None) -> list[Entry]:
+def entries(engine: Engine, catalog: str | None = None) -> list[Entry]:
     """Every version of every release, the newest first."""
     if not exists(engine, catalog):
         return []
@@ -104,18 +106,18 @@ def entries(engine: DuckDB, catalog: str | None = None) -> list[Entry]:
     return [Entry(*row) for row in rows]
 
 
-def current(engine: DuckDB, name: str, catalog: str | None = None) -> Entry | None:
+def current(engine: Engine, name: str, catalog: str | None = None) -> Entry | None:
     """The published version of a release, or None."""
     found = (e for e in entries(engine, catalog) if e.name == name and e.status == "published")
     return next(found, None)
 
 
-def next_version(engine: DuckDB, name: str) -> int:
+def next_version(engine: Engine, name: str) -> int:
     """The number that the next release of this name gets."""
     return 1 + max((e.version for e in entries(engine) if e.name == name), default=0)
 
 
-def require(engine: DuckDB, name: str) -> Entry:
+def require(engine: Engine, name: str) -> Entry:
     """The published version of a release. Raises `ReleaseError` with the names that there are."""
     entry = current(engine, name)
     if entry is None:
@@ -125,7 +127,7 @@ def require(engine: DuckDB, name: str) -> Entry:
     return entry
 
 
-def write(engine: DuckDB, entry: Entry, catalog: str | None = None) -> None:
+def write(engine: Engine, entry: Entry, catalog: str | None = None) -> None:
     """Adds a version, after superseding the one before; call it in the transaction of the release."""
     create(engine, catalog)
     mark(engine, entry.name, "superseded", catalog)
@@ -134,7 +136,7 @@ def write(engine: DuckDB, entry: Entry, catalog: str | None = None) -> None:
     engine.run("write the register", f"INSERT INTO {_table(catalog)} VALUES ({places})", values)
 
 
-def mark(engine: DuckDB, name: str, status: str, catalog: str | None = None) -> None:
+def mark(engine: Engine, name: str, status: str, catalog: str | None = None) -> None:
     """Gives the published version of a release another status."""
     withdrawn = now() if status == "withdrawn" else None
     engine.run(

@@ -8,7 +8,6 @@ rows are the same. Nothing that was published before is lost before the new rele
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import math
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import blanking, gates, linked, query, register
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, require
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
 from sqlanon.models import KAnonymity, Verdict
@@ -73,7 +72,7 @@ class Release:
 
 
 def release(
-    spec: Spec, engine: DuckDB, *, frame: object | None = None, utility: bool = False, tell: Tell = silent
+    spec: Spec, engine: Engine, *, frame: object | None = None, utility: bool = False, tell: Tell = silent
 ) -> Release:
     """Publishes a spec's source if, and only if, every model holds on what was made.
 
@@ -88,7 +87,7 @@ def release(
 
 
 def _released(
-    spec: Spec, publish: Publish, engine: DuckDB, frame: object | None, utility: bool, tell: Tell
+    spec: Spec, publish: Publish, engine: Engine, frame: object | None, utility: bool, tell: Tell
 ) -> tuple[Planned, Measured, register.Entry]:
     planned = make(spec, engine, frame=frame, tell=tell)
     if planned.rows_out == 0 or planned.classes == 0:
@@ -110,16 +109,16 @@ class _Starred(Exception):
     """The class of starred records broke a model; the release is made again without it."""
 
 
-def _target(spec: Spec, engine: DuckDB, frame: object | None) -> Publish:
+def _target(spec: Spec, engine: Engine, frame: object | None) -> Publish:
     """Where to publish, once it is clear that nothing of somebody else's stands there."""
     publish = spec.publish
     if publish is None:
         raise SpecError(
             "the spec says not where to publish", where="publish", allowed=("name, as: table | view | file",)
         )
-    if publish.grant:
-        raise SpecError("DuckDB has no roles to grant to; leave grant out, or publish a file", where="publish.grant")
+    engine.publisher(publish.grant)
     if publish.as_ == "file":
+        require(engine, "file", "publishing a file")
         _free_file(engine, Path(spec.resolve(publish.path or "")), publish.name)
         return publish
     if publish.as_ == "view" and spec.recoding.suppressed == "star":
@@ -136,14 +135,14 @@ def _target(spec: Spec, engine: DuckDB, frame: object | None) -> Publish:
     return publish
 
 
-def _free_file(engine: DuckDB, path: Path, name: str) -> None:
+def _free_file(engine: Engine, path: Path, name: str) -> None:
     if not path.parent.is_dir():
         raise SpecError("there is no such folder", where="publish.path", found=str(path.parent))
     if path.exists() and not _is_release(engine, path, name):
         raise ReleaseError(f"the file {path} is no release of sqlanon; it was not touched", exit_status=2)
 
 
-def _is_release(engine: DuckDB, path: Path, name: str) -> bool:
+def _is_release(engine: Engine, path: Path, name: str) -> bool:
     """Whether a file is a release and nothing else."""
     if path.suffix == ".parquet":
         return engine.parquet_facts(path) is not None
@@ -162,7 +161,7 @@ class _Job:
 
     spec: Spec
     publish: Publish
-    engine: DuckDB
+    engine: Engine
     planned: Planned
     tell: Tell
 
@@ -245,7 +244,7 @@ class _Job:
             quasi_identifiers=json.dumps(self.plan.keys), counted="persons" if self.spec.entity else "records",
             promises=json.dumps([v.to_dict() for v in measured.verdicts]),
             utility=json.dumps({name: float(f"{planned.utility[name]:.3g}") for name in self._kept_measures()}),
-            digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=getpass.getuser(),
+            digest=self._digest(item), recheck=self._recheck(), released_at=made, released_by=engine.user,
             expires_at=made + lifetime if lifetime else None, made=json.dumps(self.made()),
         )  # fmt: skip
 
@@ -313,7 +312,8 @@ class _Job:
                 words = [declared.role, *words]
             if words:
                 told |= {label: ", ".join(words) for label in labels if label in self.plan.published}
-        return told
+        plain = {name: column.role for name, column in source.spec.columns.items() if name not in told}
+        return told | {name: f"{plain[name]}, published as it is" for name in plain if name in self.plan.published}
 
 
 def _broken(verdicts: tuple[Verdict, ...]) -> str:
@@ -348,15 +348,16 @@ def _publish_table(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.stage()
         job.tell("writing the table", None)
-        engine.create_table("write the release", ["main", stage], job.rows(), secret_key())
-        item = engine.sql(query.table("main", stage))
+        engine.create_table("write the release", [engine.schema, stage], job.rows(), secret_key())
+        item = engine.sql(query.table(engine.schema, stage))
         measured = job.judge(item)
-        entry = job.entry(measured, f"main.{name}", item)
+        entry = job.entry(measured, f"{engine.schema}.{name}", item)
         _drop_previous(engine, name)
-        engine.rename(["main", stage], name)
+        engine.rename([engine.schema, stage], name)
         for column, text in job.comments().items():
-            engine.comment(["main", name], column, text)
-        engine.label(["main", name], "table", register.label(entry))
+            engine.comment([engine.schema, name], column, text)
+        engine.label([engine.schema, name], "table", register.label(entry))
+        engine.protect([engine.schema, name], "table", job.publish.grant)
         register.write(engine, entry)
         job.clear()
     return measured, entry
@@ -372,21 +373,23 @@ def _publish_linked(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.tell("writing the tables", None)
         for stage, rows in zip(stages, (job.rows(), values_shuffled(how, engine)), strict=True):
-            engine.create_table("write the release", ["main", stage], rows, key)
-        first, second = (engine.sql(query.table("main", stage)) for stage in stages)
+            engine.create_table("write the release", [engine.schema, stage], rows, key)
+        first, second = (engine.sql(query.table(engine.schema, stage)) for stage in stages)
         measured = job.judge(linked.records_of(engine, how, second))
         if not linked.agree(engine, how, first, second):
             raise ReleaseError("the two tables do not go together; nothing was published")
         facts = {"linked": linked.told(engine, how, names[0], second), "warning": IDENTITY}
-        entry = replace(job.entry(measured, f"main.{names[0]}", first), made=json.dumps({**job.made(), **facts}))
+        entry = replace(
+            job.entry(measured, f"{engine.schema}.{names[0]}", first), made=json.dumps({**job.made(), **facts})
+        )
         _drop_previous(engine, names[0])
         for stage, name in zip(stages, names, strict=True):
-            engine.rename(["main", stage], name)
-            engine.comment(["main", name], how.group, f"links {names[0]} and {names[1]}. {IDENTITY}")
-            engine.label(["main", name], "table", register.label(entry))
+            engine.rename([engine.schema, stage], name)
+            engine.comment([engine.schema, name], how.group, f"links {names[0]} and {names[1]}. {IDENTITY}")
+            engine.label([engine.schema, name], "table", register.label(entry))
         for column, text in job.comments().items():
             if column != how.group:
-                engine.comment(["main", names[0]], column, text)
+                engine.comment([engine.schema, names[0]], column, text)
         register.write(engine, entry)
     return measured, entry
 
@@ -396,13 +399,14 @@ def _publish_view(job: _Job) -> tuple[Measured, register.Entry]:
     with engine.transaction():
         job.stage()
         _drop_previous(engine, name)
-        engine.create_view("create the view", ["main", name], job.plan.query)
-        item = engine.sql(query.table("main", name))
+        engine.create_view("create the view", [engine.schema, name], job.plan.query)
+        item = engine.sql(query.table(engine.schema, name))
         measured = job.judge(item)
-        entry = job.entry(measured, f"main.{name}", item)
+        entry = job.entry(measured, f"{engine.schema}.{name}", item)
         for column, text in job.comments().items():
-            engine.comment(["main", name], column, text)
-        engine.label(["main", name], "view", register.label(entry))
+            engine.comment([engine.schema, name], column, text)
+        engine.label([engine.schema, name], "view", register.label(entry))
+        engine.protect([engine.schema, name], "view", job.publish.grant)
         register.write(engine, entry)
         job.clear()
     return measured, entry
@@ -423,7 +427,7 @@ def _publish_file(job: _Job) -> tuple[Measured, register.Entry]:
     return measured, entry
 
 
-def _put_in_place(engine: DuckDB, part: Path, path: Path, entry: register.Entry) -> None:
+def _put_in_place(engine: Engine, part: Path, path: Path, entry: register.Entry) -> None:
     """Renames a judged file to its name, between the writing of its line in the register and the commit of that line.
 
     The file that stood there before is kept until the commit, and comes back where it fails.
@@ -486,9 +490,9 @@ _PUBLISHERS: dict[str, Callable[[_Job], tuple[Measured, register.Entry]]] = {
 }
 
 
-def _drop_previous(engine: DuckDB, name: str) -> None:
+def _drop_previous(engine: Engine, name: str) -> None:
     kind, before = engine.kind_of(name), register.current(engine, name)
     if before:
         linked.drop(engine, before)
     if kind:
-        engine.drop(["main", name], kind)
+        engine.drop([engine.schema, name], kind)

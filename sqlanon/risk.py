@@ -20,8 +20,7 @@ from itertools import combinations
 from typing import Any
 
 from sqlanon.combinations import Combinations, Matched
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.models import exact
 from sqlanon.suda import Suda, suda_scores
@@ -155,7 +154,7 @@ def _listed(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def risk(
-    engine: DuckDB,
+    engine: Engine,
     origin: Origin,
     *,
     quasi_identifiers: Sequence[str],
@@ -229,7 +228,7 @@ def number_of_subsets(columns: int, most: int) -> int:
     return sum(math.comb(columns, size) for size in range(1, min(most, columns) + 1))
 
 
-def _notes(found: Combinations, measured: Risk, population: Origin | None, engine: DuckDB) -> Iterable[str]:
+def _notes(found: Combinations, measured: Risk, population: Origin | None, engine: Engine) -> Iterable[str]:
     if found.entity:
         yield "persons are counted: one counts once in each class that has records of theirs"
     if found.entity and population is not None and found.entity not in {c.name for c in engine.columns(population)}:

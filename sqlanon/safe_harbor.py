@@ -17,8 +17,7 @@ from datetime import date
 from typing import Any, Literal
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin, require
 from sqlanon.patterns import PATTERNS, kind_of, named, words_of
 
 Status = Literal["found", "not found", "cannot be checked"]
@@ -208,10 +207,11 @@ class _Seen:
         )
 
 
-def safe_harbor(engine: DuckDB, origin: Origin, *, today: date | None = None) -> SafeHarbor:
+def safe_harbor(engine: Engine, origin: Origin, *, today: date | None = None) -> SafeHarbor:
     """Checks a relation against the 18 items; one GROUP BY per column. `today` decides which years of birth tell an age
     over 89. Raises `SpecError` where the relation is not there, `EngineError`.
     """
+    require(engine, "safe_harbor", "looking for the identifiers of Safe Harbor")
     columns = engine.columns(origin)
     born = (today or date.today()).year - 90
     with _read_once(engine, origin) as item:
@@ -228,7 +228,7 @@ def safe_harbor(engine: DuckDB, origin: Origin, *, today: date | None = None) ->
 
 
 @contextmanager
-def _read_once(engine: DuckDB, origin: Origin) -> Iterator[str]:
+def _read_once(engine: Engine, origin: Origin) -> Iterator[str]:
     """The relation as a FROM item; a text file is parsed once, not for every column."""
     if origin.file is None or origin.file.suffix == ".parquet":
         yield f"{engine.origin(origin)} AS s"
@@ -243,7 +243,7 @@ def _read_once(engine: DuckDB, origin: Origin) -> Iterator[str]:
 # -- what a column holds -----------------------------------------------------------------------------------------------
 
 
-def _look(engine: DuckDB, item: str, found: Column, born: int) -> _Seen:
+def _look(engine: Engine, item: str, found: Column, born: int) -> _Seen:
     """One GROUP BY of a column's values, of which only numbers of records leave the engine."""
     seen = _Seen(found)
     value = engine.sql(query.column(found.name, "s"))

@@ -21,7 +21,7 @@ from fractions import Fraction
 from typing import Any
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.margins import NUMERIC
 from sqlanon.prediction import Records
 from sqlanon.query import Query, column, fragment, named, table
@@ -34,7 +34,7 @@ Number = float | None
 
 
 def describe(
-    engine: DuckDB, records: Records, fields: Sequence[str], percentiles: Sequence[Fraction] = PERCENTILES
+    engine: Engine, records: Records, fields: Sequence[str], percentiles: Sequence[Fraction] = PERCENTILES
 ) -> dict[str, dict[str, Number]]:
     """All statistics of each field of a relation. Raises `EngineError`."""
     if not fields:
@@ -103,7 +103,7 @@ def _kurtosis(n: int, two: float, four: float, flat: bool) -> Number:
 
 
 def _percentiles(
-    engine: DuckDB, records: Records, name: str, percentiles: Sequence[Fraction], n: int
+    engine: Engine, records: Records, name: str, percentiles: Sequence[Fraction], n: int
 ) -> dict[str, Number]:
     """The values at p(n + 1)/100, between their neighbours in proportion; the ends where that is beyond them."""
     if not n or not percentiles:
@@ -129,13 +129,13 @@ def _between(value: Mapping[int, float], place: Fraction) -> Number:
     return found if math.isfinite(found) else None
 
 
-def correlations(engine: DuckDB, records: Records, fields: Sequence[str]) -> dict[tuple[str, str], Number]:
+def correlations(engine: Engine, records: Records, fields: Sequence[str]) -> dict[tuple[str, str], Number]:
     """Pearson's correlation of each pair of fields over the records that have both; None where one does not vary."""
     pairs = [(one, two) for i, one in enumerate(fields) for two in fields[i + 1 :]]
     return {(one, two): _correlation(*_products(engine, records, one, two)) for one, two in pairs}
 
 
-def _products(engine: DuckDB, records: Records, one: str, two: str) -> tuple[Any, ...]:
+def _products(engine: Engine, records: Records, one: str, two: str) -> tuple[Any, ...]:
     pairs = fragment(
         "select cast($x as double) as x, cast($y as double) as y from $r where $x is not null and $y is not null",
         x=column(one, records.relation), y=column(two, records.relation), r=table(records.relation),
@@ -241,7 +241,7 @@ class Change:
 
 
 def compare(
-    engine: DuckDB, before: Records, after: Records, fields: Sequence[str], keys: Sequence[str] = (),
+    engine: Engine, before: Records, after: Records, fields: Sequence[str], keys: Sequence[str] = (),
     percentiles: Sequence[Fraction] = PERCENTILES,
 ) -> Change:  # fmt: skip
     """The statistics of two versions of a table; `keys` make the classes in which the fields' means are followed.
@@ -263,7 +263,7 @@ def _numeric(records: Records, name: str) -> bool:
 _BEFORE, _AFTER = "sqlanon means before", "sqlanon means after"
 
 
-def _shift(engine: DuckDB, before: Records, after: Records, name: str, keys: Sequence[str]) -> Shift:
+def _shift(engine: Engine, before: Records, after: Records, name: str, keys: Sequence[str]) -> Shift:
     try:
         for place, side in ((_BEFORE, before), (_AFTER, after)):
             engine.temporary("find the classes' means", place, _means(side, name, keys))

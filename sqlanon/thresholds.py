@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqlanon import policies, query
-from sqlanon.engines import Column
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine
 from sqlanon.errors import SpecError
 from sqlanon.models import Model, ValuePrediction
 from sqlanon.models.prediction import POLICY
@@ -31,7 +30,7 @@ def asked(models: Sequence[Model]) -> list[ValuePrediction]:
 
 
 def beside(
-    engine: DuckDB, item: str, columns: Mapping[str, Column], models: Sequence[Model], policy: Policy | None,
+    engine: Engine, item: str, columns: Mapping[str, Column], models: Sequence[Model], policy: Policy | None,
     base: Path = Path(),
 ) -> tuple[str, dict[str, Column]]:  # fmt: skip
     """The FROM item with the thresholds beside its columns, and these columns.
@@ -58,7 +57,7 @@ def beside(
     return item, found
 
 
-def with_predictions(engine: DuckDB, source: Source, promised: tuple[Model, ...]) -> Source:
+def with_predictions(engine: Engine, source: Source, promised: tuple[Model, ...]) -> Source:
     """The source with the thresholds of what is promised beside its records, and the models that blank their cells."""
     spec = source.spec
     every = (*promised, *spec.scored)
@@ -80,7 +79,7 @@ def _threshold(model: ValuePrediction, policy: Policy | None) -> Threshold:
     return Threshold(policy=replace(policy, sensitivity=said))
 
 
-def _known(engine: DuckDB, made: Query, model: ValuePrediction, policy: Policy | None) -> None:
+def _known(engine: Engine, made: Query, model: ValuePrediction, policy: Policy | None) -> None:
     unknown = fragment(
         "select count(*) from $t where $v is not null and $limit is null", t=table("with thresholds"),
         v=column(model.column), limit=column(model.guard or ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -16,6 +16,7 @@ import test_vectors as vectors
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Rows
+from server import made, remake, several
 
 from sqlanon.attacks import ATTACKS, Outcome, attack, parse_attack
 from sqlanon.attacks.catalogue import (
@@ -35,7 +36,7 @@ from sqlanon.attacks.composition import Composition
 from sqlanon.attacks.kinds import Attack, ClassAttack
 from sqlanon.attacks.outside import Linkage
 from sqlanon.check import check
-from sqlanon.engines import Origin
+from sqlanon.engines import Engine, Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Tabled, Width
@@ -44,27 +45,30 @@ from sqlanon.reading import parse_model
 
 HOSTILE = '"; DROP TABLE t; --'
 TINY = Fraction(1, 10**12)  # the one tolerance that the design states
-KINDS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", date: "DATE", Decimal: "DECIMAL(18, 3)", bool: "BOOLEAN"}
+KINDS = {
+    str: "VARCHAR",
+    int: "BIGINT",
+    float: "DOUBLE PRECISION",
+    date: "DATE",
+    Decimal: "DECIMAL(18, 3)",
+    bool: "BOOLEAN",
+}
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found, found.one_thread():  # the tables are small
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
-def load(engine: DuckDB, name: str, rows: Rows, missing: Mapping[str, str] | None = None) -> None:
+def load(engine: Engine, name: str, rows: Rows, missing: Mapping[str, str] | None = None) -> None:
     """A table of the rows; a column's type is that of its values, and `missing` where it has none (else a number)."""
     empty = {c: (missing or {}).get(c, "BIGINT") for c in rows[0]}
     of = {c: next((KINDS[type(r[c])] for r in rows if r[c] is not None), empty[c]) for c in rows[0]}
-    declared = ", ".join('"{}" {}'.format(column.replace('"', '""'), kind) for column, kind in of.items())
-    engine.run("make", f'CREATE OR REPLACE TABLE "{name}" ({declared})')
-    places = ", ".join(f"({', '.join('?' * len(of))})" for _ in rows)
-    engine.run("fill", f'INSERT INTO "{name}" VALUES {places}', [row[column] for row in rows for column in of])
+    made(engine, name, of, rows)
 
 
 def attacked(
-    engine: DuckDB, keys: Sequence[str], sensitive: Sequence[str], *attacks: Attack, **more: Any
+    engine: Engine, keys: Sequence[str], sensitive: Sequence[str], *attacks: Attack, **more: Any
 ) -> tuple[Outcome, ...]:
     found = attack(engine, Origin(relation="t"), quasi_identifiers=keys, sensitive=sensitive, attacks=attacks, **more)
     return found.outcomes
@@ -134,7 +138,7 @@ def pairs(draw: st.DrawFn, example: Example) -> list[tuple[ClassAttack, oracle.J
 @given(st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_the_engine_and_the_oracle_agree_on_every_attack_and_a_counter_that_holds_stops_it(
-    engine: DuckDB, data: st.DataObject
+    engine: Engine, data: st.DataObject
 ) -> None:
     example = data.draw(examples())
     drawn = data.draw(pairs(example))
@@ -160,7 +164,7 @@ def assert_found(outcome: Outcome, one: ClassAttack, found: oracle.Found, exampl
     assert (outcome.records, outcome.classes) == (len(example.rows), len(found.values))
 
 
-def assert_countered(engine: DuckDB, example: Example, outcomes: Sequence[Outcome]) -> None:
+def assert_countered(engine: Engine, example: Example, outcomes: Sequence[Outcome]) -> None:
     """Where the counter holds, nothing is breached; where both say the same, it holds if nothing is breached."""
     named = [(o, o.countered_by) for o in outcomes if o.countered_by and o.countered_by.split("(")[0] in KNOWN]
     models = list(dict.fromkeys(parse_model(text) for _, text in named))
@@ -187,7 +191,7 @@ AROUND = [
 
 
 @pytest.mark.parametrize(("given", "parameter"), AROUND, ids=str)
-def test_the_breach_starts_where_it_is_said_to_start(engine: DuckDB, given: Any, parameter: str) -> None:
+def test_the_breach_starts_where_it_is_said_to_start(engine: Engine, given: Any, parameter: str) -> None:
     cells = [
         ("a", "u", 1),
         ("a", "u", 2),
@@ -216,7 +220,7 @@ def test_the_breach_starts_where_it_is_said_to_start(engine: DuckDB, given: Any,
         assert run(replace(given, **{parameter: int(start.value)})).breached is ("=" in start.relation)
 
 
-def test_a_table_of_one_record_is_breached_by_everything_but_skewness_and_distribution(engine: DuckDB) -> None:
+def test_a_table_of_one_record_is_breached_by_everything_but_skewness_and_distribution(engine: Engine) -> None:
     load(engine, "t", [{"q": None, "s": None}])
     outcomes = attack(
         engine, Origin(relation="t"), quasi_identifiers=["q"], sensitive=["s"], hierarchies={"s": TREE}
@@ -231,14 +235,14 @@ def test_a_table_of_one_record_is_breached_by_everything_but_skewness_and_distri
     }  # fmt: skip
 
 
-def test_a_class_that_is_off_by_less_than_a_float_can_tell_is_judged_exactly(engine: DuckDB) -> None:
-    engine.run("make", "CREATE OR REPLACE TABLE t AS SELECT 1 AS q, (i < 300_000)::INT AS s FROM range(1_000_000) r(i)")
+def test_a_class_that_is_off_by_less_than_a_float_can_tell_is_judged_exactly(engine: Engine) -> None:
+    remake(engine, "t", f"AS SELECT 1 AS q, (i < 300000)::INT AS s FROM {several(engine, 1_000_000)}")
     for alpha, breached in ((0.7, False), (0.6999999999999999, True)):
         (outcome,) = attacked(engine, ["q"], ["s"], ProbabilisticInference("s", alpha))
         assert outcome.breached is breached
 
 
-def test_numbers_beyond_any_margin_are_near_to_themselves_only(engine: DuckDB) -> None:
+def test_numbers_beyond_any_margin_are_near_to_themselves_only(engine: Engine) -> None:
     load(engine, "t", [{"q": 1, "m": value} for value in (math.inf, -math.inf, math.nan, 1e300, 1e300, None)])
     (outcome,) = attacked(engine, ["q"], ["m"], ValuePrediction("m", 1e15, 0.5))
     assert outcome.reached is not None
@@ -262,7 +266,7 @@ def test_numbers_beyond_any_margin_are_near_to_themselves_only(engine: DuckDB) -
     ],
     ids=str,
 )
-def test_the_attacks_breach_the_classes_of_the_vector(engine: DuckDB, given: Any, key: str) -> None:
+def test_the_attacks_breach_the_classes_of_the_vector(engine: Engine, given: Any, key: str) -> None:
     found = vectors.vector("attacks-4a")
     rows = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
     load(engine, "t", rows)
@@ -282,7 +286,7 @@ def test_the_attacks_breach_the_classes_of_the_vector(engine: DuckDB, given: Any
     ],
     ids=str,
 )  # fmt: skip
-def test_the_worst_value_is_that_of_the_vector(engine: DuckDB, given: Any, column: str) -> None:
+def test_the_worst_value_is_that_of_the_vector(engine: Engine, given: Any, column: str) -> None:
     found = vectors.vector("attacks-4a")
     load(engine, "t", [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]])
     tree = Tabled(tuple((value, str(category), "*") for value, category in found["params"]["categories"].items()))
@@ -300,7 +304,7 @@ def test_the_worst_value_is_that_of_the_vector(engine: DuckDB, given: Any, colum
     ],
 )  # fmt: skip
 def test_value_prediction_breaches_the_classes_of_the_vector(
-    engine: DuckDB, name: str, margin: float, threshold: float, keys: list[str], classes: int
+    engine: Engine, name: str, margin: float, threshold: float, keys: list[str], classes: int
 ) -> None:
     found = vectors.vector(name)
     load(engine, "t", [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]])
@@ -312,7 +316,7 @@ def test_value_prediction_breaches_the_classes_of_the_vector(
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
-def test_without_attacks_all_are_told_and_what_is_missing_is_named(engine: DuckDB) -> None:
+def test_without_attacks_all_are_told_and_what_is_missing_is_named(engine: Engine) -> None:
     load(engine, "t", [{"q": 1, "s": "u", "m": 3.5}, {"q": 2, "s": "v", "m": 4.5}])
     found = attack(engine, Origin(relation="t"), quasi_identifiers=["q"], sensitive=["s", "m"])
     reasons = {(o.attack.name, o.column): o.reason for o in found.outcomes if o.reason}
@@ -332,7 +336,7 @@ def test_without_attacks_all_are_told_and_what_is_missing_is_named(engine: DuckD
     assert {one["breached"] for one in not_run} == {one["records_breached"] for one in not_run} == {None}
 
 
-def test_all_attacks_keep_the_parameters_of_those_that_are_named(engine: DuckDB) -> None:
+def test_all_attacks_keep_the_parameters_of_those_that_are_named(engine: Engine) -> None:
     load(engine, "t", [{"q": 1, "s": "u"}, {"q": 2, "s": "v"}])
     asked = [Identity(17), Skewness(ratio=7)]
     found = attack(
@@ -342,19 +346,19 @@ def test_all_attacks_keep_the_parameters_of_those_that_are_named(engine: DuckDB)
     assert [o.attack.name for o in found] == sorted((o.attack.name for o in found), key=list(ATTACKS).index)
 
 
-def test_the_variance_has_the_k_of_the_table_unless_it_is_given(engine: DuckDB) -> None:
+def test_the_variance_has_the_k_of_the_table_unless_it_is_given(engine: Engine) -> None:
     load(engine, "t", [{"q": i // 4, "s": str(min(i, 3))} for i in range(8)])
     own, given = attacked(engine, ["q"], ["s"], SensitiveVariance(), SensitiveVariance(k=3))
     assert (own.attack, given.attack) == (SensitiveVariance("s", k=4), SensitiveVariance("s", k=3))
 
 
-def test_an_attack_without_a_column_is_run_on_every_sensitive_one(engine: DuckDB) -> None:
+def test_an_attack_without_a_column_is_run_on_every_sensitive_one(engine: Engine) -> None:
     load(engine, "t", [{"q": 1, "s": "u", "m": 3}, {"q": 1, "s": "v", "m": 3}])
     outcomes = attacked(engine, ["q"], ["s", "m"], Homogeneity())
     assert [(o.column, o.breached) for o in outcomes] == [("s", False), ("m", True)]
 
 
-def test_a_value_that_the_hierarchy_lacks_is_no_category_and_is_not_quoted(engine: DuckDB) -> None:
+def test_a_value_that_the_hierarchy_lacks_is_no_category_and_is_not_quoted(engine: Engine) -> None:
     load(engine, "t", [{"q": 1, "s": "Alice Meyer"}, {"q": 1, "s": "u"}])
     with pytest.raises(SpecError, match="the hierarchy lacks 1 of the values") as caught:
         attacked(engine, ["q"], ["s"], CategoricalSimilarity(), hierarchies={"s": TREE})
@@ -380,7 +384,7 @@ NAMES = [HOSTILE, "n", "s", "q0", "source", "category 1", "near 5", 'a"b', "a\nb
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_columns_may_have_any_name(engine: DuckDB, name: str) -> None:
+def test_columns_may_have_any_name(engine: Engine, name: str) -> None:
     key, s = name, f"{name} of s"
     cells = [(1, "u"), (1, "u"), (2, "u"), (2, "v"), (2, "w")]
     load(engine, "t", [dict(zip((key, s), row, strict=True)) for row in cells])
@@ -399,13 +403,13 @@ def test_columns_may_have_any_name(engine: DuckDB, name: str) -> None:
     assert engine.run("count", "SELECT count(*) FROM t") == [(5,)]
 
 
-def test_texts_are_told_apart_whatever_the_collation_of_their_column_says(engine: DuckDB) -> None:
-    engine.run("make", "CREATE OR REPLACE TABLE t (q INT, s VARCHAR COLLATE NOCASE)")
+def test_texts_are_told_apart_whatever_the_collation_of_their_column_says(engine: Engine) -> None:
+    remake(engine, "t", "(q INT, s VARCHAR COLLATE NOCASE)")
     engine.run("fill", "INSERT INTO t VALUES (1, 'a'), (1, 'A')")
     assert attacked(engine, ["q"], ["s"], Homogeneity())[0].breached is False
 
 
-def test_a_zero_with_a_sign_is_no_other_value(engine: DuckDB) -> None:
+def test_a_zero_with_a_sign_is_no_other_value(engine: Engine) -> None:
     load(engine, "t", [{"q": 0.0, "s": 0.0}, {"q": -0.0, "s": -0.0}])
     identity, homogeneity = attacked(engine, ["q"], ["s"], Identity(2), Homogeneity())
     assert (identity.breached, homogeneity.breached) == (False, True)
@@ -429,15 +433,15 @@ ERRORS: list[tuple[Mapping[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("more", "words"), ERRORS, ids=[words for _, words in ERRORS])
-def test_a_wrong_or_missing_ingredient_is_named(engine: DuckDB, more: Mapping[str, Any], words: str) -> None:
+def test_a_wrong_or_missing_ingredient_is_named(engine: Engine, more: Mapping[str, Any], words: str) -> None:
     load(engine, "t", [{"zip": 1, "illness": "u"}])
     arguments = {"quasi_identifiers": ["zip"], "sensitive": ["illness"], **more}
     with pytest.raises(SpecError, match=words):
         attack(engine, Origin(relation="t"), **arguments)
 
 
-def test_an_empty_relation_is_refused(engine: DuckDB) -> None:
-    engine.run("make", "CREATE OR REPLACE TABLE t (q INT, s INT)")
+def test_an_empty_relation_is_refused(engine: Engine) -> None:
+    remake(engine, "t", "(q INT, s INT)")
     with pytest.raises(SpecError, match="holds no record"):
         attacked(engine, ["q"], ["s"], Homogeneity())
 
@@ -489,7 +493,7 @@ def test_every_attack_says_what_it_is_from_where_and_what_counters_it() -> None:
         assert kind.__doc__ and len(kind.__doc__.split()) > 8
 
 
-def test_hierarchies_that_have_no_rows_tell_no_categories(engine: DuckDB) -> None:
+def test_hierarchies_that_have_no_rows_tell_no_categories(engine: Engine) -> None:
     load(engine, "t", [{"q": 1, "s": 12}, {"q": 1, "s": 13}])
     hierarchies: dict[str, Hierarchy] = {"s": BINS}
     found = attack(engine, Origin(relation="t"), quasi_identifiers=["q"], sensitive=["s"], hierarchies=hierarchies)

@@ -13,9 +13,10 @@ import pytest
 import test_vectors as vectors
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from server import made, remake, several
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.measuring import Measured, Reference, Rows, measured
 from sqlanon.models import (
     AlphaKAnonymity,
@@ -41,9 +42,8 @@ CLASSIC = {KAnonymity, LDiversity, AlphaKAnonymity, TCloseness, BetaLikeness, Av
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found:
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
 # -- random tables ------------------------------------------------------------------------------------------
@@ -94,29 +94,28 @@ def trees(draw: st.DrawFn, domain: Sequence[Any]) -> dict[Any, tuple[str, ...]]:
 # -- the two ways to measure --------------------------------------------------------------------------------
 
 
-def load(engine: DuckDB, name: str, rows: Sequence[Row]) -> None:
-    """A table of the rows; columns are text or numbers as their values are."""
-    kinds = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE"}
-    of = {name: next((kinds[type(r[name])] for r in rows if r[name] is not None), "VARCHAR") for name in rows[0]}
-    declared = ", ".join('"{}" {}'.format(column.replace('"', '""'), kind) for column, kind in of.items())
-    engine.run("make", f'CREATE OR REPLACE TABLE "{name}" ({declared})')
-    places = ", ".join(f"({', '.join('?' * len(of))})" for _ in rows)
-    engine.run("fill", f'INSERT INTO "{name}" VALUES {places}', [row[column] for row in rows for column in of])
+def load(engine: Engine, name: str, rows: Sequence[Row], like: Sequence[Row] = ()) -> None:
+    """A table of the rows; columns are text or numbers as their values are (or those of rows `like` them)."""
+    kinds = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE PRECISION"}
+    known = [*rows, *like]
+    of = {name: next((kinds[type(r[name])] for r in known if r.get(name) is not None), "VARCHAR") for name in rows[0]}
+    made(engine, name, of, rows)
 
 
-def prepare(engine: DuckDB, example: Example, models: Sequence[Model]) -> tuple[Query, Measured]:
+def prepare(engine: Engine, example: Example, models: Sequence[Model]) -> tuple[Query, Measured]:
     """Tables of the example's rows, and the planner's chain over them."""
     steps, names, tree = Query(()), ["published", "everything"], None
     for name, rows in zip(names, (example.rows, example.reference), strict=True):
-        load(engine, name, rows)
-        counted = f"SELECT *, count(*) AS n FROM {name} GROUP BY ALL"
-        engine.run("weigh", f"CREATE OR REPLACE TABLE weighted_{name} AS {counted}")
+        load(engine, name, rows, example.reference)
+        listed = ", ".join(engine.sql(query.identifier(column)) for column in rows[0])
+        counted = f'SELECT {listed}, count(*) AS "how many" FROM {name} GROUP BY {listed}'
+        remake(engine, f"weighted_{name}", f"AS {counted}")
     if example.levels:
         height = len(next(iter(example.levels.values())))
         paths = ((str(v), *path[:-1]) for v, path in example.levels.items() if v is not None)
         steps = Query((query.values("tree of s", [f"node {level} of s" for level in range(height)], paths),))
         tree = ("tree of s", height)
-    weight = "n" if example.weighted else None
+    weight = "how many" if example.weighted else None
     published, everything = [f"weighted_{name}" if weight else name for name in names]
     wanted = [m for model in models for m in model.measures().values() if m.column or m.name == "class_size"]
     rows = Rows(published, example.keys, entity=example.entity, weight=weight)
@@ -124,14 +123,14 @@ def prepare(engine: DuckDB, example: Example, models: Sequence[Model]) -> tuple[
     return steps.join(chain.query), chain
 
 
-def planned(engine: DuckDB, example: Example, *models: Model) -> tuple[Verdict, ...]:
+def planned(engine: Engine, example: Example, *models: Model) -> tuple[Verdict, ...]:
     steps, chain = prepare(engine, example, models)
     (row,) = engine.run("judge", steps.then("judgement", judgement(models, chain)))
     return verdicts(models, row)
 
 
-def verified(engine: DuckDB, example: Example, *models: Model) -> tuple[Verdict, ...]:
-    load(engine, "published", example.rows)
+def verified(engine: Engine, example: Example, *models: Model) -> tuple[Verdict, ...]:
+    load(engine, "published", example.rows, example.reference)
     load(engine, "everything", example.reference)
     paths = tuple((str(v), *path) for v, path in (example.levels or {}).items() if v is not None)
     orders = {"s": example.order} if example.order else {}
@@ -226,7 +225,7 @@ def assert_as_expected(found: Verdict, expected: Expected, sizes: Mapping[Any, i
 @given(st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_planner_verifier_and_oracle_agree_on_every_model_on_its_bound_and_beside_it(
-    engine: DuckDB, data: st.DataObject
+    engine: Engine, data: st.DataObject
 ) -> None:
     example = data.draw(examples())
 
@@ -253,7 +252,7 @@ def rows_of(*rows: tuple[Any, Any, Any], names: Sequence[str] = ("q0", "s", "p")
 
 
 @BOTH
-def test_records_without_a_known_person_are_one_person(engine: DuckDB, judge: Judge) -> None:
+def test_records_without_a_known_person_are_one_person(engine: Engine, judge: Judge) -> None:
     rows = rows_of((1, "x", None), (1, "y", None), (1, "x", "A"), (2, "x", None), (2, "x", "B"))
 
     assert oracle.k_anonymity(rows, ["q0"], "p") == 2
@@ -262,7 +261,7 @@ def test_records_without_a_known_person_are_one_person(engine: DuckDB, judge: Ju
 
 
 @BOTH
-def test_the_classes_that_are_too_small_for_the_k_of_alpha_k_are_counted(engine: DuckDB, judge: Judge) -> None:
+def test_the_classes_that_are_too_small_for_the_k_of_alpha_k_are_counted(engine: Engine, judge: Judge) -> None:
     rows = rows_of((1, "x", "A"), (1, "y", "B"), (2, "x", "C"), (2, "y", "D"), (2, "z", "E"))
 
     (found,) = judge(engine, Example(rows, rows), AlphaKAnonymity("s", 0.5, 3))
@@ -270,7 +269,7 @@ def test_the_classes_that_are_too_small_for_the_k_of_alpha_k_are_counted(engine:
 
 
 @BOTH
-def test_two_lists_of_sensitive_values_that_read_alike_are_two_measures(engine: DuckDB, judge: Judge) -> None:
+def test_two_lists_of_sensitive_values_that_read_alike_are_two_measures(engine: Engine, judge: Judge) -> None:
     rows = rows_of((1, "a", "A"), (1, "a", "B"), (1, "c", "C"))
     models = AlphaKAnonymity("s", 0.5, values=("a, b",)), AlphaKAnonymity("s", 0.5, values=("a", "b"))
 
@@ -279,7 +278,7 @@ def test_two_lists_of_sensitive_values_that_read_alike_are_two_measures(engine: 
 
 @pytest.mark.parametrize("value", ["line\nbreak", "back\\slash\t", "it's", '"', "a\u2028b", "a\x0cb", "$s", "?", "é"])
 @BOTH
-def test_a_listed_value_is_counted_whatever_characters_it_holds(engine: DuckDB, judge: Judge, value: str) -> None:
+def test_a_listed_value_is_counted_whatever_characters_it_holds(engine: Engine, judge: Judge, value: str) -> None:
     rows = rows_of((1, value, "A"), (1, value, "B"), (1, "c", "C"))
 
     (found,) = judge(engine, Example(rows, rows), AlphaKAnonymity("s", 0.5, values=(value,)))
@@ -289,7 +288,7 @@ def test_a_listed_value_is_counted_whatever_characters_it_holds(engine: DuckDB, 
 @pytest.mark.parametrize("distance", ["equal", "ordered", "hierarchical"])
 @BOTH
 def test_a_class_with_a_value_that_the_table_does_not_hold_is_never_close(
-    engine: DuckDB, judge: Judge, distance: Any
+    engine: Engine, judge: Judge, distance: Any
 ) -> None:
     known, strange = rows_of((1, "u", "A"), (1, "v", "B")), rows_of((1, "w", "A"), (1, "w", "B"))
     example = Example(strange, known, levels=dict.fromkeys(["u", "v", "w", None], ("*",)))
@@ -297,7 +296,7 @@ def test_a_class_with_a_value_that_the_table_does_not_hold_is_never_close(
     assert not judge(engine, example, TCloseness("s", 0.4, distance))[0].holds
 
 
-def test_the_verifier_does_not_quote_a_value_that_the_hierarchy_does_not_know(engine: DuckDB) -> None:
+def test_the_verifier_does_not_quote_a_value_that_the_hierarchy_does_not_know(engine: Engine) -> None:
     rows = rows_of((1, "Alice Meyer", "A"), (1, "u", "B"))
     words = ""
     try:
@@ -314,7 +313,7 @@ NAMES = ["n", "v", "number", "records", "persons", "class", "the value", "the co
 
 @pytest.mark.parametrize("name", NAMES)
 @BOTH
-def test_a_quasi_identifier_may_have_any_name(engine: DuckDB, judge: Judge, name: str) -> None:
+def test_a_quasi_identifier_may_have_any_name(engine: Engine, judge: Judge, name: str) -> None:
     cells = [(5, "u", "A"), (5, "u", "B"), (5, "u", "C"), (5, "v", "D"), (9, "u", "E"), (9, "v", "F")]
     rows = rows_of(*cells, names=(name, "s", "p"))
     models = KAnonymity(1), LDiversity("s", 1, "entropy"), TCloseness("s", 1, "ordered")
@@ -329,9 +328,8 @@ def test_a_quasi_identifier_may_have_any_name(engine: DuckDB, judge: Judge, name
 
 
 @pytest.mark.parametrize("records", [1000, 102_730, 1_000_000])
-def test_a_gain_exactly_on_beta_holds_also_in_a_large_table(engine: DuckDB, records: int) -> None:
-    made = f"SELECT (i = 0)::INT AS q0, (i = 0)::INT AS s FROM range({records}) AS r(i)"
-    engine.run("make", f"CREATE OR REPLACE TABLE published AS {made}")
+def test_a_gain_exactly_on_beta_holds_also_in_a_large_table(engine: Engine, records: int) -> None:
+    remake(engine, "published", f"AS SELECT (i = 0)::INT AS q0, (i = 0)::INT AS s FROM {several(engine, records)}")
     model = BetaLikeness("s", records - 1)
     chain = measured(Rows("published", ("q0",)), model.measures().values(), {"s": Reference("published")})
     (row,) = engine.run("judge", chain.query.then("judgement", judgement((model,), chain)))
@@ -367,14 +365,14 @@ def example_of(name: str, measure: str) -> Example:
 
 @pytest.mark.parametrize(("name", "measure"), [pair for pair in vectors.WORST if pair[1] in MODEL_OF])
 @BOTH
-def test_the_engine_finds_the_worst_value_of_the_vector(engine: DuckDB, judge: Judge, name: str, measure: str) -> None:
+def test_the_engine_finds_the_worst_value_of_the_vector(engine: Engine, judge: Judge, name: str, measure: str) -> None:
     (verdict,) = judge(engine, example_of(name, measure), MODEL_OF[measure])
 
     assert verdict.value == vectors.close(vectors.worst_values(name)[measure])
 
 
 @pytest.mark.parametrize(("name", "measure"), [pair for pair in vectors.PER_CLASS if pair[1] in MODEL_OF])
-def test_the_engine_finds_the_value_of_every_class_of_the_vector(engine: DuckDB, name: str, measure: str) -> None:
+def test_the_engine_finds_the_value_of_every_class_of_the_vector(engine: Engine, name: str, measure: str) -> None:
     example, model = example_of(name, measure), MODEL_OF[measure]
     steps, chain = prepare(engine, example, [model])
     columns = [query.column(example.keys[0]), fragment(f"{model.value()} as v", **parts(model, chain))]
@@ -386,7 +384,7 @@ def test_the_engine_finds_the_value_of_every_class_of_the_vector(engine: DuckDB,
 
 @BOTH
 def test_the_engine_holds_enhanced_beta_likeness_at_2_and_not_below_the_largest_gain(
-    engine: DuckDB, judge: Judge
+    engine: Engine, judge: Judge
 ) -> None:
     example = example_of("classic-4a", "beta-likeness basic")
     models = BetaLikeness("s", 2, "enhanced"), BetaLikeness("s", 1.99, "enhanced")

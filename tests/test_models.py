@@ -15,8 +15,9 @@ import pytest
 import test_vectors as vectors
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from server import made, remake, several
 
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.measuring import Rows, arrange, measured
 from sqlanon.models import (
     BalancedPPlusSensitivity,
@@ -61,9 +62,8 @@ NODES = list(dict.fromkeys(label for path in PATHS for label in path))
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found:
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Example:
 
 NUMBERS: dict[str, st.SearchStrategy[Any]] = {
     "BIGINT": st.sampled_from([-5, 0, 1, 2, 4, 6, 100, None]),
-    "DOUBLE": st.sampled_from([0.1, 0.2, 0.3, -0.3, 1e6 + 0.7, 1e6 + 5.7, math.inf, math.nan, None]),
+    "DOUBLE PRECISION": st.sampled_from([0.1, 0.2, 0.3, -0.3, 1e6 + 0.7, 1e6 + 5.7, math.inf, math.nan, None]),
     "DATE": st.sampled_from([date(2020, 1, 1) + timedelta(days=d) for d in (0, 1, 5, 6, 400)] + [None]),
 }
 
@@ -109,22 +109,20 @@ def examples(draw: st.DrawFn) -> Example:
     return Example(rows, reference, population, keys, kind, entity, draw(st.booleans()))
 
 
-def load(engine: DuckDB, name: str, example: Example, rows: Sequence[Row]) -> None:
+def load(engine: Engine, name: str, example: Example, rows: Sequence[Row]) -> None:
     kinds = {"v": example.kind, "items": "VARCHAR[]"}
     columns = list(rows[0])
-    declared = ", ".join(f'"{column}" {kinds.get(column, "VARCHAR")}' for column in columns)
-    engine.run("make", f"CREATE OR REPLACE TABLE {name} ({declared})")
-    places = ", ".join(f"({', '.join('?' * len(columns))})" for _ in rows)
-    engine.run("fill", f"INSERT INTO {name} VALUES {places}", [row[column] for row in rows for column in columns])
-    engine.run("weigh", f"CREATE OR REPLACE TABLE weighted_{name} AS SELECT *, count(*) AS n FROM {name} GROUP BY ALL")
+    made(engine, name, {column: kinds.get(column, "VARCHAR") for column in columns}, rows)
+    names = ", ".join(columns)
+    remake(engine, f"weighted_{name}", f"AS SELECT {names}, count(*) AS n FROM {name} GROUP BY {names}")
 
 
-def planned(engine: DuckDB, example: Example, *models: Model) -> tuple[Verdict, ...]:
+def planned(engine: Engine, example: Example, *models: Model) -> tuple[Verdict, ...]:
     for name, rows in (("rows", example.rows), ("reference", example.reference), ("people", example.population)):
         load(engine, name, example, rows)
     before, weight = ("weighted_", "n") if example.weighted else ("", None)
     steps, references = Query(()), {}
-    families = {"BIGINT": "integer", "DOUBLE": "float", "DATE": "date"}
+    families = {"BIGINT": "integer", "DOUBLE PRECISION": "float", "DATE": "date"}
     for of in dict.fromkeys(filter(None, map(column_of, models))):
         made, references[of] = arrange(
             of, needed(models), relation=f"{before}reference", weight=weight, rows=PATHS,
@@ -137,7 +135,7 @@ def planned(engine: DuckDB, example: Example, *models: Model) -> tuple[Verdict, 
     return verdicts(models, row)
 
 
-def verified(engine: DuckDB, example: Example, *models: Model) -> tuple[Verdict, ...]:
+def verified(engine: Engine, example: Example, *models: Model) -> tuple[Verdict, ...]:
     for name, rows in (("rows", example.rows), ("reference", example.reference), ("people", example.population)):
         load(engine, name, example, rows)
     trees = dict.fromkeys(("s", "node"), PATHS)
@@ -288,7 +286,7 @@ def assert_as_expected(found: Verdict, expected: Expected, sizes: Mapping[Any, i
 @given(st.data())
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_planner_verifier_and_oracle_agree_on_every_model_on_its_bound_and_beside_it(
-    engine: DuckDB, data: st.DataObject
+    engine: Engine, data: st.DataObject
 ) -> None:
     example = data.draw(examples())
 
@@ -335,9 +333,8 @@ OLD = ("l-diversity",)  # its three kinds are told one by one
 
 
 @BOTH
-def test_theta_takes_more_than_the_largest_integers_of_the_engine(engine: DuckDB, judge: Judge) -> None:
-    made = "SELECT 'a' AS q0, (i % 3000)::VARCHAR AS s FROM range(3000000) AS r(i)"
-    engine.run("make", f"CREATE OR REPLACE TABLE many AS {made}")
+def test_theta_takes_more_than_the_largest_integers_of_the_engine(engine: Engine, judge: Judge) -> None:
+    remake(engine, "many", f"AS SELECT 'a' AS q0, (i % 3000)::VARCHAR AS s FROM {several(engine, 3_000_000)}")
     model = ThetaSensitivity("s", 0.5, "k", 4)
     if judge is planned:
         chain = measured(
@@ -376,7 +373,7 @@ def test_theta_takes_its_k_from_the_k_anonymity_beside_it_and_is_refused_without
 
 
 @BOTH
-def test_the_report_on_theta_tells_what_was_measured_and_what_is_implied(engine: DuckDB, judge: Judge) -> None:
+def test_the_report_on_theta_tells_what_was_measured_and_what_is_implied(engine: Engine, judge: Judge) -> None:
     example = of_classes([(1, v) for v in "aabcd"] + [(2, v) for v in "abcde"])
     (found,) = judge(engine, example, ThetaSensitivity("s", 0.6, k=5))
 
@@ -386,7 +383,7 @@ def test_the_report_on_theta_tells_what_was_measured_and_what_is_implied(engine:
 
 
 @BOTH
-def test_two_sensitive_columns_have_models_of_their_own(engine: DuckDB, judge: Judge) -> None:
+def test_two_sensitive_columns_have_models_of_their_own(engine: Engine, judge: Judge) -> None:
     rows = [{"q0": 1, "s": s, "node": n, "v": v, "g": None, "items": None, "p": s} for s, n, v in
             (("hiv", "flu", 1), ("flu", "flu", 20), ("tb", "flu", 40))]  # fmt: skip
     example = Example(rows, rows, [{"q0": 1}] * 3)
@@ -412,12 +409,12 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_column_may_have_the_name_that_a_step_would_use(engine: DuckDB, name: str) -> None:
+def test_a_column_may_have_the_name_that_a_step_would_use(engine: Engine, name: str) -> None:
     quoted = '"{}"'.format(name.replace('"', '""'))
     for role in ("key", "sensitive"):
         key, value = (quoted, "s") if role == "key" else ("q0", quoted)
-        made = f"SELECT * FROM (VALUES (1, 'hiv', 1), (1, 'flu', 7), (2, 'tb', 2)) AS t({key}, {value}, w)"
-        engine.run("make", f"CREATE OR REPLACE TABLE named AS {made}")
+        rows = "VALUES (1, 'hiv', 1), (1, 'flu', 7), (2, 'tb', 2)"
+        remake(engine, "named", f"AS SELECT * FROM ({rows}) AS t({key}, {value}, w)")
         of, by = ("s", name) if role == "key" else (name, "q0")
         models = (
             PPlusSensitivity(of, 1),
@@ -452,7 +449,7 @@ def of_vector(name: str) -> Example:
 @pytest.mark.parametrize("name", ["theta-table-4a", "theta-table-4b", "theta-table-8b", "theta-table-8a"])
 @BOTH
 def test_theta_finds_the_classes_that_violate_it_in_the_tables_of_the_paper(
-    engine: DuckDB, judge: Judge, name: str
+    engine: Engine, judge: Judge, name: str
 ) -> None:
     expected = vectors.vector(name)["expected"]
     (found,) = judge(engine, of_vector(name), ThetaSensitivity("s", 0.6, k=4))
@@ -463,7 +460,7 @@ def test_theta_finds_the_classes_that_violate_it_in_the_tables_of_the_paper(
 
 
 @BOTH
-def test_two_classes_that_satisfy_theta_can_be_united_to_one_that_does_not(engine: DuckDB, judge: Judge) -> None:
+def test_two_classes_that_satisfy_theta_can_be_united_to_one_that_does_not(engine: Engine, judge: Judge) -> None:
     found = vectors.vector("theta-not-monotone")
     mu, k = found["params"]["mu"], found["params"]["k"]
     apart = of_classes([tuple(row) for row in found["rows"]])
@@ -486,7 +483,7 @@ def test_theta_of_a_class_of_different_values_and_what_it_implies_are_those_of_t
 
 @pytest.mark.parametrize("name", ["p-family-4a", "p-family-4b"])
 @BOTH
-def test_the_p_family_finds_the_numbers_of_the_vectors(engine: DuckDB, judge: Judge, name: str) -> None:
+def test_the_p_family_finds_the_numbers_of_the_vectors(engine: Engine, judge: Judge, name: str) -> None:
     expected = vectors.vector(name)["expected"]
     rows = [(v, c, "*") for v, c in CATEGORIES.items()]
     example = of_vector(name)
@@ -511,7 +508,7 @@ def test_the_p_family_finds_the_numbers_of_the_vectors(engine: DuckDB, judge: Ju
 
 
 @BOTH
-def test_the_numeric_models_find_the_numbers_of_the_vectors(engine: DuckDB, judge: Judge) -> None:
+def test_the_numeric_models_find_the_numbers_of_the_vectors(engine: Engine, judge: Judge) -> None:
     def example(name: str) -> Example:
         rows = [{"q0": g, "v": v, "s": None, "p": "A", "items": None} for g, v in vectors.vector(name)["rows"]]
         return Example(rows, rows, [{"q0": "x"}])
@@ -528,7 +525,7 @@ def test_the_numeric_models_find_the_numbers_of_the_vectors(engine: DuckDB, judg
 
 
 @BOTH
-def test_delta_disclosure_counts_absent_values(engine: DuckDB, judge: Judge) -> None:
+def test_delta_disclosure_counts_absent_values(engine: Engine, judge: Judge) -> None:
     found = vectors.vector("delta-disclosure-absent")
     (verdict,) = judge(engine, of_vector("delta-disclosure-absent"), DeltaDisclosure("s", 3))
     assert (verdict.value, verdict.holds, verdict.classes_violating) == (None, False, 1)
@@ -537,7 +534,7 @@ def test_delta_disclosure_counts_absent_values(engine: DuckDB, judge: Judge) -> 
 
 
 @BOTH
-def test_a_union_never_has_more_delta_since_an_absent_value_is_infinite(engine: DuckDB, judge: Judge) -> None:
+def test_a_union_never_has_more_delta_since_an_absent_value_is_infinite(engine: Engine, judge: Judge) -> None:
     found = vectors.vector("delta-disclosure-present-only-not-monotone")
     apart = [tuple(row) for row in found["rows"]]
     united = [("A+B" if key in ("A", "B") else key, value) for key, value in apart]
@@ -548,7 +545,7 @@ def test_a_union_never_has_more_delta_since_an_absent_value_is_infinite(engine: 
 
 
 @BOTH
-def test_a_ratio_of_exactly_delta_does_not_hold(engine: DuckDB, judge: Judge) -> None:
+def test_a_ratio_of_exactly_delta_does_not_hold(engine: Engine, judge: Judge) -> None:
     example = of_classes([("a", v) for v in "xxyy"] + [("b", v) for v in "xyyyyyyy"])
     loose, tight = judge(engine, example, DeltaDisclosure("s", 1.0001), DeltaDisclosure("s", 1))
     assert [v.value for v in (loose, tight)] == pytest.approx([1, 1])
@@ -556,7 +553,7 @@ def test_a_ratio_of_exactly_delta_does_not_hold(engine: DuckDB, judge: Judge) ->
 
 
 @BOTH
-def test_population_models_find_the_numbers_of_the_vectors(engine: DuckDB, judge: Judge) -> None:
+def test_population_models_find_the_numbers_of_the_vectors(engine: Engine, judge: Judge) -> None:
     rows = [{"q0": q, "s": None, "v": None, "p": "A", "items": None} for (q,) in vectors.vector("k-map")["rows"]]
     people = [{"q0": q} for q, n in (("A", 3), ("B", 5), ("C", 2)) for _ in range(n)]
     least, alone = judge(engine, Example(rows, rows, people), KMap(3), KAnonymity(2))
@@ -570,7 +567,7 @@ def test_population_models_find_the_numbers_of_the_vectors(engine: DuckDB, judge
 
 
 @BOTH
-def test_k_m_anonymity_finds_the_supports_of_the_vector(engine: DuckDB, judge: Judge) -> None:
+def test_k_m_anonymity_finds_the_supports_of_the_vector(engine: Engine, judge: Judge) -> None:
     found = vectors.vector("k^m")
     rows = [{"q0": "x", "s": None, "v": None, "p": "A", "items": row[0]} for row in found["rows"]]
     told = judge(engine, Example(rows, rows, [{"q0": "x"}]), *(KMAnonymity("items", 3, m) for m in (1, 2, 3)))
@@ -579,7 +576,7 @@ def test_k_m_anonymity_finds_the_supports_of_the_vector(engine: DuckDB, judge: J
 
 
 @BOTH
-def test_the_items_of_a_text_are_parted_by_its_separator(engine: DuckDB, judge: Judge) -> None:
+def test_the_items_of_a_text_are_parted_by_its_separator(engine: Engine, judge: Judge) -> None:
     for separator in (";", "|", "^", "]", "\\", "-", "."):
         rows = [{"q0": "x", "s": separator.join(x), "v": None, "p": "A", "items": None} for x in ("ab", "abc", "ac")]
         (found,) = judge(engine, Example(rows, rows, [{"q0": "x"}]), KMAnonymity("s", 1, 2, separator))
@@ -587,7 +584,7 @@ def test_the_items_of_a_text_are_parted_by_its_separator(engine: DuckDB, judge: 
 
 
 @BOTH
-def test_personalised_privacy_finds_the_breach_of_the_vector(engine: DuckDB, judge: Judge) -> None:
+def test_personalised_privacy_finds_the_breach_of_the_vector(engine: Engine, judge: Judge) -> None:
     tree = (("flu", "respiratory", "*"), ("pneumonia", "respiratory", "*"), ("gastritis", "digestive", "*"))
     rows = [
         {"q0": 1, "s": s, "g": g, "v": None, "p": o, "items": None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
@@ -14,13 +14,14 @@ import oracle_risk as oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from server import made, working_tables
 from test_measures import load
 from test_vectors import vector
 
 import sqlanon
 from sqlanon import query
 from sqlanon.combinations import CODED
-from sqlanon.engines import Origin
+from sqlanon.engines import Engine, Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, SpecError
 from sqlanon.risk import Risk, Subset, risk
@@ -31,9 +32,8 @@ HOSTILE = ('"; DROP TABLE people; --', "it's\n$s", "key 0")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found, found.one_thread():
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
 @st.composite
@@ -46,7 +46,7 @@ def tables(draw: st.DrawFn, keys: Sequence[str] = ("a", "b", "c", "d")) -> tuple
     return [dict(zip((*used, "who"), row, strict=True)) for row in found], used
 
 
-def measured(engine: DuckDB, rows: Sequence[Row], keys: Sequence[str], **more: Any) -> Risk:
+def measured(engine: Engine, rows: Sequence[Row], keys: Sequence[str], **more: Any) -> Risk:
     load(engine, "people", rows)
     return risk(engine, Origin(relation="people"), quasi_identifiers=keys, **more)
 
@@ -57,7 +57,7 @@ def measured(engine: DuckDB, rows: Sequence[Row], keys: Sequence[str], **more: A
 @given(tables(), st.data(), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_the_journalists_and_the_marketers_risks_are_those_of_the_population(
-    engine: DuckDB, table: tuple[list[Row], tuple[str, ...]], data: st.DataObject, persons: bool
+    engine: Engine, table: tuple[list[Row], tuple[str, ...]], data: st.DataObject, persons: bool
 ) -> None:
     rows, keys = table
     others = [{**data.draw(st.sampled_from(rows)), "who": f"other {i}"} for i in range(data.draw(st.integers(0, 8)))]
@@ -78,7 +78,7 @@ def test_the_journalists_and_the_marketers_risks_are_those_of_the_population(
     assert found.population.sample_uniques == sum(size for key, size in sizes.items() if whole[key] == 1)
 
 
-def test_the_risks_are_those_of_the_vector(engine: DuckDB) -> None:
+def test_the_risks_are_those_of_the_vector(engine: Engine) -> None:
     found = vector("risk-models")
     sample = [{"q": i} for i, (f, _) in enumerate(found["rows"]) for _ in range(f)]
     load(engine, "everybody", [{"q": i} for i, (_, whole) in enumerate(found["rows"]) for _ in range(whole)])
@@ -98,7 +98,7 @@ def test_the_risks_are_those_of_the_vector(engine: DuckDB) -> None:
 @given(tables(), st.integers(0, 60))
 @settings(max_examples=25, deadline=None)
 def test_with_a_size_alone_the_risks_are_expectations_and_say_so(
-    engine: DuckDB, table: tuple[list[Row], tuple[str, ...]], more: int
+    engine: Engine, table: tuple[list[Row], tuple[str, ...]], more: int
 ) -> None:
     rows, keys = table
     found = measured(engine, rows, keys, population_size=len(rows) + more, threshold=0.3)
@@ -118,7 +118,7 @@ def test_with_a_size_alone_the_risks_are_expectations_and_say_so(
         assert one.uniques == (None if math.isnan(estimate) else estimate)
 
 
-def test_who_is_in_several_classes_is_taken_to_be_so_in_the_population(engine: DuckDB) -> None:
+def test_who_is_in_several_classes_is_taken_to_be_so_in_the_population(engine: Engine) -> None:
     rows = [{"q": f"{who}{visit}", "who": who} for who in "abcde" for visit in range(1 + (who == "a"))]
     found = measured(engine, rows, ["q"], entity="who", population_size=50)
     assert (found.size, found.persons, found.rows) == (6, 5, 6)
@@ -131,7 +131,7 @@ def test_who_is_in_several_classes_is_taken_to_be_so_in_the_population(engine: D
         measured(engine, rows, ["q"], entity="who", population_size=4)
 
 
-def test_a_sample_of_everybody_has_the_prosecutors_risks_for_the_journalist(engine: DuckDB) -> None:
+def test_a_sample_of_everybody_has_the_prosecutors_risks_for_the_journalist(engine: Engine) -> None:
     rows = [{"q": value} for value in "aabbbc"]
     found = measured(engine, rows, ["q"], population_size=6, threshold=0.4)
     assert found.journalist
@@ -146,7 +146,7 @@ def test_a_sample_of_everybody_has_the_prosecutors_risks_for_the_journalist(engi
 @given(tables(), st.integers(0, 4), st.booleans(), st.sampled_from([0.05, 0.2, 0.3, 1 / 3, 0.5, 1.0]))
 @settings(max_examples=100, deadline=None)
 def test_the_prosecutors_risks_the_subsets_and_the_costs_are_those_of_single_records(
-    engine: DuckDB, table: tuple[list[Row], tuple[str, ...]], most: int, persons: bool, threshold: float
+    engine: Engine, table: tuple[list[Row], tuple[str, ...]], most: int, persons: bool, threshold: float
 ) -> None:
     rows, keys = table
     entity = "who" if persons else None
@@ -196,7 +196,7 @@ def check_subset(found: Subset, rows: list[Row], entity: str | None, threshold: 
 # -- what must not happen ----------------------------------------------------------------------------------------------
 
 
-def test_hostile_names_are_names(engine: DuckDB) -> None:
+def test_hostile_names_are_names(engine: Engine) -> None:
     rows = [
         {HOSTILE[0]: i % 3, HOSTILE[1]: i % 2, HOSTILE[2]: None, "n": i, "value": i, "records": 0} for i in range(9)
     ]
@@ -209,23 +209,22 @@ def test_hostile_names_are_names(engine: DuckDB) -> None:
     assert (persons.size, persons.population and persons.population.size) == (9, 9)
 
 
-def test_no_working_table_is_left_behind(engine: DuckDB) -> None:
+def test_no_working_table_is_left_behind(engine: Engine) -> None:
     load(engine, "everybody", [{"a": 1, "b": 1}])
     measured(engine, [{"a": 1, "b": 1}], ["a", "b"], suda=True, population=Origin(relation="everybody"))
     with pytest.raises(SpecError):
         measured(engine, [{"a": 1, "b": 1}] * 2, ["a", "b"], population=Origin(relation="everybody"))
-    left = engine.run("look", "SELECT table_name FROM duckdb_tables() WHERE temporary")
-    assert left == []
+    assert working_tables(engine) == []
 
 
-def refused(engine: DuckDB, **more: Any) -> SpecError:
+def refused(engine: Engine, **more: Any) -> SpecError:
     rows = [{"a": 1, "b": "x", "who": "p"}, {"a": 1, "b": "y", "who": "q"}, {"a": 2, "b": "x", "who": "p"}]
     with pytest.raises(SpecError) as caught:
         measured(engine, rows, **{"keys": ["a", "b"], **more})
     return caught.value
 
 
-def test_names_that_are_not_there_are_told_with_the_nearest(engine: DuckDB) -> None:
+def test_names_that_are_not_there_are_told_with_the_nearest(engine: Engine) -> None:
     error = refused(engine, keys=["a", "bb"])
     assert (error.where, error.found, error.suggestion) == ("--qi", "bb", "b")
     assert refused(engine, keys=[]).where == "--qi"
@@ -234,11 +233,11 @@ def test_names_that_are_not_there_are_told_with_the_nearest(engine: DuckDB) -> N
 
 
 @pytest.mark.parametrize("threshold", [0, -0.1, 1.01, math.nan, math.inf])
-def test_a_threshold_is_a_risk(engine: DuckDB, threshold: float) -> None:
+def test_a_threshold_is_a_risk(engine: Engine, threshold: float) -> None:
     assert "above 0 and at most 1" in str(refused(engine, threshold=threshold))
 
 
-def test_a_population_that_cannot_be_the_samples_is_refused(engine: DuckDB) -> None:
+def test_a_population_that_cannot_be_the_samples_is_refused(engine: Engine) -> None:
     assert "the population (2) is smaller than the sample (3)" in str(refused(engine, population_size=2))
     load(engine, "everybody", [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 1, "b": "y"}, {"a": 9, "b": "z"}])
     error = refused(engine, population=Origin(relation="everybody"))
@@ -248,7 +247,7 @@ def test_a_population_that_cannot_be_the_samples_is_refused(engine: DuckDB) -> N
     assert "not both" in str(both)
 
 
-def test_a_population_of_other_columns_or_types_is_refused(engine: DuckDB) -> None:
+def test_a_population_of_other_columns_or_types_is_refused(engine: Engine) -> None:
     load(engine, "everybody", [{"a": 1, "c": "x"}])
     assert "the population has no such column" in str(refused(engine, population=Origin(relation="everybody")))
     load(engine, "everybody", [{"a": "1", "b": "x"}])
@@ -260,7 +259,7 @@ def test_a_population_of_other_columns_or_types_is_refused(engine: DuckDB) -> No
     assert found.journalist and found.journalist.highest == 1, "numbers are compared as numbers"
 
 
-def test_a_population_without_the_persons_counts_records_and_says_so(engine: DuckDB) -> None:
+def test_a_population_without_the_persons_counts_records_and_says_so(engine: Engine) -> None:
     load(engine, "everybody", [{"a": 1}, {"a": 1}])
     rows = [{"a": 1, "who": "p"}, {"a": 1, "who": "p"}]
     found = measured(engine, rows, ["a"], entity="who", population=Origin(relation="everybody"))
@@ -268,7 +267,7 @@ def test_a_population_without_the_persons_counts_records_and_says_so(engine: Duc
     assert any("its records are counted" in note for note in found.notes)
 
 
-def test_suda_and_subsets_have_limits_that_are_told(engine: DuckDB) -> None:
+def test_suda_and_subsets_have_limits_that_are_told(engine: Engine) -> None:
     assert "one record per person" in str(refused(engine, suda=True, entity="who"))
     assert "two quasi-identifiers" in str(refused(engine, suda=True, keys=["a"]))
     assert "not all of them" in str(refused(engine, suda=True, suda_size=2))
@@ -285,20 +284,20 @@ def test_suda_and_subsets_have_limits_that_are_told(engine: DuckDB) -> None:
     assert found and found.scores[0].score == 20 * math.factorial(19), "the greatest score that there is"
 
 
-def test_an_empty_relation_has_no_risk(engine: DuckDB) -> None:
-    engine.run("make", "CREATE OR REPLACE TABLE nobody (a INTEGER)")
+def test_an_empty_relation_has_no_risk(engine: Engine) -> None:
+    made(engine, "nobody", {"a": "INTEGER"})
     with pytest.raises(SpecError, match="no rows"):
         risk(engine, Origin(relation="nobody"), quasi_identifiers=["a"])
 
 
-def test_a_failure_of_the_engine_tells_no_cell(engine: DuckDB) -> None:
+def test_a_failure_of_the_engine_tells_no_cell(engine: Engine) -> None:
     engine.run(
-        "make", "CREATE OR REPLACE VIEW broken AS SELECT CAST(x AS INTEGER) AS a FROM (VALUES ('Alice')) AS v (x)"
+        "make", "CREATE OR REPLACE TEMP VIEW broken AS SELECT CAST(x AS INTEGER) AS a FROM (VALUES ('Alice')) AS v (x)"
     )
     with pytest.raises(EngineError) as caught:
         risk(engine, Origin(relation="broken"), quasi_identifiers=["a"])
     assert "Alice" not in str(caught.value)
-    assert engine.run("look", "SELECT table_name FROM duckdb_tables() WHERE temporary") == []
+    assert working_tables(engine) == []
 
 
 # -- Python ------------------------------------------------------------------------------------------------------------

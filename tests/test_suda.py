@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import oracle_risk as oracle
 import pytest
@@ -14,18 +14,16 @@ from test_risk import Row, measured, tables
 from test_vectors import vector
 
 from sqlanon.combinations import CODED, Combinations
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.suda import Levels, dis_of, file_dis, suda_scores
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found, found.one_thread():
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
-def scores(engine: DuckDB, rows: Sequence[Row], keys: Sequence[str], most: int) -> list[int]:
+def scores(engine: Engine, rows: Sequence[Row], keys: Sequence[str], most: int) -> list[int]:
     """The score of every row, read back through the coded combinations."""
     load(engine, "people", [{**row, "row number": i} for i, row in enumerate(rows)])
     with Combinations(engine, Origin(relation="people"), keys) as found, Levels(found, most) as levels:
@@ -40,7 +38,7 @@ def scores(engine: DuckDB, rows: Sequence[Row], keys: Sequence[str], most: int) 
 @given(tables(("a", "b", "c", "d", "e")), st.integers(1, 4))
 @settings(max_examples=80, deadline=None)
 def test_suda_scores_every_record_as_all_of_its_minimal_uniques_say(
-    engine: DuckDB, table: tuple[list[Row], tuple[str, ...]], most: int
+    engine: Engine, table: tuple[list[Row], tuple[str, ...]], most: int
 ) -> None:
     rows, keys = table
     if len(keys) < 2:
@@ -63,7 +61,7 @@ def test_suda_scores_every_record_as_all_of_its_minimal_uniques_say(
     assert list(made.contributions.values()) == sorted(made.contributions.values(), reverse=True)
 
 
-def test_suda_scores_the_vector(engine: DuckDB) -> None:
+def test_suda_scores_the_vector(engine: Engine) -> None:
     found = vector("suda2")
     rows = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
     keys, wanted, fraction = found["columns"], found["expected"], found["params"]["sampling_fraction"]
@@ -80,7 +78,7 @@ def test_suda_scores_the_vector(engine: DuckDB) -> None:
 
 @pytest.mark.parametrize("early", [0, 10**12])
 def test_leaving_out_known_uniques_early_or_late_gives_the_same_scores(
-    engine: DuckDB, early: int, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, early: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sqlanon.suda._EARLY", early)
     rows = [{"a": i % 7, "b": i % 5, "c": i % 3, "d": (i * i) % 11, "e": i % 2} for i in range(40)]
@@ -88,7 +86,7 @@ def test_leaving_out_known_uniques_early_or_late_gives_the_same_scores(
     assert scores(engine, rows, keys, 4) == oracle.suda(rows, keys, 4)
 
 
-def test_a_table_without_uniques_has_no_scores(engine: DuckDB) -> None:
+def test_a_table_without_uniques_has_no_scores(engine: Engine) -> None:
     found = measured(engine, [{"a": 1, "b": 2}] * 3, ["a", "b"], suda=True).suda
     assert found
     assert (found.dis, found.above, [(s.score, s.records, s.dis) for s in found.scores]) == (0, 0, [(0, 3, 0)])

@@ -35,8 +35,7 @@ from sqlanon.attacks.kinds import Attack, Reached, SensitiveAttack, Start, Undec
 from sqlanon.attacks.matching import side
 from sqlanon.attacks.outside import Journalist, Linkage, Membership
 from sqlanon.attacks.relations import Known, Relation, Unfit, Workings, workings
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Rows
 from sqlanon.reading import parse_call
@@ -143,7 +142,7 @@ class Attacked:
 
 
 def attack(
-    engine: DuckDB,
+    engine: Engine,
     origin: Origin,
     *,
     quasi_identifiers: Sequence[str],
@@ -194,7 +193,7 @@ def attack(
 class _Setting:
     """What the attacks are run on, and what they have."""
 
-    engine: DuckDB
+    engine: Engine
     relation: Relation
     keys: tuple[str, ...]
     sensitive: tuple[str, ...]

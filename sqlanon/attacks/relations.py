@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.query import Query, Text
@@ -53,7 +52,7 @@ class Relation:
     all but the `half_open` ones are read so: no record is lost by that.
     """
 
-    engine: DuckDB
+    engine: Engine
     origin: Origin
     columns: Mapping[str, Column]
     where: str
@@ -62,7 +61,7 @@ class Relation:
 
     @staticmethod
     def of(
-        engine: DuckDB, origin: Origin, where: str, closed: Collection[str] | None = None,
+        engine: Engine, origin: Origin, where: str, closed: Collection[str] | None = None,
         half_open: Collection[str] = (),
     ) -> Relation:  # fmt: skip
         """Looks a relation up. Raises `SpecError` where it is not there."""
@@ -133,14 +132,14 @@ class Relation:
         if found.family == "float":
             return f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
         if found.family in ("text", "other"):
-            return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+            return f'CAST({read} AS VARCHAR) COLLATE "C"'
         return read
 
 
 class Workings:
     """Working tables of one attack; `close` drops them."""
 
-    def __init__(self, engine: DuckDB) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._made: list[str] = []
 
@@ -157,7 +156,7 @@ class Workings:
 
 
 @contextmanager
-def workings(engine: DuckDB) -> Iterator[Workings]:
+def workings(engine: Engine) -> Iterator[Workings]:
     """Working tables that are gone afterwards, whatever happens."""
     made = Workings(engine)
     try:

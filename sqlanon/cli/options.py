@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-import sqlanon
-from sqlanon.engines import Origin
+from sqlanon.engines import Engine, Origin
 from sqlanon.spec import FILE_ENDINGS
 
 app = typer.Typer(
@@ -22,7 +21,14 @@ app = typer.Typer(
 )
 
 
-Db = Annotated[str | None, typer.Option("--db", metavar="URL", help="duckdb:///path.duckdb; default: in memory.")]
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        help="duckdb:///path.duckdb or postgresql://user@host/database; default: DuckDB in memory.",
+    ),
+]
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, and nothing else there.")]
@@ -76,7 +82,7 @@ def equal(text: str) -> tuple[str, str]:
     return left, right if equal else left
 
 
-def split(words: list[str], source: str | Origin, engine: sqlanon.DuckDB) -> list[str]:
+def split(words: list[str], source: str | Origin, engine: Engine) -> list[str]:
     """`a,b` as two names, unless a column of the source is called just so."""
     if not any("," in word for word in words):
         return words

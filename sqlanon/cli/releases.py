@@ -139,12 +139,15 @@ def release(
     db: Db = None,
     utility: Usefulness = False,
     time_limit: TimeLimit = None,
+    superuser: Annotated[
+        bool, typer.Option("--superuser", help="Postgres: publish although whoever publishes is a superuser.")
+    ] = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Publishes if, and only if, every model holds on what was made."""
     wanted = _spec(spec, time_limit)
-    with sqlanon.connect(db) as engine:
+    with sqlanon.connect(db, superuser=superuser) as engine:
         if wanted.publish is not None and wanted.publish.as_ != "file" and not engine.persistent:
             raise SpecError(
                 f"a {wanted.publish.as_} in a database in memory would be gone at once", where="--db",

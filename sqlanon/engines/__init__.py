@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlanon.errors import SpecError, nearest
+from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
-    from sqlanon.engines.duckdb import DuckDB
+    import numpy
+
+    Arrays = dict[str, numpy.ndarray[Any, Any]]
+    Block = Mapping[str, numpy.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,171 @@ class Origin:
         return self.relation or (str(self.file) if self.file else "query")
 
 
-def connect(url: str | None = None, *, create: bool = True, read_only: bool = False) -> DuckDB:
-    """The engine behind a URL: `duckdb:///path.db`, or None for DuckDB in memory. Raises `SpecError`, `EngineError`.
+class Engine(Protocol):
+    """What sqlanon asks of a database. Engines differ in I/O, roles and functions, not in what privacy is.
 
-    A database that is not there yet is made, unless `create` is False. `read_only` shares the file with other readers.
+    Every method raises `EngineError`, which names the step and the kind of failure and holds none of the engine's own
+    words; what one engine cannot do raises `SpecError` before anything is run.
+    """
+
+    name: str
+    dialect: str
+
+    @property
+    def version(self) -> str:
+        """The version of the database."""
+
+    @property
+    def persistent(self) -> bool:
+        """Whether what is published here outlives the process."""
+
+    @property
+    def url(self) -> str:
+        """Where the database is, without a password."""
+
+    @property
+    def user(self) -> str:
+        """Who works here, as the register tells it."""
+
+    @property
+    def schema(self) -> str:
+        """The schema in which releases stand."""
+
+    def can(self, ability: str) -> bool:
+        """What this engine is able to do: `secure_view`, `file`, `grant`, and the rooms of sqlanon that run on it."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """For many small queries, which threads would only slow down."""
+
+    def sql(self, what: Query | Expression | Text) -> str:
+        """The text of a query as it runs here."""
+
+    def run(
+        self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Runs a query and returns its rows: numbers per class, domains, catalog facts. `?` stands for a parameter."""
+
+    def arrays(self, step: str, what: Query | Expression | Text | str) -> Arrays:
+        """The same as one array per column, masked where values are missing."""
+
+    def columns(self, origin: Origin) -> tuple[Column, ...]:
+        """The columns of a source, in its order. Raises `SpecError` where it is not there."""
+
+    def names(self, item: str) -> tuple[str, ...]:
+        """The names of the columns of a FROM item."""
+
+    def origin(self, origin: Origin) -> str:
+        """The FROM item that reads a source."""
+
+    def reader(self, file: Path) -> str:
+        """The FROM item that reads a file."""
+
+    def reads(self, origin: Origin, name: str) -> bool:
+        """Whether a source reads the relation of this name in the schema where releases are, through views too."""
+
+    def register(self, frame: object) -> Origin:
+        """Makes a pandas, polars or Arrow frame readable under a name of its own."""
+
+    def frame(self, relation: str, like: object) -> Any:
+        """A relation as a frame of the same kind as `like`."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All of it or nothing, whatever ends it."""
+
+    def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        """A working table of this connection, seen by nobody else; it takes the place of one of the same name."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
+
+    def secret(self, step: str, name: str, key: str) -> Text:
+        """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
+
+    def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        """More rows for a working table."""
+
+    def load(self, step: str, name: str, blocks: Iterable[Block]) -> None:
+        """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
+
+    def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
+        """A working table of numbers that were worked out here, such as a plan of exchanges; columns equally long."""
+
+    def functions(self, key: str, *, vectorised: bool | None = None) -> AbstractContextManager[None]:
+        """Our own functions on this connection, the keyed ones with this key; they are gone at the end."""
+
+    def drop_temporary(self, *names: str) -> None:
+        """Drops working tables, those that there are."""
+
+    def publisher(self, roles: Sequence[str]) -> None:
+        """Refuses to publish as somebody who should not, or for roles that are not there. Raises `SpecError`."""
+
+    def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
+        """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
+
+    def shuffled(self, what: Query, columns: Sequence[str], number: str | None = None) -> Query:
+        """The same rows in the keyed order; equal rows cannot be told apart. Each stands for `number` rows, or one."""
+
+    def view_statement(self, path: Sequence[str], what: Query) -> str:
+        """The statement that makes a view which a reader's predicates cannot see through."""
+
+    def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
+        """Such a view. Raises `ReleaseError` where the engine has none."""
+
+    def rename(self, path: Sequence[str], name: str) -> None:
+        """Gives a table another name in its schema."""
+
+    def drop(self, path: Sequence[str], kind: str) -> None:
+        """Drops a table or view."""
+
+    def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
+        """Lets nobody but the owner write, and these roles alone read."""
+
+    def comment(self, path: Sequence[str], name: str, text: str) -> None:
+        """What was done to a published column, where a reader of the table finds it."""
+
+    def label(self, path: Sequence[str], kind: str, text: str) -> None:
+        """A comment on a table or view as a whole."""
+
+    def labelled(self, name: str, catalog: str | None = None) -> str | None:
+        """The comment on the table or view of this name where releases are."""
+
+    def relations(self, catalog: str) -> set[str]:
+        """The names of all tables and views of an attached file, outside sqlanon's own schema."""
+
+    def kind_of(self, name: str, schema: str | None = None, catalog: str | None = None) -> str | None:
+        """`table`, `view` or None: what stands under a name where releases are published."""
+
+    def attached(self, path: Path, *, create: bool = False) -> AbstractContextManager[str]:
+        """A database file under a catalog name: read only, or (`create`) a new one."""
+
+    def export_parquet(self, step: str, what: Query | Text, path: Path, facts: str, key: str) -> None:
+        """Writes a Parquet file whose metadata carries the manifest."""
+
+    def parquet_facts(self, path: Path) -> str | None:
+        """The manifest of a Parquet file that `export_parquet` wrote, or None."""
+
+    def digest(self, item: str, columns: Sequence[str]) -> str:
+        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does."""
+
+
+def require(engine: Engine, ability: str, told: str) -> None:
+    """Refuses what this engine has no part of yet, before anything is run. Raises `SpecError`."""
+    if not engine.can(ability):
+        raise SpecError(f"{told} is not there yet on {engine.name}; nothing was run", where="--db")
+
+
+def connect(url: str | None = None, *, create: bool = True, read_only: bool = False, superuser: bool = False) -> Engine:
+    """The engine behind a URL: `duckdb:///path.db`, `postgresql://…`, or None for DuckDB in memory.
+
+    A DuckDB database that is not there yet is made, unless `create` is False; `read_only` shares the file with other
+    readers. `superuser` lets a superuser of Postgres publish. Raises `SpecError`, `EngineError`.
     """
     from sqlanon.engines.duckdb import DuckDB
 
@@ -54,4 +221,9 @@ def connect(url: str | None = None, *, create: bool = True, read_only: bool = Fa
             raise SpecError("there is no such database", where="--db", found=str(path), suggestion=near)
         return DuckDB(str(path), read_only=read_only)
     scheme = url.split(":", 1)[0]
-    raise SpecError("no engine for this URL", where="--db", found=f"{scheme}:…", allowed=("duckdb:///path.duckdb",))
+    if scheme in ("postgresql", "postgres"):
+        from sqlanon.engines.postgres import Postgres
+
+        return Postgres(url, superuser=superuser)
+    allowed = ("duckdb:///path.duckdb", "postgresql://user@host/database")
+    raise SpecError("no engine for this URL", where="--db", found=f"{scheme}:…", allowed=allowed)

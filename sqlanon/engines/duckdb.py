@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from sqlanon import query
 from sqlanon.engines import Column, Origin
 from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
-from sqlanon.functions import FUNCTIONS, Function
+from sqlanon.functions import FUNCTIONS, Function, through_arrow
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class DuckDB:
 
     name = "duckdb"
     dialect = "duckdb"
+    schema = "main"
 
     def __init__(
         self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None, *, read_only: bool = False
@@ -69,10 +71,14 @@ class DuckDB:
     def url(self) -> str:
         return f"duckdb:///{self.path}" if self.path else "duckdb://"
 
+    @property
+    def user(self) -> str:
+        """Who works here: DuckDB has no users of its own."""
+        return getpass.getuser()
+
     def can(self, ability: str) -> bool:
-        """`secure_view`, `file`: what this engine is able to do."""
-        major = int(self.version.split(".")[0])
-        return {"secure_view": major >= 2, "file": True}.get(ability, False)
+        """Everything but `grant`; `secure_view` from DuckDB 2 on."""
+        return {"secure_view": int(self.version.split(".")[0]) >= 2, "grant": False}.get(ability, True)
 
     def close(self) -> None:
         """Ends the connection; a process that leaves one open prints noise when it ends."""
@@ -138,6 +144,10 @@ class DuckDB:
         self._named_by_a_header(origin)
         found = self.run(f"read the columns of {origin}", f"DESCRIBE SELECT * FROM {self.origin(origin)}")
         return tuple(Column(name, str(kind), family_of(str(kind))) for name, kind, *_ in found)
+
+    def names(self, item: str) -> tuple[str, ...]:
+        """The names of the columns of a FROM item."""
+        return tuple(name for name, *_ in self.run("read the columns", f"DESCRIBE SELECT * FROM {item}"))
 
     def origin(self, origin: Origin) -> str:
         """The FROM item that reads a source."""
@@ -356,6 +366,15 @@ class DuckDB:
             self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
             self._working.discard(name)
 
+    def publisher(self, roles: Sequence[str]) -> None:
+        """Refuses roles: DuckDB has none. Raises `SpecError`."""
+        if roles:
+            told = "DuckDB has no roles to grant to; leave grant out, or publish a file"
+            raise SpecError(told, where="publish.grant")
+
+    def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
+        """Nothing: whoever may open a DuckDB file may read and write it."""
+
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
@@ -382,7 +401,10 @@ class DuckDB:
             raise ReleaseError(
                 f"DuckDB {self.version} has no secure views, which a published view needs; publish a table or a file"
             )
-        self.run(step, f"CREATE SECURE VIEW {self._at(path)} AS\n{self.sql(what)}")
+        self.run(step, self.view_statement(path, what))
+
+    def view_statement(self, path: Sequence[str], what: Query) -> str:
+        return f"CREATE SECURE VIEW {self._at(path)} AS\n{self.sql(what)}"
 
     def rename(self, path: Sequence[str], name: str) -> None:
         self.run(
@@ -418,10 +440,10 @@ class DuckDB:
         """The names of all tables and views of an attached file, outside sqlanon's own schema."""
         return {name for c, schema, name, _ in self._relations() if c == catalog and schema != _PRIVATE_SCHEMA}
 
-    def kind_of(self, name: str, schema: str = "main", catalog: str | None = None) -> str | None:
+    def kind_of(self, name: str, schema: str | None = None, catalog: str | None = None) -> str | None:
         """`table`, `view` or None: what stands under a name where releases are published."""
         ((current,),) = self.run("read the catalog", "SELECT current_database()")
-        where = (catalog or current, schema, name.lower())
+        where = (catalog or current, schema or self.schema, name.lower())
         return next((k for c, s, n, k in self._relations() if (c, s, n.lower()) == where), None)
 
     @contextmanager
@@ -462,19 +484,9 @@ def _make(connection: duckdb.DuckDBPyConnection, function: Function, key: str, *
     first = (key,) if function.keyed else ()
     call: Callable[..., Any] = partial(function.one, *first)
     if vectorised and function.many is not None:
-        call = _through_arrow(partial(function.many, *first), len(function.takes))
+        call = through_arrow(partial(function.many, *first), len(function.takes))
     kind = "arrow" if vectorised else "native"
     connection.create_function(function.name, call, list(function.takes), function.gives, type=kind)  # type: ignore[call-overload]
-
-
-def _through_arrow(many: Callable[..., Any], arguments: int) -> Callable[..., Any]:
-    """A function of arrays as one of Arrow columns. DuckDB counts the parameters, so it has as many as it takes."""
-
-    def call(*columns: Any) -> Any:
-        return many(*(column.to_numpy() for column in columns))
-
-    of: dict[int, Callable[..., Any]] = {1: lambda a: call(a), 2: lambda a, b: call(a, b)}
-    return of[arguments]
 
 
 def _numbers(values: Sequence[int] | numpy.ndarray[Any, Any]) -> numpy.ndarray[Any, Any]:

@@ -54,7 +54,9 @@ def in_parquet(kind: str) -> str | None:
 def plainly(read: str, found: Column) -> str:
     """A column as its values are read by people: what looks different is different, whatever the engine compares."""
     if found.family == "text":
-        return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+        return f'CAST({read} AS VARCHAR) COLLATE "C"'
+    if found.type == "numeric":  # of Postgres, where 1.5 and 1.50 are equal, and are told apart as text
+        return f"trim_scale({read})"
     return f"CAST({read} AS VARCHAR)" if found.family in ("float", "other") else read
 
 

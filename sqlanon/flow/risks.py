@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import blanking, planning, query, statistics
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin, require
 from sqlanon.errors import SpecError
 from sqlanon.exploring import MOST_FIELDS, subsets, told
 from sqlanon.flow.model import Flow, FlowModel
@@ -132,12 +131,13 @@ class Assessment:
         }  # fmt: skip
 
 
-def assess(model: FlowModel, engine: DuckDB, *, limit: int = LIMIT, tell: Tell = silent) -> Assessment:
+def assess(model: FlowModel, engine: Engine, *, limit: int = LIMIT, tell: Tell = silent) -> Assessment:
     """Generates the states, scores the risk transitions, and judges the rules.
 
     Raises `SpecError` where the model explodes or the data do not fit it, `ModelNotMet` where a flow's spec allows no
     release, `EngineError`.
     """
+    require(engine, "flow", "a data-flow model")
     tell("generating the states", None)
     states = generate(model, limit)
     dangers: list[Danger] = []
@@ -231,7 +231,7 @@ class _Data:
 
 
 @contextmanager
-def _at_hand(engine: DuckDB, model: FlowModel, flow: Flow, tell: Tell) -> Iterator[_Data | None]:
+def _at_hand(engine: Engine, model: FlowModel, flow: Flow, tell: Tell) -> Iterator[_Data | None]:
     with ExitStack() as stack:
         if flow.spec is not None:
             stack.callback(engine.drop_temporary, _DATA, _SAID)
@@ -257,7 +257,7 @@ def _columns(flow: Flow, records: Records) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _planned(engine: DuckDB, model: FlowModel, spec: Spec, tell: Tell) -> _Data:
+def _planned(engine: Engine, model: FlowModel, spec: Spec, tell: Tell) -> _Data:
     """The rows that a spec would release, in a working table, with the entity beside them where it names one."""
     plan = planning.make(spec, engine, tell=tell).plan
     blanking.stage(engine, plan, _DATA)
@@ -273,7 +273,7 @@ def _planned(engine: DuckDB, model: FlowModel, spec: Spec, tell: Tell) -> _Data:
     return _Data(records, columns, policy, before, spec.entity)
 
 
-def _reached(engine: DuckDB, data: _Data, policy: Policy) -> Policy:
+def _reached(engine: Engine, data: _Data, policy: Policy) -> Policy:
     """A policy whose words the anonymised rows can be given: from their own columns, or over the entity."""
     records, before = data.records, data.before
     if policy.table is not None or all(name in records.columns for name in policy.columns):
@@ -293,7 +293,7 @@ def _reached(engine: DuckDB, data: _Data, policy: Policy) -> Policy:
 # -- scores ------------------------------------------------------------------------------------------------------------
 
 
-def _scored(engine: DuckDB, model: FlowModel, data: _Data, dangers: Sequence[Danger]) -> Iterator[Danger]:
+def _scored(engine: Engine, model: FlowModel, data: _Data, dangers: Sequence[Danger]) -> Iterator[Danger]:
     """The risk transitions with their scores: one counting of the records per sensitive field."""
     for name in dict.fromkeys(danger.field for danger in dangers):
         of = [danger for danger in dangers if danger.field == name]
@@ -320,7 +320,7 @@ def _there(data: _Data, field: str) -> tuple[str, ...]:
     return columns
 
 
-def _target(engine: DuckDB, model: FlowModel, data: _Data, name: str, column: str) -> Target:
+def _target(engine: Engine, model: FlowModel, data: _Data, name: str, column: str) -> Target:
     said = model.predictions.get(name)
     near = margin(str(said.margin)) if said and said.margin else None
     above = said.above if said else False
@@ -334,7 +334,7 @@ def _target(engine: DuckDB, model: FlowModel, data: _Data, name: str, column: st
     return Target(column, near, Threshold(policy=policy, above=above))
 
 
-def _utility(engine: DuckDB, flows: Sequence[Flow], data: _Data) -> Change | None:
+def _utility(engine: Engine, flows: Sequence[Flow], data: _Data) -> Change | None:
     """The statistics of the fields that are numbers before and after."""
     if data.before is None:
         return None

@@ -13,7 +13,7 @@ import math
 from dataclasses import replace
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.functions import uniform
 from sqlanon.models import LDiversity, judgement, verdicts
@@ -25,7 +25,7 @@ from sqlanon.recoding.transforms import Records, numbered
 from sqlanon.recoding.working import Work, relation
 
 
-def anatomized(engine: DuckDB, source: Source, key: str) -> Outcome:
+def anatomized(engine: Engine, source: Source, key: str) -> Outcome:
     """The records of a source with the number of each one's group, in a working table that stays; nothing is recoded.
 
     The groups are made for the largest l of the spec's l-diversity models, all about one column. Raises `ModelNotMet`
@@ -62,7 +62,7 @@ def values(linked: Linked) -> Query:
     return Query(()).then("released", tree, "what occurs in each group; which record has it is not told")
 
 
-def anatomize(engine: DuckDB, records: Records, sensitive: str, l: int, group: str) -> Query:  # noqa: E741
+def anatomize(engine: Engine, records: Records, sensitive: str, l: int, group: str) -> Query:  # noqa: E741
     """The records with the number of their `group`: of at least `l` with different values, so no share is above 1/l.
 
     Possible if, and only if, no value has more than n/l records. Records are dealt in the order of their values, and of
@@ -81,7 +81,7 @@ def anatomize(engine: DuckDB, records: Records, sensitive: str, l: int, group: s
     return records.chain.then(fresh("anatomy", {step.name for step in records.chain.steps}), tree)
 
 
-def _eligible(engine: DuckDB, records: Records, sensitive: str, l: int) -> None:  # noqa: E741
+def _eligible(engine: Engine, records: Records, sensitive: str, l: int) -> None:  # noqa: E741
     counted = fragment(
         "select count(*) as records from $t group by $s", s=column(sensitive), t=query.table(records.relation)
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.measuring import Measured, Rows, measured
 from sqlanon.models import Verdict, every_class, histogram_of_sizes, judgement, needed, verdicts
 from sqlanon.plan import Recoded, Source
@@ -28,7 +28,7 @@ NOTE = (
 UNDONE = "with blanked cells, a model about the whole table would not hold, so the records were dropped"
 
 
-def blanked(engine: DuckDB, source: Source, outcome: Outcome) -> Outcome:
+def blanked(engine: Engine, source: Source, outcome: Outcome) -> Outcome:
     """The same recoding, with at most one quasi-identifier blanked in records of classes that fail.
 
     Greedy: of all quasi-identifiers, the one with which most records come into classes that hold is blanked in exactly

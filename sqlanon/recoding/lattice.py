@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import STAR
 from sqlanon.measuring import Rows, measured
@@ -61,7 +61,7 @@ class Lattice:
     `digits`: per quasi-identifier and level, the column of the base table; None where every record has the same label.
     """
 
-    engine: DuckDB
+    engine: Engine
     source: Source
     domains: tuple[Domain, ...]
     records: int
@@ -156,7 +156,7 @@ def _shares(name: str) -> str:
     return f"sqlanon shares of {name}"
 
 
-def build(engine: DuckDB, source: Source) -> Lattice:
+def build(engine: Engine, source: Source) -> Lattice:
     """Reads the source once and encodes it, in working tables that whoever asks drops.
 
     Raises `SpecError` where it has no rows or a value that no hierarchy knows.
@@ -195,7 +195,7 @@ def build(engine: DuckDB, source: Source) -> Lattice:
     )  # fmt: skip
 
 
-def _listed(engine: DuckDB, names: Sequence[str]) -> str:
+def _listed(engine: Engine, names: Sequence[str]) -> str:
     return ", ".join(engine.sql(column(name)) for name in names)
 
 
@@ -215,7 +215,7 @@ def _places(domains: Sequence[Domain], *, apart: bool) -> tuple[_Place, ...]:
     return tuple(found)
 
 
-def _large_enough(engine: DuckDB, source: Source, n: str, records: int) -> None:
+def _large_enough(engine: Engine, source: Source, n: str, records: int) -> None:
     """Refuses a population table that has fewer records than the source, which cannot be a sample of it."""
     if source.population is None:
         return
@@ -236,7 +236,7 @@ def _seen(source: Source, name: str, n: str) -> Expression:
     return fragment(f"select value, cast(sum(records) as bigint) as records from ({both}) as b group by value", parts)
 
 
-def _encode(engine: DuckDB, source: Source, i: int, name: str, n: str) -> Domain:
+def _encode(engine: Engine, source: Source, i: int, name: str, n: str) -> Domain:
     """One table per quasi-identifier: its values, the number of each value's label per level, and the marginals."""
     height, declared = source.height(name), source.spec.columns[name]
     labels = [f"label {level}" for level in range(1, height)]
@@ -286,7 +286,7 @@ def _labelled(steps: Query, source: Source, name: str, labels: Sequence[str]) ->
     return steps.then("labelled", query.select([*known, *made], "seen"))
 
 
-def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -> tuple[tuple[Marginal, ...], int]:
+def _marginals(engine: Engine, source: Source, i: int, name: str, height: int) -> tuple[tuple[Marginal, ...], int]:
     """Per level and label: records, and leaves covered: lines of a tabled hierarchy, else values of the source."""
     tabled = source.rows.get(name)
     labels = [f"label {level}" for level in range(1, height)]
@@ -312,14 +312,14 @@ def _marginals(engine: DuckDB, source: Source, i: int, name: str, height: int) -
     return tuple(reversed(marginals)), leaves
 
 
-def _unknown(engine: DuckDB, name: str, values: int, rows: int) -> SpecError:
+def _unknown(engine: Engine, name: str, values: int, rows: int) -> SpecError:
     return SpecError(
         f"{values} value{'s' * (values > 1)} in {rows} row{'s' * (rows > 1)} are not in the hierarchy;"
         f" list them with: SELECT DISTINCT {engine.sql(column(name))} FROM the source", where=f"columns.{name}",
     )  # fmt: skip
 
 
-def _known_sensitive(engine: DuckDB, source: Source) -> None:
+def _known_sensitive(engine: Engine, source: Source) -> None:
     """Every sensitive value must be in the hierarchy or order that a distance compares it by."""
     for name, reference in source.references(_RAW).items():
         known = reference.order or (tuple(row[0] for row in source.rows[name]) if reference.tree else ())
@@ -340,7 +340,7 @@ def _known_sensitive(engine: DuckDB, source: Source) -> None:
 
 
 def _base(
-    engine: DuckDB,
+    engine: Engine,
     source: Source,
     domains: Sequence[Domain],
     places: Sequence[_Place],
@@ -372,7 +372,7 @@ def _base(
     return tuple(digits)
 
 
-def _questions(engine: DuckDB, source: Source, numbers: tuple[str, ...], n: str) -> tuple[str, str, str]:
+def _questions(engine: Engine, source: Source, numbers: tuple[str, ...], n: str) -> tuple[str, str, str]:
     """The fixed parts of the questions about a node, over the steps `node` and `people` that differ.
 
     The first is answered per class: its numbers, its records, whether it is held, whether its failure is for good, and

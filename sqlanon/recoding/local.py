@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, require
 from sqlanon.errors import ModelNotMet
 from sqlanon.measuring import Measured
 from sqlanon.models import Model, ThetaSensitivity, Verdict, histogram_of_sizes, judgement, verdicts
@@ -67,7 +67,7 @@ def way_of(source: Source) -> Way:
     return Way("hilbert", recoding.order, recoding.groups or "best", dealt, exchanges)
 
 
-def partition(engine: DuckDB, source: Source, key: str, tell: Tell = silent) -> Outcome:
+def partition(engine: Engine, source: Source, key: str, tell: Tell = silent) -> Outcome:
     """The partition that a spec asks for, with what it comes to on the classes that are kept.
 
     Its working tables stay, for the steps that recode every record. Raises `ModelNotMet` where classes fail that hold
@@ -168,7 +168,7 @@ class Made:
 
 
 def make(
-    engine: DuckDB,
+    engine: Engine,
     source: Source,
     way: Way,
     key: str,
@@ -182,6 +182,7 @@ def make(
     `models` stand for those of the spec where they are given, `dimensions` for its quasi-identifiers. `key` decides, in
     secret, between records that are alike. Raises `SpecError`, `EngineError`, and `ModelNotMet` where nothing will do.
     """
+    require(engine, "partition", "a partition")
     wanted = tuple(models) or source.spec.privacy
     beside = [way.dealt] if way.dealt else [way.exchanges.column] if way.exchanges else []
     encoded = encode(engine, source, key, dimensions=dimensions, beside=beside)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet
 from sqlanon.hierarchies import Rows
 from sqlanon.models import KAnonymity, LDiversity
@@ -33,7 +33,7 @@ from sqlanon.utility.losses import Labels, classes, losses
 _SMALL = 50_000
 
 
-def optimum(engine: DuckDB, source: Source, tell: Tell = silent) -> Outcome:
+def optimum(engine: Engine, source: Source, tell: Tell = silent) -> Outcome:
     """The transformation that loses least of those that satisfy the models of the spec.
 
     Raises `ModelNotMet` where none does, or none was found within the time limit; `EngineError`.

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.errors import EngineError, ModelNotMet, SpecError
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
@@ -94,7 +94,7 @@ class Encoded:
 
 
 def encode(
-    engine: DuckDB, source: Source, key: str, *, dimensions: Sequence[Dimension] = (), beside: Sequence[str] = ()
+    engine: Engine, source: Source, key: str, *, dimensions: Sequence[Dimension] = (), beside: Sequence[str] = ()
 ) -> Encoded:
     """Reads the source once and encodes it. `dimensions` stand for those of the spec where they are given.
 

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from sqlanon import query
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.functions import uniform
 from sqlanon.query import Expression, Query, column, every, fragment, named
 from sqlanon.udfs.theta_plans import Histogram, Ints, Plan
@@ -66,7 +66,7 @@ class Rule:
     among: tuple[str, ...]
 
 
-def histogram(engine: DuckDB, partition: Partition) -> Histogram:
+def histogram(engine: Engine, partition: Partition) -> Histogram:
     """Records per class and value, the values numbered in their order, missing first. Raises `EngineError`.
 
     Raises ValueError where the classes are not numbered from 0 without gaps.
@@ -90,7 +90,7 @@ def histogram(engine: DuckDB, partition: Partition) -> Histogram:
     return Histogram(classes, values, counts, int(domain))
 
 
-def implausible(engine: DuckDB, partition: Partition, rules: Iterable[Rule]) -> frozenset[tuple[int, int]]:
+def implausible(engine: Engine, partition: Partition, rules: Iterable[Rule]) -> frozenset[tuple[int, int]]:
     """The pairs of a class and a value that noise must not make, by the rules; to be asked after `histogram`."""
     pairs: set[tuple[int, int]] = set()
     for rule in rules:
@@ -106,7 +106,7 @@ def implausible(engine: DuckDB, partition: Partition, rules: Iterable[Rule]) -> 
     return frozenset(pairs)
 
 
-def applied(engine: DuckDB, partition: Partition, plan: Plan, *, exchange: Kind) -> Partition:
+def applied(engine: Engine, partition: Partition, plan: Plan, *, exchange: Kind) -> Partition:
     """The partition after the plan's exchanges, suppressions and mergings; its working tables are made here.
 
     `exchange`: records change their class, as in the paper, or only their sensitive values change, and the records are
@@ -133,7 +133,7 @@ def applied(engine: DuckDB, partition: Partition, plan: Plan, *, exchange: Kind)
     return partition
 
 
-def drop(engine: DuckDB, partition: Partition) -> None:
+def drop(engine: Engine, partition: Partition) -> None:
     """Drops the working tables."""
     kinds = ("values", "leaving", "arriving", "suppressed", "merged", "noise")
     engine.drop_temporary(*(partition.table(kind) for kind in kinds))
@@ -143,7 +143,7 @@ def _table(partition: Partition, what: str) -> Expression:
     return query.table(partition.table(what))
 
 
-def _load(engine: DuckDB, partition: Partition, what: str, names: Sequence[str], rows: Ints) -> None:
+def _load(engine: Engine, partition: Partition, what: str, names: Sequence[str], rows: Ints) -> None:
     columns = {name: np.ascontiguousarray(rows[:, place]) for place, name in enumerate(names)}
     engine.numbers(f"plan the exchanges of {partition.value}", partition.table(what), columns)
 

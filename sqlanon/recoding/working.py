@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine
 from sqlanon.query import Expression, Query, Text, identifier, table
 
 Columns = Mapping[str, NDArray[Any]]
@@ -37,7 +37,7 @@ class Statement:
 class Work:
     """The working tables of one piece of work on one connection. All are temporary, seen by nobody else."""
 
-    engine: DuckDB
+    engine: Engine
     statements: list[Statement] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin, require
 from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
@@ -67,7 +66,7 @@ class Utility:
 
 
 def measure(
-    engine: DuckDB,
+    engine: Engine,
     released: Origin,
     source: Origin,
     *,
@@ -86,6 +85,7 @@ def measure(
     for where, number in (("--queries", queries), ("seed", seed)):
         if number < 0:
             raise SpecError("this is a whole number, 0 or more", where=where, found=str(number))
+    require(engine, "utility", "measuring the usefulness")
     others = dict(sensitive) if isinstance(sensitive, Mapping) else dict.fromkeys(sensitive)
     others = {name: order for name, order in others.items() if name not in {c.name for c in columns}}
     with comparing(engine, released, source, columns, others) as found:
@@ -142,7 +142,7 @@ class Against:
     queries: int = 1000
 
     def measure(
-        self, engine: DuckDB, released: Origin, quasi_identifiers: Sequence[str], sensitive: Sequence[str]
+        self, engine: Engine, released: Origin, quasi_identifiers: Sequence[str], sensitive: Sequence[str]
     ) -> Utility:
         """The usefulness of a relation with these published columns. Raises as `measure` does."""
         before = [found.name for found in engine.columns(self.source)]
@@ -211,7 +211,7 @@ class Described:
             k=k_of(models) or self.k,
         )  # fmt: skip
 
-    def read(self, engine: DuckDB, origin: Origin) -> Origin:
+    def read(self, engine: Engine, origin: Origin) -> Origin:
         """The same rows, with those of its columns as texts that are known to be."""
         if origin.file is None or not self.texts:
             return origin

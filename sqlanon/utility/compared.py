@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Order, Suppress
 from sqlanon.query import Expression, Query, Text, column, fragment, named
@@ -51,7 +50,7 @@ class Compared:
     release with `*` in every quasi-identifier, beside others, are suppressed ones and no class: they are `starred`.
     """
 
-    engine: DuckDB
+    engine: Engine
     covers: tuple[Cover, ...]
     sensitive: tuple[Values, ...]
     classes: Ints
@@ -109,7 +108,7 @@ class Compared:
 
 @contextmanager
 def comparing(
-    engine: DuckDB, released: Origin, source: Origin, columns: Sequence[Recoded],
+    engine: Engine, released: Origin, source: Origin, columns: Sequence[Recoded],
     sensitive: Mapping[str, Hierarchy | None],
 ) -> Iterator[Compared]:  # fmt: skip
     """Reads both relations and finds what covers what; the working tables are gone at the end.
@@ -177,7 +176,7 @@ def _there(
 
 
 def _read(
-    engine: DuckDB, origins: tuple[Origin, Origin], columns: Sequence[Recoded], sensitive: Sequence[str],
+    engine: Engine, origins: tuple[Origin, Origin], columns: Sequence[Recoded], sensitive: Sequence[str],
     types: tuple[Mapping[str, Column], Mapping[str, Column]],
 ) -> None:  # fmt: skip
     """One pass over the source and one over the release: the combinations that occur, and their records."""
@@ -202,17 +201,17 @@ def _read(
         engine.temporary(f"read {origin}", table, steps.then("grouped", grouped))
 
 
-def _plain(engine: DuckDB, found: Column) -> str:
+def _plain(engine: Engine, found: Column) -> str:
     """A column as its values are read by people: what looks different is different."""
     read = f"s.{engine.sql(query.identifier(found.name))}"
     if found.family == "float":
         return f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
     if found.family == "text":
-        return f'CAST({read} AS VARCHAR) COLLATE "binary"'
+        return f'CAST({read} AS VARCHAR) COLLATE "C"'
     return f"CAST({read} AS VARCHAR)" if found.family == "other" else read
 
 
-def _published(engine: DuckDB, c: Recoded, value: Column, after: Mapping[str, Column]) -> list[str]:
+def _published(engine: Engine, c: Recoded, value: Column, after: Mapping[str, Column]) -> list[str]:
     """How the label, or the two bounds, of a quasi-identifier are read from the release."""
     if c.represent == "label":
         return [_plain(engine, after[c.name])]
@@ -224,7 +223,7 @@ def _published(engine: DuckDB, c: Recoded, value: Column, after: Mapping[str, Co
 
 
 def _others(
-    engine: DuckDB, table: str, own: str, name: str, types: tuple[Column, Column], order: Hierarchy | None
+    engine: Engine, table: str, own: str, name: str, types: tuple[Column, Column], order: Hierarchy | None
 ) -> Values:
     """A column that is published as it is: its values in both relations, by number in their order."""
     steps, places = Query(()), order.values if isinstance(order, Order) else ()
@@ -261,7 +260,7 @@ def _others(
 
 
 def _code(
-    engine: DuckDB, covers: Sequence[Cover], own: Sequence[tuple[str, str]], kinds: Mapping[str, str],
+    engine: Engine, covers: Sequence[Cover], own: Sequence[tuple[str, str]], kinds: Mapping[str, str],
     types: tuple[Mapping[str, Column], Mapping[str, Column]],
 ) -> None:  # fmt: skip
     """The two working tables with numbers in place of values and labels, and the source's combinations in order."""
@@ -294,7 +293,7 @@ def _same(one: Expression, two: Expression) -> Expression:
     return fragment("$a is not distinct from $b", a=one, b=two)
 
 
-def _classes(engine: DuckDB, covers: tuple[Cover, ...], others: tuple[Values, ...]) -> Compared:
+def _classes(engine: Engine, covers: tuple[Cover, ...], others: tuple[Values, ...]) -> Compared:
     """The classes of the release, and apart from them the records that it holds with `*` everywhere."""
     names = [f"g{i}" for i in range(len(covers))]
     sql = f"select $g, cast(sum(n) as bigint) as n from $t group by $g order by {', '.join(names)}"

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlanon import query
-from sqlanon.engines import Column
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Column, Engine
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Mask, Order, Rows, Suppress
 from sqlanon.plan import ORDERED
@@ -208,7 +207,7 @@ class Covering:
     """
 
     def __init__(
-        self, engine: DuckDB, recoded: Recoded, types: tuple[Column, Column], *, source: tuple[str, str],
+        self, engine: Engine, recoded: Recoded, types: tuple[Column, Column], *, source: tuple[str, str],
         release: tuple[str, tuple[str, ...]], tables: tuple[str, str],
     ) -> None:  # fmt: skip
         self.engine, self.recoded, self.types, self.tables = engine, recoded, types, tables

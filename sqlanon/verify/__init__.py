@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sqlanon import query
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_of, verdict
 from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Places, Published, Sets
 from sqlanon.verify.judges import DETAILS, JUDGES, PLACED, WHOLE, WHOLE_ROWS
@@ -35,7 +34,7 @@ class Measured:
         return all(v.holds for v in self.verdicts)
 
 
-def verify(engine: DuckDB, published: Published, models: Sequence[Model]) -> Measured:
+def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Measured:
     """Every model's verdict on a published relation. Raises `EngineError`; nothing holds on an empty relation."""
     records, persons = _sizes(engine, published)
     people = _people(engine, published) if published.population else None
@@ -82,12 +81,12 @@ def _always(_: Model, __: Evidence) -> bool:
 # -- reading back ------------------------------------------------------------------------------------------------------
 
 
-def _list(engine: DuckDB, names: Sequence[str]) -> str:
+def _list(engine: Engine, names: Sequence[str]) -> str:
     """Columns of the relation `p`, always by that name: a column may be called like anything here."""
     return ", ".join(engine.sql(query.column(name, "p")) for name in names)
 
 
-def _sizes(engine: DuckDB, published: Published) -> tuple[Ints, Ints]:
+def _sizes(engine: Engine, published: Published) -> tuple[Ints, Ints]:
     """Records and persons per class, in the order of the classes' numbers in the histograms."""
     keys, persons = _list(engine, published.keys), "count(*)"
     if published.entity:
@@ -102,7 +101,7 @@ def _sizes(engine: DuckDB, published: Published) -> tuple[Ints, Ints]:
     return found["records"].astype(np.int64), found["persons"].astype(np.int64)
 
 
-def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
+def _histogram(engine: Engine, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
     value, keys = _list(engine, [name]), _list(engine, published.keys)
     numbered = (
@@ -125,7 +124,7 @@ def _histogram(engine: DuckDB, published: Published, name: str) -> Histogram:
     return Histogram(classes, values, counts, table, tuple(v for v, _ in rows))
 
 
-def _people(engine: DuckDB, published: Published) -> tuple[Ints, int]:
+def _people(engine: Engine, published: Published) -> tuple[Ints, int]:
     """Population records that share each class's quasi-identifiers, in the order of the classes; how many classes."""
     keys = _list(engine, published.keys)
     own = ", ".join(f"{engine.sql(query.column(key, 'p'))} AS k{i}" for i, key in enumerate(published.keys))
@@ -143,7 +142,7 @@ def _people(engine: DuckDB, published: Published) -> tuple[Ints, int]:
     return found["people"].astype(np.int64), everywhere
 
 
-def _guards(engine: DuckDB, published: Published, guard: str) -> Guards:
+def _guards(engine: Engine, published: Published, guard: str) -> Guards:
     """How many records of each class have each guarding node."""
     keys, node = _list(engine, published.keys), _list(engine, [guard])
     sql = (
@@ -153,14 +152,14 @@ def _guards(engine: DuckDB, published: Published, guard: str) -> Guards:
     return tuple((int(number), label) for number, label in engine.run("read back the guarding nodes", sql))
 
 
-def _sets(engine: DuckDB, published: Published, name: str) -> Sets:
+def _sets(engine: Engine, published: Published, name: str) -> Sets:
     """The different values of a set-valued column, with their records."""
     value = _list(engine, [name])
     sql = f"SELECT {value} AS v, count(*) AS n FROM {published.item} AS p GROUP BY {value}"
     return tuple((v, int(n)) for v, n in engine.run(f"read back the values of {name}", sql))
 
 
-def _places(engine: DuckDB, published: Published, name: str, guard: str | None) -> Places:
+def _places(engine: Engine, published: Published, name: str, guard: str | None) -> Places:
     """How many records of each class have each value under each threshold; every quasi-identifier numbered apart."""
     value, keys = _list(engine, [name]), [_list(engine, [key]) for key in published.keys]
     limit = _list(engine, [guard]) if guard else "NULL"

@@ -1,0 +1,424 @@
+"""PostgreSQL 14 and later through psycopg 3: a server with roles. The only importer of psycopg."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import pq
+from psycopg.types.numeric import NumericLoader
+
+from sqlanon import query
+from sqlanon.engines import Column, Origin, wire
+from sqlanon.engines.postgres_words import family_of, hint
+from sqlanon.engines.publishing import KEY, Publishing
+from sqlanon.errors import EngineError, SpecError
+from sqlanon.query import Expression, Query, Text
+
+if TYPE_CHECKING:
+    import numpy
+
+# Nothing is decided by how the session of the user, role or database happens to be set.
+_SETTINGS = {
+    "search_path": "pg_catalog, pg_temp",
+    "row_security": "off",  # a policy that would hide rows is an error
+    "standard_conforming_strings": "on",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "transform_null_equals": "off",
+    "jit": "off",
+    # The planner knows nothing of how many classes expressions make, and would sort texts where hashing is far faster.
+    "enable_sort": "off",
+    "default_transaction_isolation": "repeatable read",
+    "client_min_messages": "warning",
+}
+_LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
+_PRIVATE_SCHEMA = "sqlanon"
+
+
+class _Number(NumericLoader):
+    """Whole numbers as int, as DuckDB gives its sums; all else as Decimal."""
+
+    def load(self, data: Any) -> Any:
+        text = bytes(data)
+        return int(text) if text.lstrip(b"-").isdigit() else super().load(data)
+
+
+class Postgres(Publishing):
+    """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
+
+    Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
+    """
+
+    name = "postgres"
+    dialect = "postgres"
+    persistent = True
+
+    def __init__(self, url: str, *, superuser: bool = False) -> None:
+        self.forced = superuser
+        self._working: set[str] = set()
+        self._counted = 0
+        with self._step("connect to the server"):
+            self.connection = psycopg.connect(url, autocommit=True, application_name="sqlanon", prepare_threshold=None)
+        try:
+            self._set_up()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _set_up(self) -> None:
+        if self.connection.info.server_version < 140000:
+            raise SpecError("PostgreSQL 14 or later is needed", where="--db", found=self.version)
+        self.connection.adapters.register_loader("numeric", _Number)
+        ((self._path_before, encoding),) = self.run(
+            "read the settings", "SELECT current_setting('search_path'), current_setting('server_encoding')"
+        )
+        if encoding != "UTF8":
+            raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
+        ((memory,),) = self.run("read the settings", "SELECT setting::bigint FROM pg_settings WHERE name = 'work_mem'")
+        for setting, value in {**_SETTINGS, "work_mem": f"{max(memory, _LEAST_MEMORY)}kB"}.items():
+            self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
+
+    @property
+    def version(self) -> str:
+        number = self.connection.info.server_version
+        return f"{number // 10000}.{number % 10000}"
+
+    @property
+    def url(self) -> str:
+        info = self.connection.info
+        return f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
+
+    @cached_property
+    def user(self) -> str:
+        return str(self.run("read the role", "SELECT session_user")[0][0])
+
+    def can(self, ability: str) -> bool:
+        """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
+        return ability in {"grant", "secure_view", "attack", "predict"}
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def __enter__(self) -> Postgres:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _step(self, step: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            kind = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__
+            lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+            told = hint(error.sqlstate) if error.sqlstate or lost else ""
+            raise EngineError(step, kind, str(error), told) from None
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Small queries get no parallel workers here anyway."""
+        yield
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def sql(self, what: Query | Expression | Text) -> str:
+        return query.render(what, self.dialect)
+
+    def _text(self, what: Query | Expression | Text | str) -> str:
+        return what if isinstance(what, str) else query.render(what, self.dialect, pretty=False)
+
+    def run(
+        self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        text = self._text(what)
+        numbers = iter(range(1, len(parameters) + 1))
+        if parameters:
+            text = re.sub(r"\?", lambda _: f"${next(numbers)}", text)
+        with self._step(step), psycopg.RawCursor(self.connection) as cursor:
+            cursor.execute(text.encode(), list(parameters) or None)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
+        """Name, type and type modifier of each column of a query, which is not run."""
+        with self._step(step):
+            for result in (
+                self.connection.pgconn.prepare(b"", text.encode()),
+                self.connection.pgconn.describe_prepared(b""),
+            ):
+                if result.status != pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result)
+        return [((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
+
+    def types(self, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """The name and kind of types in the catalog."""
+        sql = "SELECT oid, typname, typtype FROM pg_type WHERE oid = ANY(?)"
+        return {int(oid): (name, kind) for oid, name, kind in self.run("read the types", sql, [sorted(set(oids))])}
+
+    def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
+        text = self._text(what)
+        found = self.described(step, text)
+        types = self.types(oid for _, oid, _ in found)
+        kinds = [types[oid][0] for _, oid, _ in found]
+        if "numeric" in kinds:  # as floating point, as DuckDB gives them
+            read = ", ".join(
+                f"{self.sql(query.column(name, 'a'))}{'::float8' if kind == 'numeric' else ''}"
+                for (name, *_), kind in zip(found, kinds, strict=True)
+            )
+            text = f"SELECT {read} FROM (\n{text}\n) AS a"
+            kinds = ["float8" if kind == "numeric" else kind for kind in kinds]
+        names = [name for name, *_ in found]
+        columns = self._copied(step, text, kinds) if wire.FIXED.issuperset(kinds) else None
+        return dict(zip(names, columns or wire.listed(self.run(step, text), kinds), strict=True))
+
+    def _copied(self, step: str, text: str, kinds: Sequence[str]) -> list[numpy.ndarray[Any, Any]] | None:
+        data = bytearray()
+        with (
+            self._step(step),
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY (\n{text}\n) TO STDOUT (FORMAT binary)".encode()) as copy,
+        ):
+            for block in copy:
+                data += block
+        return wire.fixed(data, kinds)
+
+    def columns(self, origin: Origin) -> tuple[Column, ...]:
+        found = self.described(f"read the columns of {origin}", f"SELECT * FROM {self.origin(origin)} AS s")
+        types = self.types(oid for _, oid, _ in found)
+        words = self.run(
+            "read the types",
+            "SELECT format_type(t, m) FROM unnest(?::oid[], ?::int[]) WITH ORDINALITY AS u (t, m, i) ORDER BY i",
+            [[oid for _, oid, _ in found], [modifier for _, _, modifier in found]],
+        )
+        return tuple(
+            Column(name, str(word), family_of(*types[oid]))
+            for (name, oid, _), (word,) in zip(found, words, strict=True)
+        )
+
+    def names(self, item: str) -> tuple[str, ...]:
+        return tuple(name for name, *_ in self.described("read the columns", f"SELECT * FROM {item} AS s"))
+
+    def origin(self, origin: Origin) -> str:
+        if origin.query is not None:
+            return self._select(origin.query)
+        if origin.file is not None:
+            return self.reader(origin.file)
+        return self.sql(query.table(*self._path(origin.relation or "")))
+
+    def _view(self, text: str) -> str:
+        """A query of the user's as a view of this session, made in the user's own search path: one SELECT, no more."""
+        self._counted += 1
+        name = f"sqlanon source {self._counted}"
+        self._set_path(self._path_before)
+        try:
+            made = f"CREATE TEMP VIEW {self.sql(query.identifier(name))} AS\n{text.strip().rstrip(';')}\n"
+            with self._step("read the query of the source"):
+                result = self.connection.pgconn.exec_params(made.encode(), [])
+                if result.status != pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result)
+        except EngineError as error:
+            state = error.kind.split()[-1]
+            if state[:2] in ("42", "0A") and state != "42501":  # its words, or what it asks for
+                raise SpecError(
+                    "the query of the source is no SELECT that the server can read", where="source.query"
+                ) from None
+            raise
+        finally:
+            self._set_path(_SETTINGS["search_path"])
+        return name
+
+    def _set_path(self, path: str) -> None:
+        with suppress(EngineError):  # in a transaction that has failed, the rollback sets it back
+            self.run("set the session", "SELECT set_config('search_path', ?, false)", [path])
+
+    def _select(self, text: str) -> str:
+        """A query of the user's as a FROM item in which every name is qualified by the server itself."""
+        name = self._view(text)
+        item = self.sql(query.identifier(name))
+        ((read,),) = self.run("read the query of the source", "SELECT pg_get_viewdef(?::regclass)", [f"pg_temp.{item}"])
+        self.run("read the query of the source", f"DROP VIEW pg_temp.{item}")
+        return f"({str(read).rstrip().rstrip(';')}\n)"
+
+    def reader(self, file: Path) -> str:
+        raise SpecError(
+            "Postgres reads no files of yours; load it into a table, or leave --db out", where="source", found=str(file)
+        )
+
+    def _path(self, name: str) -> tuple[str, str]:
+        """The schema and name of a table or view; `schema.name` is understood, else the user's search path decides."""
+        known = self._relations()
+        for parts in (tuple(name.split(".")), (name,)):
+            for fold in (str, str.lower):
+                found = [p for p in known if [*map(fold, p[-len(parts) :])] == [*map(fold, parts)]]
+                if found:
+                    return found[0]
+        names = sorted({n for s, n in known if s != _PRIVATE_SCHEMA})
+        raise SpecError("there is no such table or view", where="source", found=name, allowed=names[:20])
+
+    def _relations(self) -> list[tuple[str, str]]:
+        """Schema and name of everything that may be looked into; what is in the user's path comes first."""
+        sql = (
+            "SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND has_schema_privilege(n.oid, 'USAGE')"
+            " AND (n.oid = pg_my_temp_schema() OR n.nspname !~ '^(pg_|information_schema$)')"
+        )
+        path = [part.strip().strip('"') for part in self._path_before.replace('"$user"', self.user).split(",")]
+        places = {schema: place for place, schema in enumerate(path)}
+
+        def place(row: tuple[str, str]) -> tuple[int, str, str]:
+            return (-1 if row[0].startswith("pg_temp") else places.get(row[0], len(path)), *row)
+
+        return sorted(((str(s), str(n)) for s, n in self.run("read the catalog", sql)), key=place)
+
+    def reads(self, origin: Origin, name: str) -> bool:
+        if origin.file is not None:
+            return False
+        if origin.query is not None:
+            made = self._view(origin.query)
+            start = f"pg_temp.{self.sql(query.identifier(made))}"
+        else:
+            start = self.origin(origin)
+        sql = (
+            "WITH RECURSIVE under (oid) AS (SELECT ?::regclass::oid UNION SELECT d.refobjid FROM under"
+            " JOIN pg_rewrite AS r ON r.ev_class = under.oid JOIN pg_depend AS d ON d.objid = r.oid"
+            " WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass)"
+            " SELECT count(*) FROM under WHERE oid = to_regclass(?)"
+        )
+        target = self.sql(query.table(self.schema, name))
+        ((found,),) = self.run("explain the source", sql, [start, target])
+        if origin.query is not None:
+            self.run("explain the source", f"DROP VIEW {start}")
+        return bool(found)
+
+    # -- making ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing; everything in it sees the source as it was when it began."""
+        self.run("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ")
+        try:
+            yield
+        except BaseException:
+            with suppress(psycopg.Error):  # what went wrong before is what must be told
+                self.connection.execute("ROLLBACK")
+            raise
+        try:
+            self.run("commit", "COMMIT")
+        except EngineError as error:
+            told = "look with `sqlanon releases` whether it was published" if self.connection.closed else ""
+            raise EngineError("commit", error.kind, error.engine_text, told) from None
+
+    def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        text, there = query.render(what, self.dialect, pretty=False), name in self._working
+        made = f"{name} (new)" if there else name  # what is made may read what it replaces
+        self._working.add(made)
+        self.run(step, f"CREATE TEMP TABLE {self.own(made)} AS {text}")
+        if there:
+            self.run(step, f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
+            self.run(step, f"ALTER TABLE pg_temp.{self.own(made)} RENAME TO {self.own(name)}")
+            self._working.discard(made)
+        self.run(step, f"ANALYZE pg_temp.{self.own(name)}")  # nobody else does, for a working table
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        before = set(self._working)
+        try:
+            yield
+        finally:
+            names = sorted(self._working - before)
+            self._working = before
+            for name in [*names, KEY]:
+                with suppress(psycopg.Error):  # what went wrong, or right, before is what must be told
+                    self.connection.execute(f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}".encode())
+
+    def secret(self, step: str, name: str, key: str) -> Text:
+        self.set_key(key)
+        made = Text(f"SELECT key FROM pg_temp.{self.own(KEY)}")
+        self.temporary(step, name, made)
+        return made
+
+    def set_key(self, key: str) -> None:
+        """The key in a working table of one row, sent as data: no statement, parameter, setting or log holds it."""
+        item = f"pg_temp.{self.own(KEY)}"
+        self.run("set the key", f"DROP TABLE IF EXISTS {item}")
+        self.run("set the key", f"CREATE TEMP TABLE {self.own(KEY)} (key text)")
+        self._copy_in("set the key", item, [(key,)])
+
+    def _copy_in(self, step: str, item: str, rows: Iterable[Sequence[object]]) -> None:
+        with (
+            self._step(step),
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY {item} FROM STDIN".encode()) as copy,
+        ):
+            for row in rows:
+                copy.write_row(row)
+
+    def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
+        text = query.render(what, self.dialect, pretty=False)
+        self.run(step, f"INSERT INTO pg_temp.{self.own(name)} {text}")
+
+    def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
+        item, made = self.own(name), False
+        self._working.add(name)
+        self.run(step, f"DROP TABLE IF EXISTS pg_temp.{item}")
+        for block in blocks:
+            if not made:
+                declared = ", ".join(f"{self.own(label)} {wire.declared(cells)}" for label, cells in block.items())
+                self.run(step, f"CREATE TEMP TABLE {item} ({declared})")
+                made = True
+            rows = zip(*(cells.tolist() for cells in block.values()), strict=True)
+            self._copy_in(step, f"pg_temp.{item}", rows)
+        self.run(step, f"ANALYZE pg_temp.{item}")
+
+    def numbers(self, step: str, name: str, columns: Mapping[str, Sequence[int] | numpy.ndarray[Any, Any]]) -> None:
+        import numpy as np
+
+        cells = {
+            label: values if isinstance(values, np.ndarray) else np.array(values, dtype=np.int64)
+            for label, values in columns.items()
+        }
+        self.load(step, name, [cells])
+
+    @contextmanager
+    def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
+        """Not there yet: noise, draws and microaggregation need functions of ours in the server, or beside it."""
+        raise SpecError("functions that run beside the data are not there yet on postgres; nothing was run")
+        yield
+
+    def drop_temporary(self, *names: str) -> None:
+        for name in names:
+            self.run("drop working tables", f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
+            self._working.discard(name)
+
+    # -- what a server has nothing of ----------------------------------------------------------------------------
+
+    def register(self, frame: object) -> Origin:
+        raise SpecError("a data frame is read by DuckDB, without --db; load it into a table for Postgres")
+
+    def frame(self, relation: str, like: object) -> Any:
+        raise SpecError("a data frame is made by DuckDB")
+
+    def relations(self, catalog: str) -> set[str]:
+        raise _NO_FILES
+
+    def attached(self, path: Path, *, create: bool = False) -> Any:
+        raise _NO_FILES
+
+    def export_parquet(self, step: str, what: Query | Text, path: Path, facts: str, key: str) -> None:
+        raise _NO_FILES
+
+    def parquet_facts(self, path: Path) -> str | None:
+        raise _NO_FILES
+
+
+_NO_FILES = SpecError("Postgres reads and writes no files of yours; a released file is read by DuckDB, without --db")

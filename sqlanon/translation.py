@@ -1,0 +1,72 @@
+"""House SQL in Postgres's words, on the tree: what it would read otherwise than DuckDB, or could not run fast.
+
+- Texts are compared and sorted by their bytes, whatever the collation of the database (DuckDB's own order).
+- Names longer than 63 bytes are shortened here: Postgres would cut them off, so that two could become one.
+- `IS NOT DISTINCT FROM` can be neither hashed nor merged, so a join on it compares each row with each. What follows
+  from it and can be hashed is put beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import cast
+
+from sqlglot import exp
+
+from sqlanon.errors import NotPortable
+
+_LONGEST = 63
+
+
+def short(name: str) -> str:
+    """A name of at most 63 bytes that no other long name has."""
+    if len(name.encode()) <= _LONGEST:
+        return name
+    kept = name.encode()[:30].decode(errors="ignore")
+    return f"{kept}…{hashlib.sha256(name.encode()).hexdigest()[:24]}"
+
+
+def for_postgres(body: exp.Expr) -> exp.Expr:
+    """The same tree for Postgres. Raises `NotPortable` for what it has no type for."""
+    whole = exp.Paren(this=body.copy())  # so that every node has a parent
+    for node in list(whole.find_all(exp.Identifier, exp.Cast, exp.Struct)):
+        if isinstance(node, exp.Struct):
+            raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
+        if isinstance(node, exp.Identifier):
+            node.set("this", short(node.name))
+        elif node.is_type("varchar", "text"):
+            node.replace(exp.Collate(this=node.copy(), expression=exp.to_identifier("C", quoted=True)))
+    for joining in list({id(top): top for top in map(_conjunction, whole.find_all(exp.NullSafeEQ))}.values()):
+        pairs = [part for part in _parts(joining) if isinstance(part, exp.NullSafeEQ)]
+        if pairs and (isinstance(joining.parent, (exp.Join, exp.Where)) or joining.parent is whole):
+            joining.replace(exp.And(this=_hashed(pairs), expression=joining.copy()))
+    return cast(exp.Expr, whole.this)
+
+
+def _conjunction(node: exp.Expr) -> exp.Expr:
+    """The whole of the AND that a comparison is a part of."""
+    while isinstance(node.parent, (exp.And, exp.Paren)) and node.parent.parent is not None:
+        node = node.parent
+    return node
+
+
+def _parts(node: exp.Expr) -> list[exp.Expr]:
+    inner = node.unnest()
+    return [*_parts(inner.left), *_parts(inner.right)] if isinstance(inner, exp.And) else [inner]
+
+
+def _hashed(pairs: Sequence[exp.Expr]) -> exp.Expr:
+    """The hashes of both sides are equal, each side read in the type that the two have in common.
+
+    CASE finds that type; its condition is a constant, so that it is gone before anything runs.
+    """
+    sides = []
+    for taken in (True, False):
+        common = [
+            exp.Case(ifs=[exp.If(this=exp.Boolean(this=taken), true=pair.this.copy())], default=pair.expression.copy())
+            for pair in pairs
+        ]
+        row = exp.Anonymous(this="ROW", expressions=common)
+        sides.append(exp.Anonymous(this="hash_record_extended", expressions=[row, exp.Literal.number(0)]))
+    return exp.EQ(this=sides[0], expression=sides[1])

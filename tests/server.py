@@ -1,0 +1,182 @@
+"""A private PostgreSQL server for the tests: started once per test session (and worker), in a folder of its own.
+
+The server refuses to run as root, so as root every one of its programs runs under the user that Debian's package made
+(`postgres`), in a folder outside of pytest's own, which nobody else may enter. It listens on a socket in that folder
+and nowhere else. Where no server is installed, the tests that need one are skipped.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pytest_postgresql.executors import NoopExecutor
+from pytest_postgresql.janitor import DatabaseJanitor
+
+import sqlanon
+from sqlanon.engines import Engine
+
+_OPTIONS = (
+    "-F -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c autovacuum=off"
+    " -c jit=off -c listen_addresses= -c max_connections=30"
+)
+_UNPRIVILEGED = "postgres"
+
+# Roles belong to the whole server: whose the source is, who publishes, who may read releases, who may do nothing.
+ROLES = ("holder", "publisher", "reader", "stranger")
+
+
+def _programs() -> Path | None:
+    """Where initdb and pg_ctl are; None where no server is installed."""
+    known = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]), reverse=True)
+    found = shutil.which("initdb")
+    folders = [Path(path) for path in known] + ([Path(found).parent] if found else [])
+    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
+
+
+def _as_nobody_special() -> list[str]:
+    """What stands before a command so that it does not run as root."""
+    if os.geteuid() != 0:
+        return []
+    asked = subprocess.run(["id", _UNPRIVILEGED], capture_output=True, check=False)
+    if asked.returncode or not shutil.which("runuser"):
+        pytest.skip(f"as root, the server needs runuser and the user {_UNPRIVILEGED}, under which it can run")
+    return ["runuser", "-u", _UNPRIVILEGED, "--"]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[NoopExecutor]:
+    """The server, running; its superuser is `postgres`."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    before = _as_nobody_special()
+    folder = Path(tempfile.mkdtemp(prefix="sqlanon-postgres-", dir="/tmp"))
+    try:
+        if before:
+            shutil.chown(folder, _UNPRIVILEGED)
+        data = str(folder / "data")
+
+        def program(name: str, *arguments: str) -> None:
+            ran = subprocess.run(
+                [*before, str(programs / name), *arguments], cwd="/", capture_output=True, text=True, check=False
+            )
+            assert ran.returncode == 0, f"{name} failed: {ran.stderr}"
+
+        # Texts are sorted as in a dictionary by default, and not as we need them.
+        sorted_so = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
+        program("initdb", "--no-sync", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", *sorted_so)
+        options = f"{_OPTIONS} -c unix_socket_directories={folder}"
+        # Its output goes to a file: a pipe would stay open as long as the server runs.
+        program("pg_ctl", "-w", "-D", data, "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            found = NoopExecutor(
+                host=str(folder), port=5432, user="postgres", dbname="tests", options="", maintenance_dbname="postgres"
+            )
+            execute(url_of(found, "postgres"), *(f"CREATE ROLE {role} LOGIN" for role in ROLES))
+            yield found
+        finally:
+            program("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Runs statements as somebody without sqlanon would, on a connection of their own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def fetch(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """The rows that somebody without sqlanon gets."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+def url_of(server: NoopExecutor, name: str, user: str = "postgres") -> str:
+    """The URL of a database of the server, for a role."""
+    return f"postgresql://{user}@/{name}?host={server.host}&port={server.port}"
+
+
+def _database(server: NoopExecutor, name: str) -> DatabaseJanitor:
+    return DatabaseJanitor(
+        user=server.user, host=server.host, port=server.port, dbname=name, template_dbname="template0"
+    )
+
+
+@pytest.fixture(scope="module")
+def database(server: NoopExecutor, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database for the tests of one module: its URL, for the superuser."""
+    name = request.module.__name__
+    with _database(server, name):
+        yield url_of(server, name)
+
+
+@pytest.fixture
+def fresh(server: NoopExecutor) -> Iterator[str]:
+    """An empty database for one test: its URL, for the superuser."""
+    with _database(server, "fresh"):
+        yield url_of(server, "fresh")
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def either(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The one engine, then the other: what is measured on both must be what the oracle says."""
+    url = request.getfixturevalue("database") if request.param == "postgres" else None
+    with sqlanon.connect(url) as found, found.one_thread():
+        yield found
+
+
+def made(engine: Engine, name: str, declared: Mapping[str, str], rows: Sequence[Mapping[str, Any]] = ()) -> None:
+    """A table of rows that lives as long as the connection, in the place of an earlier one; types as both know them."""
+    quoted = ['"{}"'.format(column.replace('"', '""')) for column in declared]
+    listed = ", ".join(f"{column} {kind}" for column, kind in zip(quoted, declared.values(), strict=True))
+    item = '"{}"'.format(name.replace('"', '""'))
+    remake(engine, item, f"({listed})")
+    places = ", ".join(f"({', '.join('?' * len(declared))})" for _ in rows)
+    if rows:
+        cells = [row[column] for row in rows for column in declared]
+        engine.run("fill", f"INSERT INTO {item} VALUES {places}", cells)
+
+
+def remake(engine: Engine, item: str, what: str) -> None:
+    """`CREATE TABLE item what`, in the place of an earlier one; DuckDB's words DOUBLE and NOCASE are known to both."""
+    engine.run("make", f"DROP TABLE IF EXISTS {item}")
+    if engine.name == "duckdb":
+        engine.run("make", f"CREATE TABLE {item} {what}")
+        return
+    if "NOCASE" in what:
+        careless = "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        engine.run("make", f"CREATE COLLATION IF NOT EXISTS public.careless {careless}")
+    known = re.sub(r"\bDOUBLE\b(?! PRECISION)", "DOUBLE PRECISION", what).replace("NOCASE", "public.careless")
+    engine.run("make", f"CREATE TEMP TABLE {item} {known}")
+
+
+def working_tables(engine: Engine) -> list[str]:
+    """The names of the working tables that are left on a connection; tables of the tests are no sqlanon's."""
+    tables = {
+        "duckdb": "SELECT table_name FROM duckdb_tables() WHERE temporary",
+        "postgres": "SELECT relname FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname LIKE 'sqlanon%'",
+    }
+    return [name for (name,) in engine.run("look", tables[engine.name])]
+
+
+def several(engine: Engine, number: int) -> str:
+    """The whole numbers from 0 up to `number` as a FROM item `r` with the column `i`."""
+    series = f"generate_series(0, {number} - 1)" if engine.name == "postgres" else f"range({number})"
+    return f"{series} AS r(i)"
+
+
+def as_role(url: str, role: str) -> str:
+    """The same database for another role."""
+    return url.replace("//postgres@", f"//{role}@")

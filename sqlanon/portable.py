@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlanon.engines import Column, Engine
 from sqlanon.errors import SpecError
-from sqlanon.models import Model, ValuePrediction
+from sqlanon.models import Model
 from sqlanon.spec import Spec
 
 
@@ -28,8 +28,6 @@ def _beyond(spec: Spec, promised: Sequence[Model]) -> Iterator[tuple[str, str]]:
         yield "recoding.suppressed", "the suppression of single cells"
     if spec.transforms:
         yield "transforms", "a transform of values"
-    if any(isinstance(model, ValuePrediction) for model in (*promised, *spec.scored)):
-        yield "privacy", "a release that is judged by what can be predicted"
     if any(column.represent == "range" for column in spec.columns.values()):
         yield "columns", "represent: range (a range with two named ends)"
 

@@ -133,7 +133,7 @@ def fresh(server: NoopExecutor) -> Iterator[str]:
 def either(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """The one engine, then the other: what is measured on both must be what the oracle says."""
     url = request.getfixturevalue("database") if request.param == "postgres" else None
-    with sqlanon.connect(url) as found, found.one_thread():
+    with sqlanon.connect(url, superuser=True) as found, found.one_thread():
         yield found
 
 

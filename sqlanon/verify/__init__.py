@@ -162,7 +162,7 @@ def _sets(engine: Engine, published: Published, name: str) -> Sets:
 def _places(engine: Engine, published: Published, name: str, guard: str | None) -> Places:
     """How many records of each class have each value under each threshold; every quasi-identifier numbered apart."""
     value, keys = _list(engine, [name]), [_list(engine, [key]) for key in published.keys]
-    limit = _list(engine, [guard]) if guard else "NULL"
+    limit = _list(engine, [guard]) if guard else "CAST(NULL AS VARCHAR)"
     listed = ", ".join(f"dense_rank() OVER (ORDER BY {key}) - 1 AS k{i}" for i, key in enumerate(keys))
     counted = (
         f"SELECT {listed}, dense_rank() OVER (ORDER BY {', '.join(keys)}) - 1 AS class, {value} AS v, {limit} AS t,"
@@ -173,7 +173,8 @@ def _places(engine: Engine, published: Published, name: str, guard: str | None) 
     ints = [*(f"k{i}" for i in range(len(keys))), "class", "number", "kind", "n"]
     found = engine.arrays(step, f"SELECT {', '.join(ints)} FROM ({counted}) AS c ORDER BY class, number, kind")
     told = {key: numbers.astype(np.int64) for key, numbers in found.items()}
-    texts = "SELECT DISTINCT {}::VARCHAR AS label, {} AS place FROM ({}) AS c ORDER BY place"
+    # One text per place: values that are equal may be printed in several ways, as 0.0 and -0.0 are.
+    texts = "SELECT min({}::VARCHAR) AS label, {} AS place FROM ({}) AS c GROUP BY place ORDER BY place"
     labels, limits = (
         tuple(label for label, _ in engine.run(step, texts.format(of, place, counted)))
         for of, place in (("v", "number"), ("t", "kind"))

@@ -124,6 +124,10 @@ _TIMES = {
 }
 
 
+# A decimal of Postgres may be no number, or infinite; its order has both after all numbers.
+_A_NUMBER = "abs($x) < 1e39"
+
+
 def line(found: Found, wanted: Margin | None) -> Line:
     """The line of a column and a margin. Raises `SpecError` where they do not go together."""
     where = f"margin of {found.name}"
@@ -155,6 +159,8 @@ def _time(found: Found, wanted: Margin) -> Line:
 
 def _number(found: Found, wanted: Margin, where: str) -> Line:
     """Numbers as decimals that hold both the values and the margin: a frame rounds its ends to the values' decimals."""
+    if unbounded(found):  # as it is: nothing is rounded on such a line
+        return Line("$x", wanted.size, _A_NUMBER)
     decimals = max(-int(wanted.size.normalize().as_tuple().exponent), 0)
     digits, own = digits_of(found)
     scale = max(decimals, own)
@@ -162,8 +168,13 @@ def _number(found: Found, wanted: Margin, where: str) -> Line:
         raise SpecError("the margin has too many decimals for this column", where=where, found=str(wanted))
     # A float is read as it is printed, which is the number that was written; its binary neighbours are off the margin.
     read = "cast($x as varchar)" if found.family == "float" else "$x"
-    finite = "abs($x) < 1e25" if found.family == "float" else "true"
+    finite = {"float": "abs($x) < 1e25", "decimal": _A_NUMBER}.get(found.family, "true")
     return Line(f"cast({read} as decimal(38, {scale}))", wanted.size, finite)
+
+
+def unbounded(found: Found) -> bool:
+    """Whether a decimal has as many digits as it needs: Postgres's numeric, where no digits were declared."""
+    return found.family == "decimal" and re.search(r"\d", found.type) is None
 
 
 def digits_of(found: Found) -> tuple[int, int]:

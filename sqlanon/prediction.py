@@ -38,7 +38,7 @@ from typing import Any
 from sqlanon import policies, query
 from sqlanon.engines import Column, Engine, Origin
 from sqlanon.errors import SpecError
-from sqlanon.margins import NUMERIC, Line, Margin, digits_of, line, share
+from sqlanon.margins import NUMERIC, Line, Margin, digits_of, line, share, unbounded
 from sqlanon.measuring import windows
 from sqlanon.policies import Policy
 from sqlanon.query import Expression, Query, Text, column, fragment, named, table
@@ -350,6 +350,8 @@ def _column_threshold(found: Column, relation: str) -> Expression:
         "integer": "cast($t as decimal(20, 18))",
         "float": "cast(cast(floor($t * 1000000000000) as decimal(18, 0)) * 0.000000000001 as decimal(20, 18))",
     }.get(found.family)
+    if unbounded(found):  # read downwards, too
+        read = "cast(floor($t * 1000000000000000000) * 0.000000000000000001 as decimal(20, 18))"
     if read is None:
         raise SpecError("a column of thresholds holds numbers", where="threshold", found=found.family, allowed=NUMERIC)
     if found.family == "decimal" and digits_of(found)[1] > 18:

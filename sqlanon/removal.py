@@ -240,8 +240,9 @@ def blanked(cells: Cells) -> Query:
     if asked.threshold:
         pairs.append((column(threshold, "placed"), column("threshold", CELLS)))
     on = query.every([fragment("$a is not distinct from $b", a=a, b=b) for a, b in pairs])
+    # CASE alone would lose the digits that the column was declared with, on Postgres.
     cell = fragment(
-        "case when $place > coalesce($removed, 0) then $x end",
+        "nullif($x, case when $place <= coalesce($removed, 0) then $x end)",
         place=column(place, "placed"), removed=column("removed", CELLS), x=column(of, "placed"),
     )  # fmt: skip
     columns = [named(cell, of) if name == of else column(name, "placed") for name in records.columns]

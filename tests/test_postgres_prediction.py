@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,17 +10,19 @@ from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import oracle_prediction as oracle
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from server import made, working_tables
-from test_postgres_release import ENGINES_OWN, rounded
+from server import as_role, execute, fetch, made, working_tables
+from test_postgres_release import ENGINES_OWN, SPEC, clinic, rounded
 
 import sqlanon
 from sqlanon import life
+from sqlanon.cli import main
 from sqlanon.engines import Engine, Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, SpecError
@@ -27,6 +30,8 @@ from sqlanon.exploring import explore
 from sqlanon.margins import margin
 from sqlanon.models import ValuePrediction
 from sqlanon.prediction import Target
+
+__all__ = ["clinic"]  # a fixture
 
 Row = dict[str, Any]
 QI = "quasi-identifier"
@@ -239,3 +244,26 @@ def test_policies_are_found_by_a_key_that_their_table_sorts_in_another_way(postg
     spec = {"source": "people", **AS_IT_IS, "privacy": [{**MODEL, "threshold": "policy"}], "policy": policy,
             "publish": {"name": "agreed_to"}}  # fmt: skip
     assert sqlanon.release(spec, postgres).planned.blanked[0].violations == 3
+
+
+def test_a_publisher_without_rights_on_the_server_publishes_what_was_blanked(
+    clinic: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    execute(clinic, "UPDATE raw.patients SET disease = 'flu0' WHERE age = 30")
+    model = {"model": "value-prediction", "column": "disease", "threshold": "0.9", "remove": "greedy"}
+    spec = {**SPEC, "privacy": [*SPEC["privacy"], model], "rules": ["IF removed(disease) > 20 THEN block"]}
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    assert main(["release", str(tmp_path / "spec.yaml"), "--db", as_role(clinic, "publisher"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    reader, read = as_role(clinic, "reader"), "SELECT count(*), count(*) - count(disease) FROM releases.patients"
+    assert fetch(reader, read) == [(60, told["blanked"][0]["removed"])]
+    assert 0 < told["blanked"][0]["removed"] <= 20
+    assert main(["verify", "patients", "--db", as_role(clinic, "publisher")]) == 0
+    asked = 'value-prediction(column=disease, threshold="0.9")'
+    check = ["check", "releases.patients", "--qi", "age", "--qi", "zip", "--model", asked, "--db", reader]
+    assert main(check) == 0
+    execute(clinic, "INSERT INTO raw.patients SELECT 99, 'n', 30, '47000', 'flu0', 'w' FROM generate_series(1, 9)")
+    assert main(["release", str(tmp_path / "spec.yaml"), "--db", as_role(clinic, "publisher")]) == 1
+    assert fetch(reader, read) == [(60, told["blanked"][0]["removed"])]

@@ -251,8 +251,8 @@ class _Job:
 
     def made(self) -> dict[str, Any]:
         """What was done to the values beside recoding, as far as a reader may know it: never a key."""
-        transforms = [transform.to_dict() for transform in self.spec.transforms]
-        told: dict[str, Any] = {"transforms": transforms} if transforms else {}
+        done = {"transforms": [t.to_dict() for t in self.spec.transforms], "noise_rows": self.planned.outcome.noise}
+        told: dict[str, Any] = {name: value for name, value in done.items() if value}
         if cells := self.planned.outcome.cells:
             k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
             told["cells_blanked_at_most"] = register.coarse(cells, k)

@@ -212,6 +212,7 @@ def test_noise_fills_what_no_exchange_can_and_is_counted(engine: DuckDB, repair:
     told = made.to_dict()
     assert (told["rows_in"], told["rows_out"], told["suppressed"]) == (16, 16 + told["noise_rows"], 0)
     assert any("nobody" in note for note in told["notes"])
+    assert made.entry.to_dict()["made"]["noise_rows"] == told["noise_rows"] > 0
     counts = Counter(row["s"] for row in found)
     assert all(counts[value] >= number for value, number in Counter(row[2] for row in rows).items())
 

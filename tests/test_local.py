@@ -243,6 +243,34 @@ def test_a_published_column_called_as_a_working_one_changes_nothing(engine: Duck
     ]
 
 
+@pytest.mark.parametrize("way", [{"order": "gray", "groups": "even"}, {"cuts": "strict"}, {"cuts": "relaxed"}])
+def test_the_printed_sql_of_a_partition_makes_the_rows_of_the_release(
+    engine: DuckDB, monkeypatch: pytest.MonkeyPatch, way: dict[str, str]
+) -> None:
+    monkeypatch.setenv("SQLANON_KEY", "the key of this test")
+    engine.run("make", "CREATE OR REPLACE TABLE people (age INTEGER, sex VARCHAR, s VARCHAR, note INTEGER)")
+    engine.run("fill", "INSERT INTO people SELECT i % 11, 'f', ['u', 'v'][i % 2 + 1], i FROM range(30) AS r (i)")
+    of = {"model": "l-diversity", "column": "s", "l": 2}
+    spec = {**THETA, "privacy": [*THETA["privacy"], of], "recoding": way}
+    text = sqlanon.plan(spec, engine).sql(engine)
+    assert "the key of this test" not in text and "sqlanon_…" not in text and "by itself" not in text
+    sqlanon.release(spec, engine)
+    released = engine.run("read", "SELECT * FROM out")
+    engine.connection.execute("DROP TABLE out; SET VARIABLE sqlanon_key = 'the key of this test'")
+    engine.connection.execute(text)
+    assert engine.run("read", "SELECT * FROM out") == released
+    engine.connection.execute("DROP TABLE out; RESET VARIABLE sqlanon_key")
+    for (name,) in engine.run("look", "SELECT table_name FROM duckdb_tables() WHERE temporary"):
+        engine.connection.execute(f'DROP TABLE temp."{name}"')
+
+
+def test_the_printed_sql_says_where_it_does_not_run_by_itself(engine: DuckDB) -> None:
+    engine.run("make", "CREATE OR REPLACE TABLE people AS SELECT i AS age, 'f' AS sex, 'u' AS s, i AS note"
+               " FROM range(12) AS r (i)")  # fmt: skip
+    spec = {**THETA, "recoding": {"groups": "best"}}
+    assert "it does not run by itself" in sqlanon.plan(spec, engine).sql(engine)
+
+
 # -- what a spec may say -----------------------------------------------------------------------------------------------
 
 SMALL: dict[str, Any] = {

@@ -217,6 +217,15 @@ def test_noise_fills_what_no_exchange_can_and_is_counted(engine: DuckDB, repair:
     assert all(counts[value] >= number for value, number in Counter(row[2] for row in rows).items())
 
 
+def test_noise_is_refused_where_persons_are_counted_since_nobody_would_count_as_one() -> None:
+    model = {"model": "theta-sensitivity", "column": "s", "mu": 0.6, "repair": "swap"}
+    columns = {**THETA["columns"], "who": "identifier"}
+    spec = {**THETA, "columns": columns, "entity": "who"}
+    sqlanon.load({**spec, "privacy": [*THETA["privacy"], model]})
+    with pytest.raises(SpecError, match="a record of nobody would count as a person"):
+        sqlanon.load({**spec, "privacy": [*THETA["privacy"], {**model, "noise": True}]})
+
+
 def test_noise_is_plausible_where_it_stands(engine: DuckDB) -> None:
     men = [(40, "m", "u", i) for i in range(8)]
     women = [(40, "f", "pvw"[i % 3], i) for i in range(9)]

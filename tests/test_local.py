@@ -280,6 +280,22 @@ def test_the_printed_sql_says_where_it_does_not_run_by_itself(engine: DuckDB) ->
     assert "it does not run by itself" in sqlanon.plan(spec, engine).sql(engine)
 
 
+def test_one_column_alone_is_cut_in_its_own_order(engine: DuckDB) -> None:
+    engine.run("make", "CREATE OR REPLACE TABLE people AS SELECT i AS age, 'x' AS s FROM range(12) AS r (i)")
+    spec = {**THETA, "columns": {"age": "quasi-identifier", "s": "sensitive"}}
+    for order in ("splits", "gray", "hilbert"):
+        sqlanon.release({**spec, "recoding": {"order": order}}, engine)
+        assert Counter(row["age"] for row in read(engine)) == {"[0, 3]": 4, "[4, 7]": 4, "[8, 11]": 4}
+
+
+def test_a_release_whose_columns_were_renamed_is_not_the_one_that_was_judged(engine: DuckDB) -> None:
+    theta(engine, ROWS)
+    assert sqlanon.life.verify(engine, "out").holds
+    for one, other in (("age", "old"), ("sex", "age"), ("old", "sex")):
+        engine.run("rename", f"ALTER TABLE out RENAME COLUMN {one} TO {other}")
+    assert not sqlanon.life.verify(engine, "out").holds
+
+
 # -- what a spec may say -----------------------------------------------------------------------------------------------
 
 SMALL: dict[str, Any] = {

@@ -88,7 +88,7 @@ class Planned:
         return kept + self.outcome.noise
 
     def sql(self, engine: Engine) -> str:
-        """The statement that makes the release, as it runs; it can be reviewed and run by itself."""
+        """The statements that make the release, as they run; by themselves too where no function of ours has a part."""
         publish = self.plan.source.spec.publish
         name = engine.sql(identifier(publish.name)) if publish else ""
         kind = publish.as_ if publish else "file"
@@ -103,8 +103,10 @@ class Planned:
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
             for name, filled in self.plan.source.working
         )
-        if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower():
+        if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
+        if " is filled by sqlanon." in self.plan.recoded.script:
+            head.append("-- tables that a function fills are made by no statement here, so it does not run by itself")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
         statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)

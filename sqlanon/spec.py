@@ -363,6 +363,8 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
     yield from _bounds(known) if method == "full-domain" else ()
     yield from _repairs(method, recoding, models)
+    if parts.get("entity") is not None:
+        yield from _nobody(models)
     if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -400,6 +402,14 @@ def _repairs(method: Recoder, recoding: Recoding, models: tuple[Any, ...]) -> It
         yield ("privacy", wanted[1][0], "repair"), "one model at most may move records", wanted[1][1].repair, ("merge",)
     if wanted and recoding.deal is not None:
         yield ("recoding", "deal"), "theta-sensitivity asks for another repair already", recoding.deal, ()
+
+
+def _nobody(models: tuple[Any, ...]) -> Iterator[Problem]:
+    """Noise where persons are counted: exchanges may take a person from a class, and nobody would stand for it."""
+    for i, model in enumerate(models):
+        if isinstance(model, ThetaSensitivity) and model.noise:
+            told = "with an entity, a record of nobody would count as a person; leave out noise, or the entity"
+            yield ("privacy", i, "noise"), told, None, ()
 
 
 def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:

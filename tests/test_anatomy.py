@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import sqlanon
-from sqlanon import life
+from sqlanon import life, planning
 from sqlanon.engines import Origin
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
@@ -19,6 +19,7 @@ from sqlanon.query import Query
 from sqlanon.recoding.anatomy import anatomize
 from sqlanon.recoding.transforms import Records, numbered
 from sqlanon.release import release
+from sqlanon.showing import releases as show
 from sqlanon.spec import load
 
 Row = tuple[Any, ...]
@@ -137,6 +138,13 @@ def test_two_linked_tables_are_published_and_tell_no_record_its_value(things: Du
     comments = things.run("read", "SELECT table_name, comment FROM duckdb_columns() WHERE comment LIKE '%identity%'")
     assert {name for name, _ in comments} == {"rel", "rel_sensitive"}
     assert things.run("list", "SELECT table_name FROM duckdb_tables() WHERE temporary") == []
+
+
+def test_an_anatomy_is_shown_with_its_columns_as_they_are(things: DuckDB, capsys: pytest.CaptureFixture[str]) -> None:
+    show.plan(planning.make(load(spec()), things))
+    told = capsys.readouterr().out
+    assert "identity not protected" in told and told.count("as it is") == 1
+    assert "covers" not in told and "least" not in told.split("promised")[0]
 
 
 def test_an_anatomy_is_verified_replaced_and_withdrawn_as_one(things: DuckDB, monkeypatch: pytest.MonkeyPatch) -> None:

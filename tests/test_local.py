@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -213,9 +212,18 @@ def test_noise_fills_what_no_exchange_can_and_is_counted(engine: DuckDB, repair:
     told = made.to_dict()
     assert (told["rows_in"], told["rows_out"], told["suppressed"]) == (16, 16 + told["noise_rows"], 0)
     assert any("nobody" in note for note in told["notes"])
-    assert json.loads(made.entry.made)["noise_rows"] == told["noise_rows"]
+    assert made.entry.to_dict()["made"]["noise_rows"] == told["noise_rows"] > 0
     counts = Counter(row["s"] for row in found)
     assert all(counts[value] >= number for value, number in Counter(row[2] for row in rows).items())
+
+
+def test_noise_is_refused_where_persons_are_counted_since_nobody_would_count_as_one() -> None:
+    model = {"model": "theta-sensitivity", "column": "s", "mu": 0.6, "repair": "swap"}
+    columns = {**THETA["columns"], "who": "identifier"}
+    spec = {**THETA, "columns": columns, "entity": "who"}
+    sqlanon.load({**spec, "privacy": [*THETA["privacy"], model]})
+    with pytest.raises(SpecError, match="a record of nobody would count as a person"):
+        sqlanon.load({**spec, "privacy": [*THETA["privacy"], {**model, "noise": True}]})
 
 
 def test_noise_is_plausible_where_it_stands(engine: DuckDB) -> None:
@@ -231,6 +239,61 @@ def test_exchanges_without_noise_leave_to_unions_what_they_cannot_do(engine: Duc
     rows = [(i, "f", "u" if i else "v", i) for i in range(16)]
     with pytest.raises(ModelNotMet, match="no partition satisfies"):
         theta(engine, rows, repair="swap")
+
+
+def test_a_published_column_called_as_a_working_one_changes_nothing(engine: DuckDB) -> None:
+    engine.run("make", "CREATE OR REPLACE TABLE people (age INTEGER, class VARCHAR, home INTEGER)")
+    engine.run("fill", "INSERT INTO people SELECT i, 'x', i FROM range(16) AS r (i)")
+    sqlanon.release({"source": {"table": "people"}, "columns": {
+        "age": "quasi-identifier", "class": "sensitive", "home": "insensitive"},
+        "privacy": [{"model": "k-anonymity", "k": 4}], "publish": {"name": "out"}}, engine)  # fmt: skip
+    assert sorted(((row["age"], row["home"]) for row in read(engine)), key=lambda row: row[1]) == [
+        (f"[{i // 4 * 4}, {i // 4 * 4 + 3}]", i) for i in range(16)
+    ]
+
+
+@pytest.mark.parametrize("way", [{"order": "gray", "groups": "even"}, {"cuts": "strict"}, {"cuts": "relaxed"}])
+def test_the_printed_sql_of_a_partition_makes_the_rows_of_the_release(
+    engine: DuckDB, monkeypatch: pytest.MonkeyPatch, way: dict[str, str]
+) -> None:
+    monkeypatch.setenv("SQLANON_KEY", "the key of this test")
+    engine.run("make", "CREATE OR REPLACE TABLE people (age INTEGER, sex VARCHAR, s VARCHAR, note INTEGER)")
+    engine.run("fill", "INSERT INTO people SELECT i % 11, 'f', ['u', 'v'][i % 2 + 1], i FROM range(30) AS r (i)")
+    of = {"model": "l-diversity", "column": "s", "l": 2}
+    spec = {**THETA, "privacy": [*THETA["privacy"], of], "recoding": way}
+    text = sqlanon.plan(spec, engine).sql(engine)
+    assert "the key of this test" not in text and "sqlanon_…" not in text and "by itself" not in text
+    sqlanon.release(spec, engine)
+    released = engine.run("read", "SELECT * FROM out")
+    engine.connection.execute("DROP TABLE out; SET VARIABLE sqlanon_key = 'the key of this test'")
+    engine.connection.execute(text)
+    assert engine.run("read", "SELECT * FROM out") == released
+    engine.connection.execute("DROP TABLE out; RESET VARIABLE sqlanon_key")
+    for (name,) in engine.run("look", "SELECT table_name FROM duckdb_tables() WHERE temporary"):
+        engine.connection.execute(f'DROP TABLE temp."{name}"')
+
+
+def test_the_printed_sql_says_where_it_does_not_run_by_itself(engine: DuckDB) -> None:
+    engine.run("make", "CREATE OR REPLACE TABLE people AS SELECT i AS age, 'f' AS sex, 'u' AS s, i AS note"
+               " FROM range(12) AS r (i)")  # fmt: skip
+    spec = {**THETA, "recoding": {"groups": "best"}}
+    assert "it does not run by itself" in sqlanon.plan(spec, engine).sql(engine)
+
+
+def test_one_column_alone_is_cut_in_its_own_order(engine: DuckDB) -> None:
+    engine.run("make", "CREATE OR REPLACE TABLE people AS SELECT i AS age, 'x' AS s FROM range(12) AS r (i)")
+    spec = {**THETA, "columns": {"age": "quasi-identifier", "s": "sensitive"}}
+    for order in ("splits", "gray", "hilbert"):
+        sqlanon.release({**spec, "recoding": {"order": order}}, engine)
+        assert Counter(row["age"] for row in read(engine)) == {"[0, 3]": 4, "[4, 7]": 4, "[8, 11]": 4}
+
+
+def test_a_release_whose_columns_were_renamed_is_not_the_one_that_was_judged(engine: DuckDB) -> None:
+    theta(engine, ROWS)
+    assert sqlanon.life.verify(engine, "out").holds
+    for one, other in (("age", "old"), ("sex", "age"), ("old", "sex")):
+        engine.run("rename", f"ALTER TABLE out RENAME COLUMN {one} TO {other}")
+    assert not sqlanon.life.verify(engine, "out").holds
 
 
 # -- what a spec may say -----------------------------------------------------------------------------------------------

@@ -472,8 +472,8 @@ class DuckDB:
         return found[0][0] if found else None
 
     def digest(self, item: str, columns: Sequence[str]) -> str:
-        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does."""
-        names = ", ".join(self.sql(query.column(name)) for name in columns)
+        """A digest of a relation's rows, whatever their order: it changes when a cell, a name or their number does."""
+        names = ", ".join([query.constant(repr(list(columns))), *(self.sql(query.column(n)) for n in columns)])
         ((rows, total),) = self.run(
             "digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}"
         )

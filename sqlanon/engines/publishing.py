@@ -156,7 +156,8 @@ class Publishing:
 
     def digest(self, item: str, columns: Sequence[str]) -> str:
         """Of the rows in any order; comparable as long as the server's major version is the same."""
-        read = ", ".join(self._hashable(f"SELECT * FROM {item}", columns))
+        named = f"{query.constant(repr(list(columns)))}::text"
+        read = ", ".join([named, *self._hashable(f"SELECT * FROM {item}", columns)])
         sql = f"SELECT count(*), sum(hash_record_extended(ROW({read}), 0)::numeric)::text FROM {item} AS a"
         ((rows, total),) = self.run("digest the rows", sql)
         return f"postgres-{self.version.split('.')[0]}:{rows}:{total}"

@@ -58,6 +58,8 @@ def hilbert(encoded: Encoded, k: int, *, order: Order | None = None, groups: Gro
 def arrange(encoded: Encoded, k: int, by: Order | None = None) -> None:
     """Makes `ordered`: the combinations in one of the orders."""
     chosen = by or ("splits" if encoded.combinations <= _MANY else "gray")
+    if len(encoded.dimensions) == 1:
+        chosen = "gray"  # which is the order of its values
     {"splits": _splits, "gray": _gray, "hilbert": _hilbert}[chosen](encoded, k)
 
 

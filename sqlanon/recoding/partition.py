@@ -161,8 +161,9 @@ def _combine(work: Work, packed: Sequence[Word], beside: int, sort: str, *, pers
     steps = Query(()).then("interleaved", query.selecting(tree, [*columns, mixed]))
     words, places = ([column(name) for name in some] for some in (names, [f"place {i}" for i in range(count)]))
     kept = [column("records"), *words, *places, *others]
-    for shift in (1, 2, 4, 8, 16, 32):
-        # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code.
+    for shift in (1, 2, 4, 8, 16, 32) if count > 1 else ():
+        # Each bit becomes the parity of those above it: the place of a word in the reflected Gray code. One column
+        # alone stands in its own order, which the code would break.
         step = fragment("select $kept, xor(key, (key >> $s)) as key from $earlier",
                         kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
         steps = steps.then(f"reflected {shift}", step)

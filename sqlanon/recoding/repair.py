@@ -145,7 +145,8 @@ class _Repair:
 
     def _start(self) -> None:
         records.house(self.encoded)
-        number, read = query.fresh("class", self.read), [column(name) for name in self.read]
+        taken, read = (*self.read, *records.carried(self.source)), [column(name) for name in self.read]
+        number = query.fresh("class", taken)
         steps = records.steps(self.encoded, [("class", number)], "assigned", "every record, and its class")
         counted = fragment("count(*) as $n", n=query.identifier(self.count))
         group = [column(number), *read]

@@ -77,16 +77,22 @@ class Work:
 
         Where a function filled a table, the script says which; there it does not run by itself.
         """
-        return "\n".join(self._said(statement) for statement in self.statements)
+        said, there = list[str](), set[str]()
+        for statement in self.statements:
+            said.append(self._said(statement, again=statement.name in there))
+            (there.discard if statement.kind == "drop" else there.add)(statement.name)
+        return "\n".join(said)
 
-    def _said(self, statement: Statement) -> str:
+    def _said(self, statement: Statement, *, again: bool) -> str:
+        """A statement; `again`: its table is there already, and may be read to make the new one."""
         name = self.engine.sql(identifier(working_name(statement.name)))
         if statement.kind == "drop":
             return f"DROP TABLE {name};"
         head = "".join(f"-- {line}\n" for line in statement.comment.splitlines())
         if statement.query is None:
             return f"{head}-- {name} is filled by {statement.by}"
-        how = f"CREATE TEMP TABLE {name} AS" if statement.kind == "create" else f"INSERT INTO {name}"
+        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {name} AS"
+        how = made if statement.kind == "create" else f"INSERT INTO {name}"
         return f"{head}{how}\n{self.engine.sql(statement.query)};"
 
     def drop(self, *names: str) -> None:

@@ -24,6 +24,10 @@ def plan(planned: Planned) -> None:
         made = table("What each quasi-identifier becomes", "column", "level", "of", "hierarchy")
         for name, level in found["levels"].items():
             made.add_row(escape(name), str(level), str(source.height(name)), source.hierarchy(name).name)
+    elif found["linked"] is not None:
+        made = table("Two linked tables, identity not protected (anatomy)", "column", "published")
+        for name in source.quasi_identifiers:
+            made.add_row(escape(name), "as it is")
     else:
         made = table(f"What covers the values of a class ({found['method']})", "column", "published as")
         for dimension in dimensions(source):
@@ -70,10 +74,11 @@ def counts(found: dict[str, Any]) -> str:
     took = f"{found['seconds']:.2f} s"
     if found["nodes"] is not None:
         took = f"{found['nodes_checked']:,} of {found['nodes']:,} transformations counted in {took}"
-    moved = f" {found['swaps']:,} pairs of records swapped, {found['noise_rows']:,} records of nobody."
+    moved = f" {found['swaps']:,} pairs of records swapped, {found['noise_rows']:,} records of nobody added."
     more = moved if found["swaps"] or found["noise_rows"] else ""
+    of_somebody = found["rows_out"] - found["noise_rows"]
     return (
-        f"{found['rows_out']:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
+        f"{of_somebody:,} of {found['rows_in']:,} records in {found['classes']:,} classes;"
         f" {found['suppressed']:,} suppressed ({share:.2%}).{more}\n"
         f"Usefulness: {totals(found['utility'])}.\n"
         f"{took}."

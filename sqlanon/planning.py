@@ -18,7 +18,7 @@ from sqlanon.blanking import Blanked
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.linked import second_name
-from sqlanon.models import ValuePrediction, Verdict
+from sqlanon.models import ValuePrediction, Verdict, k_of
 from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.portable import require_portable
 from sqlanon.preparing import prepared, secret_key
@@ -34,7 +34,7 @@ from sqlanon.rules import Judged
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
-from sqlanon.utility import Recoded, Utility, k_of, measure
+from sqlanon.utility import Recoded, Utility, measure
 
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 

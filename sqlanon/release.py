@@ -23,7 +23,7 @@ from sqlanon import blanking, gates, linked, query, register
 from sqlanon.engines import Engine, require
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.hierarchies import Order
-from sqlanon.models import KAnonymity, Verdict
+from sqlanon.models import Verdict, k_of
 from sqlanon.plan import Plan
 from sqlanon.planning import Planned, drop_instead, make, origin_of, shuffled, values_shuffled, with_usefulness
 from sqlanon.preparing import secret_key
@@ -231,7 +231,7 @@ class _Job:
     def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
         """The line for the register: facts, with the number of suppressed records made coarse."""
         planned, engine = self.planned, self.engine
-        k = max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+        k = k_of(self.plan.models) or 0
         versions = {"sqlanon": register.version(), engine.name: engine.version, "sqlglot": query.version()}
         facts = [planned.plan.fingerprint, json.dumps(versions, sort_keys=True)]
         made, lifetime = register.now(), self.publish.lifetime
@@ -250,7 +250,7 @@ class _Job:
 
     def made(self) -> dict[str, Any]:
         """What was done to the values beside recoding, as far as a reader may know it: never a key."""
-        outcome, k = self.planned.outcome, max((m.k for m in self.plan.models if isinstance(m, KAnonymity)), default=0)
+        outcome, k = self.planned.outcome, k_of(self.plan.models) or 0
         told: dict[str, Any] = {
             "transforms": [transform.to_dict() for transform in self.spec.transforms],
             "noise_rows": outcome.noise, "swaps": outcome.swaps,

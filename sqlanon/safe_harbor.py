@@ -259,7 +259,7 @@ def _look(engine: Engine, item: str, found: Column, born: int) -> _Seen:
     # A number has lost the zeros that its ZIP code began with.
     digits = "regexp_extract(word, '^[0-9]+')"
     padded = f"lpad({digits}, CAST(greatest(3, length({digits})) AS INTEGER), '0')"
-    any_of = _quoted("|".join(_within(pattern) for pattern in _LOOKS.values()))
+    any_of = query.constant("|".join(_within(pattern) for pattern in _LOOKS.values()))
     looked = (
         f"SELECT *, regexp_matches(word, {any_of}) AS alike,"
         f" {padded if found.family == 'integer' else digits} AS digits,"
@@ -279,13 +279,13 @@ def _questions(found: Column, born: int) -> dict[str, str]:
     def records(condition: str) -> str:
         return f"CAST(coalesce(sum(n) FILTER (WHERE {condition}), 0) AS BIGINT)"
 
-    small = ", ".join(_quoted(zip3) for zip3 in sorted(frozenset().union(*RESTRICTED_ZIP3.values())))
+    small = ", ".join(query.constant(zip3) for zip3 in sorted(frozenset().union(*RESTRICTED_ZIP3.values())))
     asked = {
         "present": records("true"),
         "distinct": "count(*)",
         "most": "coalesce(max(n), 0)",
         "long": records(f"length(word) > {_TEXT_LENGTH} AND contains(word, ' ')"),
-        "postal": records(f"regexp_full_match(word, {_quoted(PATTERNS['postal codes'])})"),
+        "postal": records(f"regexp_full_match(word, {query.constant(PATTERNS['postal codes'])})"),
         "finer": records("NOT regexp_full_match(digits || regexp_replace(word, '^[0-9]+', ''), '[0-9]{0,3}[*xX#?-]*')"),
         "restricted": records(f"left(digits, 3) IN ({small})"),
         "dated": records("dated"),
@@ -297,9 +297,11 @@ def _questions(found: Column, born: int) -> dict[str, str]:
         ),
     }
     if found.family in ("text", "integer"):
-        asked |= {name: records(f"regexp_full_match(word, {_quoted(p)})") for name, p in _LOOKS_WHOLE.items()}
+        asked |= {name: records(f"regexp_full_match(word, {query.constant(p)})") for name, p in _LOOKS_WHOLE.items()}
     if found.family == "text" or (found.family == "other" and "TIME" not in found.type):
-        asked |= {name: records(f"alike AND regexp_matches(word, {_quoted(_within(p))})") for name, p in _LOOKS.items()}
+        asked |= {
+            name: records(f"alike AND regexp_matches(word, {query.constant(_within(p))})") for name, p in _LOOKS.items()
+        }
     return asked
 
 
@@ -313,11 +315,6 @@ def _finer_than_year(found: Column, value: str) -> str:
 def _within(pattern: str) -> str:
     """The pattern as a part of a text, between what is no letter and no digit."""
     return f"(^|[^A-Za-z0-9])({pattern})($|[^A-Za-z0-9])"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
 
 
 # -- what it comes to --------------------------------------------------------------------------------------------------

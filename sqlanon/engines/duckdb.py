@@ -177,19 +177,21 @@ class DuckDB:
         reader = "read_csv" if origin.delimiter else _READERS.get(ending.lower())
         if reader is None:
             raise SpecError("no reader for this kind of file", where="source", found=file.suffix, allowed=_READERS)
-        options = [_quoted(str(file.absolute()))]
+        options = [query.constant(str(file.absolute()))]
         if reader == "read_csv":
-            options += ["header = true"] + ([f"delim = {_quoted(origin.delimiter)}"] if origin.delimiter else [])
+            options += ["header = true"] + ([f"delim = {query.constant(origin.delimiter)}"] if origin.delimiter else [])
             if origin.text_columns:
-                options.append("types = {" + ", ".join(f"{_quoted(c)}: 'VARCHAR'" for c in origin.text_columns) + "}")
+                options.append(
+                    "types = {" + ", ".join(f"{query.constant(c)}: 'VARCHAR'" for c in origin.text_columns) + "}"
+                )
         return f"{reader}({', '.join(options)})"
 
     def _named_by_a_header(self, origin: Origin) -> None:
         """Refuses a CSV whose first line is data by its types: its cells would be taken, and told, for column names."""
         if origin.file is None or not self.origin(origin).startswith("read_csv("):
             return
-        delimiter = f", delim = {_quoted(origin.delimiter)}" if origin.delimiter else ""
-        sql = f"SELECT HasHeader, Columns FROM sniff_csv({_quoted(str(origin.file.absolute()))}{delimiter})"
+        delimiter = f", delim = {query.constant(origin.delimiter)}" if origin.delimiter else ""
+        sql = f"SELECT HasHeader, Columns FROM sniff_csv({query.constant(str(origin.file.absolute()))}{delimiter})"
         ((header, columns),) = self.run(f"read the first lines of {origin}", sql)
         if not header and any(column["type"] != "VARCHAR" for column in columns):
             raise SpecError("the first line of the file is data, and not the names of its columns", where="source")
@@ -420,11 +422,11 @@ class DuckDB:
     def comment(self, path: Sequence[str], name: str, text: str) -> None:
         """What was done to a published column, where a reader of the table finds it."""
         at = self.sql(query.column(name))
-        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {_quoted(text)}")
+        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {query.constant(text)}")
 
     def label(self, path: Sequence[str], kind: str, text: str) -> None:
         """A comment on a table or view as a whole."""
-        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {_quoted(text)}")
+        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {query.constant(text)}")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         """The comment on the table or view of this name where releases are."""
@@ -451,7 +453,7 @@ class DuckDB:
         """A database file under a catalog name: read only, or (`create`) a new one."""
         catalog = f"sqlanon_file_{secrets.token_hex(4)}"
         mode = "" if create else " (READ_ONLY)"
-        self.run("open the file", f"ATTACH {_quoted(str(path))} AS {catalog}{mode}")
+        self.run("open the file", f"ATTACH {query.constant(str(path))} AS {catalog}{mode}")
         try:
             yield catalog
         finally:
@@ -462,12 +464,14 @@ class DuckDB:
         """Writes a Parquet file whose metadata carries the manifest under the key `sqlanon`."""
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
         # Rows are written in the order in which they come, which is the keyed one but for the threads' turns.
-        options = f"FORMAT parquet, PRESERVE_ORDER false, KV_METADATA {{sqlanon: {_quoted(facts)}}}"
-        self.run(step, f"COPY (\n{self.sql(what)}\n) TO {_quoted(str(path))} ({options})")
+        options = f"FORMAT parquet, PRESERVE_ORDER false, KV_METADATA {{sqlanon: {query.constant(facts)}}}"
+        self.run(step, f"COPY (\n{self.sql(what)}\n) TO {query.constant(str(path))} ({options})")
 
     def parquet_facts(self, path: Path) -> str | None:
         """The manifest of a Parquet file that `export_parquet` wrote, or None."""
-        sql = f"SELECT decode(value) FROM parquet_kv_metadata({_quoted(str(path))}) WHERE decode(key) = 'sqlanon'"
+        sql = (
+            f"SELECT decode(value) FROM parquet_kv_metadata({query.constant(str(path))}) WHERE decode(key) = 'sqlanon'"
+        )
         found = self.run("read the manifest", sql)
         return found[0][0] if found else None
 
@@ -493,8 +497,3 @@ def _numbers(values: Sequence[int] | numpy.ndarray[Any, Any]) -> numpy.ndarray[A
     import numpy
 
     return values if isinstance(values, numpy.ndarray) else numpy.array(values, dtype=numpy.int64)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"

@@ -136,10 +136,10 @@ class Publishing:
 
     def comment(self, path: Sequence[str], name: str, text: str) -> None:
         at = self.sql(query.column(name))
-        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {_quoted(text)}")
+        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {query.constant(text)}")
 
     def label(self, path: Sequence[str], kind: str, text: str) -> None:
-        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {_quoted(text)}")
+        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {query.constant(text)}")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         sql = "SELECT obj_description(to_regclass(?), 'pg_class')"
@@ -161,8 +161,3 @@ class Publishing:
         sql = f"SELECT count(*), sum(hash_record_extended(ROW({read}), 0)::numeric)::text FROM {item} AS a"
         ((rows, total),) = self.run("digest the rows", sql)
         return f"postgres-{self.version.split('.')[0]}:{rows}:{total}"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"

@@ -54,7 +54,7 @@ __all__ = [
     "PPlusSensitivity", "PSensitivity", "PersonalisedPrivacy", "PopulationUniqueness", "SafePub",
     "SampleUniqueness", "TCloseness", "ThetaSensitivity", "ValuePrediction", "Verdict", "column_of", "complete",
     "estimated_verdict", "every_class", "every_table", "exact", "groupings", "guard_of", "histogram_of_sizes",
-    "judgement", "needed", "parts", "verdict", "verdicts",
+    "judgement", "k_of", "needed", "parts", "verdict", "verdicts",
 ]  # fmt: skip
 
 MODELS: dict[str, type[Model]] = {
@@ -68,12 +68,17 @@ MODELS: dict[str, type[Model]] = {
 }  # fmt: skip
 
 
+def k_of(models: Sequence[Model]) -> int | None:
+    """The largest k that k-anonymity models ask for."""
+    return max((model.k for model in models if isinstance(model, KAnonymity)), default=None)
+
+
 def complete(models: Sequence[Model]) -> tuple[Model, ...]:
     """The models with what they take from each other: the k of θ is that of k-anonymity where it is not given.
 
     Raises `ValueError` where there is none to take.
     """
-    k = max((model.k for model in models if isinstance(model, KAnonymity)), default=None)
+    k = k_of(models)
     found: list[Model] = []
     for model in models:
         if isinstance(model, ThetaSensitivity) and model.theta == "k" and model.k is None:

@@ -13,12 +13,11 @@ from typing import Any
 from sqlanon import query
 from sqlanon.engines import Engine
 from sqlanon.measuring import Measured, Rows, measured
-from sqlanon.models import Verdict, every_class, histogram_of_sizes, judgement, needed, verdicts
+from sqlanon.models import Verdict, every_class, histogram_of_sizes, judgement, k_of, needed, verdicts
 from sqlanon.plan import Recoded, Source
 from sqlanon.query import Expression, Query, column, fragment, fresh, identifier, named
 from sqlanon.recoding.outcome import Outcome
 from sqlanon.recoding.working import Work, relation, working_name
-from sqlanon.utility import k_of
 from sqlanon.utility.losses import classes
 
 NOTE = (

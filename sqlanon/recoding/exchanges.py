@@ -20,7 +20,7 @@ import numpy as np
 
 from sqlanon import query
 from sqlanon.functions import uniform
-from sqlanon.models import KAnonymity, ThetaSensitivity
+from sqlanon.models import ThetaSensitivity, k_of
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
 from sqlanon.recoding import records
@@ -110,7 +110,7 @@ class _Exchange:
 
     def _planned(self, histogram: Histogram) -> Plan:
         model, spec = self.model, self.encoded.source.spec
-        k = model.k or max((m.k for m in spec.privacy if isinstance(m, KAnonymity)), default=1)
+        k = model.k or k_of(spec.privacy) or 1
         theta, planner = Theta(k, exact(model.mu), model.theta), self._planner()
         plan = planner(histogram, theta, frozenset())
         known: set[int] = set()

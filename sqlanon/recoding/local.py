@@ -15,7 +15,7 @@ from sqlanon import query
 from sqlanon.engines import Engine, require
 from sqlanon.errors import ModelNotMet
 from sqlanon.measuring import Measured
-from sqlanon.models import Model, ThetaSensitivity, Verdict, histogram_of_sizes, judgement, verdicts
+from sqlanon.models import Model, ThetaSensitivity, Verdict, histogram_of_sizes, judgement, k_of, verdicts
 from sqlanon.plan import Recoded, Source, judging, outside
 from sqlanon.query import Query, fragment
 from sqlanon.recoding import mondrian
@@ -29,7 +29,6 @@ from sqlanon.recoding.partition import Encoded, encode
 from sqlanon.recoding.repair import Repaired, repair, smallest
 from sqlanon.recoding.working import relation, working_name
 from sqlanon.telling import Tell, silent
-from sqlanon.utility import k_of
 from sqlanon.utility.losses import classes
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet
 from sqlanon.hierarchies import Rows
-from sqlanon.models import KAnonymity, LDiversity
+from sqlanon.models import KAnonymity, LDiversity, k_of
 from sqlanon.plan import Source
 from sqlanon.query import column, fragment, table
 from sqlanon.recoding.full_domain import Found, Search
@@ -25,7 +25,6 @@ from sqlanon.recoding.objectives import Floats, Separable, objective
 from sqlanon.recoding.outcome import Outcome, most_suppressed
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
-from sqlanon.utility import k_of
 from sqlanon.utility.covering import amount, amount_of, floats, is_quantity
 from sqlanon.utility.losses import Labels, classes, losses
 

@@ -18,7 +18,7 @@ from sqlanon.engines import Column, Engine, Origin, require
 from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
-from sqlanon.models import KAnonymity, Model
+from sqlanon.models import Model, k_of
 from sqlanon.spec import Spec
 from sqlanon.utility.compared import Compared, comparing
 from sqlanon.utility.counting import QueryError, query_error
@@ -27,7 +27,7 @@ from sqlanon.utility.divergence import kl_divergence
 from sqlanon.utility.losses import Classes, Labels, Losses, classes, losses
 from sqlanon.utility.shifts import CorrelationShift, Shift, correlation_shift, distribution_shift
 
-__all__ = ["Against", "Described", "Recoded", "Utility", "k_of", "measure"]
+__all__ = ["Against", "Described", "Recoded", "Utility", "measure"]
 
 
 @dataclass(frozen=True)
@@ -225,8 +225,3 @@ class Described:
 
 def _seen_from_here(spec: Spec, hierarchy: Hierarchy) -> Hierarchy:
     return Csv(spec.resolve(hierarchy.path)) if isinstance(hierarchy, Csv) else hierarchy
-
-
-def k_of(models: Sequence[Model]) -> int | None:
-    """The largest k that k-anonymity models ask for."""
-    return max((model.k for model in models if isinstance(model, KAnonymity)), default=None)

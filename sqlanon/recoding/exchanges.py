@@ -165,7 +165,7 @@ class _Exchange:
             "select w.*, l.records as asked,"
             " cast(sum(w.records) over (partition by w.class, w.value order by $tie, w.id"
             f" {_SO_FAR}) as bigint) - w.records as start from whole as w join $l as l on w.class = l.class"
-            " and w.value = l.value", tie=keyed([column("id", "w")]), l=relation("leaving"),
+            " and w.value = l.value", tie=keyed([fragment("cast(w.id as varchar)")]), l=relation("leaving"),
         ))  # fmt: skip
         steps = steps.then("taken", fragment(
             "select id, class, value, least(records, asked - start) as records from placed where start < asked"

@@ -132,7 +132,7 @@ def draw(work: Work, i: int, dimension: Dimension, values: Query, length: int, c
     if dimension.rows is not None:
         _known(work, dimension, placed)
     nodes = [column(f"{word} {level}") for level in range(1, dimension.height) for word in ("node", "cost")]
-    label = fragment("cast(value as varchar) as label")
+    label = query.named(query.text_of(column("value"), dimension.family), "label")
     told = [column("value"), _place(dimension, length), column("share"), column("apart"), label, *nodes]
     steps = placed.then("drawn", query.select(told, "placed"))
     most = (1 << bits(columns)) - 1
@@ -279,8 +279,8 @@ def _run(dimension: Dimension, values: Query) -> Query:
     numbered = fragment(
         "select value, leaf, value is null as apart, coalesce(number, 0) as number,"
         f" case when value is null then 1 else {len(order)} end as many"
-        " from seen left join listed on cast(value as varchar) = leaf"
-    )
+        " from seen left join listed on $text = leaf", text=query.text_of(column("value"), dimension.family),
+    )  # fmt: skip
     shared = fragment(
         "select value, leaf, apart, number, many, cast(number as double) / greatest(many - 1, 1) as share from numbered"
     )
@@ -312,7 +312,8 @@ def _tree(dimension: Dimension, values: Query) -> Query:
 
 
 def _leaf_of(dimension: Dimension) -> Expression:
-    return fragment("cast(value as varchar) = leaf" if dimension.rows is not None else "value = leaf")
+    value = column("value")
+    return fragment("$v = leaf", v=query.text_of(value, dimension.family) if dimension.rows is not None else value)
 
 
 def _computed(dimension: Dimension, values: Query, starred: Expression) -> Query:

@@ -184,7 +184,7 @@ def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source
     promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
-    require_portable(spec, promised, engine, columns)
+    require_portable(spec, engine, columns)
     if spec.population is not None:
         people = _origin(spec, spec.population)
         source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))

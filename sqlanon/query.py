@@ -387,7 +387,7 @@ def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
 def _portable_function(node: Expression) -> bool:
     """A call of a function of one name on every engine, or of one of our own, which have one source (functions.py)."""
     name = node.name.lower()
-    return type(node) is exp.Anonymous and (name in FUNCTIONS or name.startswith("sqlanon_"))
+    return type(node) is exp.Anonymous and (name in FUNCTIONS or name.removeprefix("sqlanon.").startswith("sqlanon_"))
 
 
 def _named(step: Step, dialect: str) -> str:

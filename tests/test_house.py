@@ -31,6 +31,7 @@ FLOORS = {
     "sqlanon.uniqueness": 2,
     "sqlanon.hierarchies": 2,
     "sqlanon.functions": 2,
+    "sqlanon.calls": 2,
     "sqlanon.measuring": 3,
     "sqlanon.engines": 3,
     "sqlanon.models": 4,
@@ -114,7 +115,7 @@ SAME_FLOOR = {
 }
 
 ONLY_IN = {
-    "sqlglot": {"sqlanon.query", "sqlanon.translation"},
+    "sqlglot": {"sqlanon.query", "sqlanon.translation", "sqlanon.calls"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
     "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows"))},

@@ -15,6 +15,7 @@ from psycopg.types.numeric import NumericLoader
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
+from sqlanon.engines.answering import Answering
 from sqlanon.engines.postgres_words import family_of, hint
 from sqlanon.engines.publishing import KEY, Publishing
 from sqlanon.errors import EngineError, SpecError
@@ -43,6 +44,7 @@ _SETTINGS = {
 }
 _LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
 _PRIVATE_SCHEMA = "sqlanon"
+_FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
 class _Number(NumericLoader):
@@ -53,7 +55,7 @@ class _Number(NumericLoader):
         return int(text) if text.lstrip(b"-").isdigit() else super().load(data)
 
 
-class Postgres(Publishing):
+class Postgres(Answering, Publishing):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
@@ -141,7 +143,7 @@ class Postgres(Publishing):
     def run(
         self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
     ) -> list[tuple[Any, ...]]:
-        text = self._text(what)
+        text = self._text(self.answered(step, what))
         numbers = iter(range(1, len(parameters) + 1))
         if parameters:
             text = re.sub(r"\?", lambda _: f"${next(numbers)}", text)
@@ -166,7 +168,7 @@ class Postgres(Publishing):
         return {int(oid): (name, kind) for oid, name, kind in self.run("read the types", sql, [sorted(set(oids))])}
 
     def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
-        text = self._text(what)
+        text = self._text(self.answered(step, what))
         found = self.described(step, text)
         types = self.types(oid for _, oid, _ in found)
         kinds = [types[oid][0] for _, oid, _ in found]
@@ -319,7 +321,7 @@ class Postgres(Publishing):
             raise EngineError("commit", error.kind, error.engine_text, told) from None
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
-        text, there = query.render(what, self.dialect, pretty=False), name in self._working
+        text, there = self._text(self.answered(step, what)), name in self._working
         made = f"{name} (new)" if there else name  # what is made may read what it replaces
         self._working.add(made)
         self.run(step, f"CREATE TEMP TABLE {self.own(made)} AS {text}")
@@ -363,6 +365,31 @@ class Postgres(Publishing):
             for row in rows:
                 copy.write_row(row)
 
+    def _copy_packed(self, step: str, item: str, packed: bytes) -> None:
+        with (
+            self._step(step),
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY {item} FROM STDIN (FORMAT binary)".encode()) as copy,
+        ):
+            copy.write(packed)
+
+    def fetched(self, step: str, what: Query) -> Iterator[tuple[Any, ...]]:
+        with self._step(step), self.connection.cursor(name="sqlanon rows", withhold=True) as cursor:
+            cursor.itersize = _FETCHED
+            cursor.execute(self._text(what).encode(), binary=True)
+            yield from cursor
+
+    def filled(self, step: str, name: str, declared: Mapping[str, str], rows: Iterable[Sequence[object]]) -> None:
+        item = f"pg_temp.{self.own(name)}"
+        self._working.add(name)
+        columns = ", ".join(f"{self.own(label)} {kind}" for label, kind in declared.items())
+        self.run(step, f"CREATE TEMP TABLE {self.own(name)} ({columns})")
+        self._copy_in(step, item, rows)
+        self.run(step, f"ANALYZE {item}")
+
+    def indexed(self, step: str, name: str, by: str) -> None:
+        self.run(step, f"CREATE UNIQUE INDEX ON pg_temp.{self.own(name)} ({self.own(by)})")
+
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"INSERT INTO pg_temp.{self.own(name)} {text}")
@@ -376,6 +403,9 @@ class Postgres(Publishing):
                 declared = ", ".join(f"{self.own(label)} {wire.declared(cells)}" for label, cells in block.items())
                 self.run(step, f"CREATE TEMP TABLE {item} ({declared})")
                 made = True
+            if (packed := wire.packed([*block.values()])) is not None:
+                self._copy_packed(step, f"pg_temp.{item}", packed)
+                continue
             rows = zip(*(cells.tolist() for cells in block.values()), strict=True)
             self._copy_in(step, f"pg_temp.{item}", rows)
         self.run(step, f"ANALYZE pg_temp.{item}")
@@ -388,12 +418,6 @@ class Postgres(Publishing):
             for label, values in columns.items()
         }
         self.load(step, name, [cells])
-
-    @contextmanager
-    def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
-        """Not there yet: noise, draws and microaggregation need functions of ours in the server, or beside it."""
-        raise SpecError("functions that run beside the data are not there yet on postgres; nothing was run")
-        yield
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:

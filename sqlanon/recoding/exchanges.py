@@ -198,18 +198,24 @@ class _Exchange:
         self._load("tuples", ("number", "class", "value"), np.column_stack([np.arange(1, len(tuples) + 1), tuples]))
         steps, cells = Query(()), list[Expression]()
         tree = fragment(
-            "select $nothing from $t as t join $n as n on t.class = n.number join $v as v on t.value = v.number",
-            nothing=[], t=relation("tuples"), n=relation("numbers of classes"), v=relation("numbers of values"),
+            "select $nothing from drawn as t join $n as n on t.class = n.number join $v as v on t.value = v.number",
+            nothing=[], n=relation("numbers of classes"), v=relation("numbers of values"),
         )  # fmt: skip
         source, taken = self.encoded.source, records.carried(self.encoded.source)
+        theirs = (self.model.column, self.encoded.entity)
+        drawn = [
+            query.named(uniform(f"noise of {self.model.column}: {name}", column("number")), f"draw {place}")
+            for place, name in enumerate(taken) if name not in theirs
+        ]  # fmt: skip
+        steps = steps.then("drawn", query.select([fragment("*"), *drawn], relation("tuples")))
         for place, name in enumerate(taken):
-            if name in (self.model.column, self.encoded.entity):
+            if name in theirs:
                 cell = column("value", "v") if name == self.model.column else query.literal(None)
             else:
                 steps = steps.join(self._pool(source, place, name))
                 pool = f"pool {place}"
-                drawn = uniform(f"noise of {self.model.column}: {name}", column("number", "t"))
-                at = fragment("floor($u * $m) >= $s and floor($u * $m) < $s + $r", u=drawn, m=column("most", pool),
+                u = column(f"draw {place}", "t")
+                at = fragment("floor($u * $m) >= $s and floor($u * $m) < $s + $r", u=u, m=column("most", pool),
                               s=column("start", pool), r=column("records", pool))  # fmt: skip
                 tree, cell = query.joined(tree, pool, at), column("drawn", pool)
             cells.append(query.named(cell, name))

@@ -185,7 +185,16 @@ def _aggregated(by: Microaggregation, records: Records, members: str, before: Re
         tree = fragment(
             "select block, member_group, $m from $t group by block, member_group", m=means, t=query.table(members)
         )
-        return records.aside("means", tree)
+        records, step = records.aside("means", tree)
+        floats = [before.columns[name] == "float" for name in by.columns]
+        if not any(floats):
+            return records, step
+        cells = [
+            named(fragment("sqlanon_mean($x)", x=x), x.name) if listed else x
+            for x, listed in zip([column(f"new {i}") for i in range(len(by.columns))], floats, strict=True)
+        ]
+        rounded = query.select([column("block"), column("member_group"), *cells], step)
+        return records.aside("means", rounded, "sums are rounded once, so that they are the same in any order")
     chosen: list[str] = []
     for i in range(len(by.columns)):
         records, ranked = _ranked(by.statistic, records, members, i)
@@ -200,6 +209,7 @@ def _aggregated(by: Microaggregation, records: Records, members: str, before: Re
 
 
 def _mean(i: int, family: str, k: int) -> Expression:
+    """The mean of a group; of floating-point numbers, the list that it is taken of."""
     x = column(f"own {i}")
     if family == "date":
         day = fragment("$x - cast('1970-01-01' as date)", x=x)
@@ -207,7 +217,7 @@ def _mean(i: int, family: str, k: int) -> Expression:
             "cast('1970-01-01' as date) + cast(floor(cast(sum($d) as double) / count($x)) as integer)", d=day, x=x
         )
     elif family == "float":
-        mean = fragment("sqlanon_mean(array_agg($x) filter (where $x is not null))", x=x)
+        mean = fragment("array_agg($x) filter (where $x is not null)", x=x)
     else:
         mean = fragment("cast(sum($x) as double) / nullif(count($x), 0)", x=x)
     return fragment("case when count(*) >= $k and count($x) > 0 then $m end", k=k, x=x, m=mean)

@@ -387,6 +387,7 @@ def _publish_linked(job: _Job) -> tuple[Measured, register.Entry]:
             engine.rename([engine.schema, stage], name)
             engine.comment([engine.schema, name], how.group, f"links {names[0]} and {names[1]}. {IDENTITY}")
             engine.label([engine.schema, name], "table", register.label(entry))
+            engine.protect([engine.schema, name], "table", job.publish.grant)
         for column, text in job.comments().items():
             if column != how.group:
                 engine.comment([engine.schema, names[0]], column, text)

@@ -85,6 +85,13 @@ class Answering:
         ((there,),) = self.run("look for the functions", sql, [named])
         return bool(there == len(FUNCTIONS))
 
+    @property
+    def where_functions_run(self) -> str:
+        """Who works out our own functions."""
+        if self.functions_on_server:
+            return "draws and groups of near records were worked out by sqlanon's functions on the server"
+        return "the server has no functions of sqlanon (plpython3u): draws and groups of near records were worked out here"
+
     @contextmanager
     def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
         """Our own functions in the queries that are run inside; all that this made is gone at the end."""

@@ -44,6 +44,7 @@ _SETTINGS = {
 }
 _LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
 _PRIVATE_SCHEMA = "sqlanon"
+_DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)"  # strong random bits, on the server
 _FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
@@ -105,8 +106,10 @@ class Postgres(Answering, Publishing):
         return str(self.run("read the role", "SELECT session_user")[0][0])
 
     def can(self, ability: str) -> bool:
-        """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        return ability in {"grant", "secure_view", "attack", "predict", "partition"}
+        """What runs on Postgres beside `check`, `risk`, `plan` and `release`; `functions` of ours on the server."""
+        if ability == "functions":
+            return self.functions_on_server
+        return ability in {"grant", "secure_view", "attack", "predict"}
 
     def close(self) -> None:
         self.connection.close()
@@ -330,6 +333,26 @@ class Postgres(Answering, Publishing):
             self.run(step, f"ALTER TABLE pg_temp.{self.own(made)} RENAME TO {self.own(name)}")
             self._working.discard(made)
         self.run(step, f"ANALYZE pg_temp.{self.own(name)}")  # nobody else does, for a working table
+
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        item, new = self.own(name), self.own(f"{name} (new)" if again else name)
+        made = f"CREATE TEMP TABLE {new} AS\n{self.sql(what)};\nANALYZE {new};"
+        return f"{made}\nDROP TABLE {item};\nALTER TABLE {new} RENAME TO {item};" if again else made
+
+    def alone(self, statements: str) -> str:
+        """In a transaction with our settings, and with a key of its own for ties and the order of rows."""
+        settings = "".join(f"SET LOCAL {name} = {value};\n" for name, value in self._settings_of_scripts())
+        key = f"CREATE TEMP TABLE {self.own(KEY)} ON COMMIT DROP AS\nSELECT {_DRAWN_KEY} AS key;\n"
+        schema = self.own(self.schema)
+        if f"{schema}." in statements:
+            settings += f"CREATE SCHEMA IF NOT EXISTS {schema};\n"
+        return f"BEGIN;\n{settings}{key}{statements}\nCOMMIT;"
+
+    def _settings_of_scripts(self) -> Iterator[tuple[str, str]]:
+        """Those that decide what statements do, or whether they are fast."""
+        for name, value in _SETTINGS.items():
+            if name not in ("client_encoding", "client_min_messages", "default_transaction_isolation"):
+                yield name, value if name == "search_path" else query.constant(value)
 
     @contextmanager
     def working(self) -> Iterator[None]:

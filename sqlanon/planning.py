@@ -130,7 +130,7 @@ class Planned:
             return "Anatomy, which does not protect identity: two tables, linked by the number of a group"
         if self.plan.levels is None:
             ties = "the key in the variable sqlanon_key" if self.engine == "duckdb" else "a key that is drawn each time"
-        return f"partition: {self.plan.source.spec.recoding.method}; ties by {ties}"
+            return f"partition: {self.plan.source.spec.recoding.method}; ties by {ties}"
         return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
 
     def _utility(self) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class Answering:
     def _by_row(self, step: str, function: Function, call: Expression) -> Expression:
         """Answers row by row of a working table, which knows its rows by where they lie."""
         item = calls.relation(call)
-        table, name = self._tables[item.name], self._new("answers")
+        table, name = self._tables.get(item.name, item.name), self._new("answers")
         arguments = calls.arguments(call)
         read = [query.named(column(one.name) if calls.constant(one) is None else one, f"argument {i}")
                 for i, one in enumerate(arguments)]  # fmt: skip

@@ -210,7 +210,9 @@ class _Exchange:
         steps = steps.then("drawn", query.select([fragment("*"), *drawn], relation("tuples")))
         for place, name in enumerate(taken):
             if name in theirs:
-                cell = column("value", "v") if name == self.model.column else query.literal(None)
+                missing = fragment("(select $x from source where 1 = 0)", x=column(name))  # in its type
+                cell = column("value", "v") if name == self.model.column else missing
+                steps = steps.join(source.step())
             else:
                 steps = steps.join(self._pool(source, place, name))
                 pool = f"pool {place}"

@@ -34,9 +34,9 @@ def short(name: str) -> str:
 def for_postgres(body: exp.Expr) -> exp.Expr:
     """The same tree for Postgres. Raises `NotPortable` for what it has no type for."""
     whole = exp.Paren(this=body.copy())  # so that every node has a parent
-    for node in list(whole.find_all(exp.Anonymous)):
-        if node.name == FLOAT_TEXT:
-            node.replace(_float_text(node.expressions[0]))
+    for called in list(whole.find_all(exp.Anonymous)):
+        if called.name == FLOAT_TEXT:
+            called.replace(_float_text(called.expressions[0]))
     for node in list(whole.find_all(exp.Identifier, exp.Cast, exp.Struct)):
         if isinstance(node, exp.Struct):
             raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")

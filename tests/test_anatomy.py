@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-
-from server import made, working_tables, with_threads
+from server import made, with_threads, working_tables
 
 import sqlanon
 from sqlanon import life, planning

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from sqlanon import calls, query
-
 from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Step, Text, column, fragment
 
@@ -90,7 +89,7 @@ class Answering:
         """Who works out our own functions."""
         if self.functions_on_server:
             return "draws and groups of near records were worked out by sqlanon's functions on the server"
-        return "the server has no functions of sqlanon (plpython3u): draws and groups of near records were worked out here"
+        return "draws and groups of near records were worked out beside the client: the server has no such functions"
 
     @contextmanager
     def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:

@@ -47,7 +47,8 @@ _SETTINGS = {
     "default_transaction_isolation": "repeatable read",
     "client_min_messages": "warning",
 }
-_LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
+# At least so much for each sort and hash, and so many workers for a scan of the source, unless the session has more.
+_LEAST = {"work_mem": (128 * 1024, "kB"), "hash_mem_multiplier": (2, ""), "max_parallel_workers_per_gather": (4, "")}
 _PRIVATE_SCHEMA = "sqlanon"
 _DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)"  # strong random bits, on the server
 _FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
@@ -75,6 +76,7 @@ class Postgres(Answering, Publishing):
         self.forced = superuser
         self._working: set[str] = set()
         self._counted = 0
+        self._before: list[tuple[str, str]] = []
         with self._step("connect to the server"):
             self.connection = psycopg.connect(url, autocommit=True, application_name="sqlanon", prepare_threshold=None)
         try:
@@ -92,9 +94,23 @@ class Postgres(Answering, Publishing):
         )
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
-        ((memory,),) = self.run("read the settings", "SELECT setting::bigint FROM pg_settings WHERE name = 'work_mem'")
-        for setting, value in {**_SETTINGS, "work_mem": f"{max(memory, _LEAST_MEMORY)}kB"}.items():
+        for setting, value in {**_SETTINGS, **self._sizes()}.items():
+            ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
+            self._before.append((setting, before))
             self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
+
+    def _sizes(self) -> dict[str, str]:
+        """Memory and workers: at least so many, unless the session has more."""
+        sql = "SELECT name, setting::float8 FROM pg_settings WHERE name = ANY(?)"
+        found = dict(self.run("read the settings", sql, [list(_LEAST)]))
+        return {name: f"{max(found[name], least):.10g}{unit}" for name, (least, unit) in _LEAST.items()}
+
+    def restore(self) -> None:
+        """Sets back what this set on the connection, which may be one that a pooler gives to somebody else next."""
+        with suppress(EngineError):
+            for setting, value in reversed(self._before):
+                self.run("restore the session", "SELECT set_config(?, ?, false)", [setting, value])
+        self._before.clear()
 
     @property
     def version(self) -> str:
@@ -117,6 +133,8 @@ class Postgres(Answering, Publishing):
         return ability in {"grant", "secure_view", "attack", "predict"}
 
     def close(self) -> None:
+        if not self.connection.closed:
+            self.restore()
         self.connection.close()
 
     def __enter__(self) -> Postgres:

@@ -102,7 +102,7 @@ class Rounding(Transform):
 
 
 def _in_range(x: Expression, f: Expression) -> Expression:
-    """x · f for f > 0; 0 where that is as good as nothing, missing where no double holds it (not all engines do that)."""
+    """x · f for f > 0; 0 where that is as good as nothing, missing where no double holds it."""
     return fragment(
         f"case when abs($x) < 1e-300 / least($f, 1) then 0 when abs($x) <= {_LARGEST} / greatest($f, 1)"
         " then $x * $f end", x=x, f=f,

@@ -99,7 +99,16 @@ def _position(records: Records, name: str) -> Expression:
         return fragment("case when $x is not null then cast(dense_rank() over (order by $x) as double) end", x=x)
     if family == "date":
         return fragment("cast($x - cast('1970-01-01' as date) as double)", x=x)
+    if family == "float":  # halves, so that no difference is beyond a double; what is as good as nothing is nothing
+        return fragment("case when abs($x) < 1e-270 then 0 else cast($x as double) / 2 end", x=x)
     return fragment("cast($x as double)", x=x)
+
+
+def _over(z: Expression, s: Expression) -> Expression:
+    """z / s for s > 0, without a number on the way that some engine would not hold; 0 where z is missing."""
+    beyond = "case when $z > 0 then 1e150 else -1e150 end"
+    far = f"case when $s < 1e150 then case when abs($z) > $s * 1e150 then {beyond} else $z / $s end else $z / $s end"
+    return fragment(f"coalesce(case when abs($z) < $s * 1e-18 then 0 else {far} end, 0)", z=z, s=s)
 
 
 def _scaled(by: Microaggregation, records: Records) -> tuple[Records, str]:
@@ -118,7 +127,7 @@ def _scaled(by: Microaggregation, records: Records) -> tuple[Records, str]:
     spreads = fragment("select $s from $t", s=[named(_spread(i), f"spread {i}") for i in many], t=query.table(ranked))
     records, spread = records.aside("spreads", spreads, "the range of the middle nine tenths")
     scaled = [
-        named(fragment("coalesce($z / $s, 0)", z=z, s=column(f"spread {i}")), f"scaled {i}") for i, z in enumerate(at)
+        named(_over(z, column(f"spread {i}")), f"scaled {i}") for i, z in enumerate(at)
     ]
     missing = query.literal(0)
     for i, value in enumerate(own):

@@ -33,16 +33,27 @@ COLUMNS = {
     "born": "DATE", "since": "TIMESTAMP", "grade": "VARCHAR", "ill": "VARCHAR", "who": "INTEGER",
 }  # fmt: skip
 WEIGHTS = [None, 0.0, -0.0, 1.0, 2.5, 3.0, 1e15, 1e16, -1e300, 5e-324, math.inf, math.nan, 0.1 + 0.2]
-BORN = [None, date(1, 1, 1), date(1969, 12, 31), date(2000, 2, 29), date(9999, 12, 31), *(date(1980, m, 1) for m in range(1, 9))]
+BORN = [
+    None,
+    date(100, 1, 1),
+    date(1969, 12, 31),
+    date(2000, 2, 29),
+    date(9000, 12, 31),
+    *(date(1980, m, 1) for m in range(1, 9)),
+]
 ROLES: dict[str, Any] = {
     "id": "drop", "who": "drop", "ill": "sensitive", "grade": "insensitive",
-    "age": QI, "weight": QI, "fee": {"role": QI, "represent": "bounds"}, "zip": {"role": QI, "hierarchy": {"mask": 5}},
-    "born": {"role": QI, "hierarchy": {"date": ["month", "year"]}}, "since": QI,
+    "age": QI, "weight": QI, "zip": {"role": QI, "hierarchy": {"mask": 5}}, "fee": "insensitive", "born": "insensitive",
+    "since": "insensitive",
+}  # fmt: skip
+WIDE = {
+    **ROLES, "fee": {"role": QI, "represent": "bounds"}, "since": QI,
+    "born": {"role": QI, "hierarchy": {"date": ["month", "year"]}},
 }  # fmt: skip
 TREE = {"tree": {"lung": ["flu", "cold"], "other": ["ms", "'; --", "\u00e4hm"]}}
 
 
-def rows(seed: int, many: int = 90) -> list[Row]:
+def rows(seed: int, many: int = 60) -> list[Row]:
     """Records with ties, missing values and numbers that are hard to write."""
     r = Random(seed)
     ages = [None, -3, *range(20, 20 + r.choice([4, 40]))]
@@ -71,9 +82,9 @@ def filled(engine: Engine, told: list[Row]) -> str:
     declared = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
     engine.run("empty", f"DROP TABLE IF EXISTS {item}")
     engine.run("make", f"CREATE TABLE {item} ({declared})")
-    marks = ", ".join(f"CAST(? AS {kind})" for kind in COLUMNS.values())
-    for row in told:
-        engine.run("fill", f"INSERT INTO {item} VALUES ({marks})", row)
+    marks = f"({', '.join(f'CAST(? AS {kind})' for kind in COLUMNS.values())})"
+    cells = [cell for row in told for cell in row]
+    engine.run("fill", f"INSERT INTO {item} VALUES {', '.join([marks] * len(told))}", cells)
     return item
 
 
@@ -141,7 +152,7 @@ def near(statistic: str) -> dict[str, Any]:
 
 
 WAYS: dict[str, dict[str, Any]] = {
-    "hilbert": {"privacy": [K]},
+    "hilbert": {"privacy": [K], "columns": WIDE},
     "gray, even groups": {"privacy": [K], "recoding": {"method": "hilbert", "groups": "even", "order": "gray"}},
     "hilbert's curve": {"privacy": [K], "recoding": {"method": "hilbert", "order": "hilbert"}},
     "strict": {"privacy": [K, L], "recoding": {"method": "mondrian", "suppression": 0.3}},
@@ -155,10 +166,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "persons": {"privacy": [K], "entity": "who", "columns": {**ROLES, "who": "identifier"}},
     "cells": {"privacy": [K], "recoding": {"method": "hilbert", "suppressed": "cell", "suppression": 0.9}},
     "full-domain, cells": {
-        "privacy": [K], "columns": {**ROLES, "weight": "drop", "since": "drop", "fee": "drop"},
+        "privacy": [K], "columns": {**ROLES, "weight": "drop"},
         "recoding": {"method": "full-domain", "suppressed": "cell", "suppression": 0.9},
     },
-    "starred": {"privacy": [K], "columns": {**ROLES, "fee": QI}, "recoding": {"suppressed": "star", "suppression": 0.5}},
+    "starred": {"privacy": [K], "columns": {**ROLES, "fee": QI, "born": QI}, "recoding": {"suppressed": "star", "suppression": 0.5}},
     "full-domain, starred floats": {
         "privacy": [{"model": "k-anonymity", "k": 2}],
         "columns": {name: role if name in ("weight", "ill") else "drop" for name, role in ROLES.items()},
@@ -169,7 +180,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "round-robin": {"privacy": theta("round-robin"), "recoding": {"suppression": 0.5}},
     "anatomy": {
         "privacy": [L], "recoding": {"method": "anatomy"},
-        "columns": {**ROLES, "fee": QI, "zip": QI, "born": QI},
+        "columns": {**WIDE, "fee": QI, "zip": QI, "born": QI},
     },
     "rounding and coding": {
         "privacy": [K], "transforms": [{"transform": "rounding", "column": "weight", "base": 2},
@@ -193,7 +204,7 @@ def test_every_method_makes_the_same_release_on_both_engines(both: tuple[Engine,
 
 
 @given(way=st.sampled_from([*WAYS]), seed=st.integers(0, 10**6), many=st.integers(1, 60))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_random_tables_are_released_alike(both: tuple[Engine, Engine], way: str, seed: int, many: int) -> None:
     with suppress(SpecError):
         same(both, rows(seed, many), WAYS[way])

@@ -126,9 +126,7 @@ def _scaled(by: Microaggregation, records: Records) -> tuple[Records, str]:
     records, ranked = records.aside("ranks", fragment("select *, $r from $t", r=ranks, t=query.table(positions)))
     spreads = fragment("select $s from $t", s=[named(_spread(i), f"spread {i}") for i in many], t=query.table(ranked))
     records, spread = records.aside("spreads", spreads, "the range of the middle nine tenths")
-    scaled = [
-        named(_over(z, column(f"spread {i}")), f"scaled {i}") for i, z in enumerate(at)
-    ]
+    scaled = [named(_over(z, column(f"spread {i}")), f"scaled {i}") for i, z in enumerate(at)]
     missing = query.literal(0)
     for i, value in enumerate(own):
         missing = fragment("$m + case when $v is null then $bit else 0 end", m=missing, v=value, bit=2**i)

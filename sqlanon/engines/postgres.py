@@ -177,6 +177,11 @@ class Postgres(Answering, Publishing):
             cursor.execute(text.encode(), list(parameters) or None)
             return cursor.fetchall() if cursor.description is not None else []
 
+    def tried(self, text: str) -> list[tuple[Any, ...]] | None:
+        with suppress(psycopg.Error), self.connection.transaction(), psycopg.RawCursor(self.connection) as cursor:
+            return cursor.execute(text.encode()).fetchall()
+        return None
+
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
         with self._step(step):

@@ -185,8 +185,10 @@ WAYS: dict[str, dict[str, Any]] = {
         "columns": {**WIDE, "fee": QI, "zip": QI, "born": QI},
     },
     "rounding and coding": {
-        "recoding": {"method": "mondrian", "cuts": "relaxed"}, "privacy": [K], "transforms": [{"transform": "rounding", "column": "weight", "base": 2},
-                                       {"transform": "coding", "column": "age", "top": 30}],
+        "privacy": [K], "recoding": {"method": "mondrian", "cuts": "relaxed"},
+        "transforms": [
+            {"transform": "rounding", "column": "weight", "base": 2}, {"transform": "coding", "column": "age", "top": 30},
+        ],
     },
     "rank swapping": drawn(transform="rank-swapping", column="ill", share=0.3),
     "post-randomisation": drawn(transform="pram", column="grade", keep=0.5),

@@ -247,7 +247,11 @@ def test_the_log_tells_who_released_refreshed_and_withdrew_what(
         release(load({**SPEC, "privacy": [{"model": "k-anonymity", "k": 99}]}), engine)
     life.withdraw(engine, "out")
     lines = register.logged(engine)
-    assert sorted((line.version, line.action) for line in lines) == [(1, "released"), (2, "refreshed"), (2, "withdrawn")]
+    assert sorted((line.version, line.action) for line in lines) == [
+        (1, "released"),
+        (2, "refreshed"),
+        (2, "withdrawn"),
+    ]
     assert {(line.by, line.name, line.detail) for line in lines} == {(engine.user, "out", "as table")}
 
 
@@ -293,8 +297,8 @@ def test_a_release_of_a_frame_keeps_no_spec() -> None:
 
 
 def test_on_postgres_the_roles_that_may_read_are_those_of_the_version_before(fresh: str) -> None:
-    execute(fresh, "CREATE TABLE public.people AS SELECT i AS id, 20 AS age, 'a'::varchar AS town, 'd'::varchar AS disease"
-            " FROM generate_series(1, 9) AS i")  # fmt: skip
+    people = "SELECT i AS id, 20 AS age, 'a'::varchar AS town, 'd'::varchar AS disease FROM generate_series(1, 9) AS i"
+    execute(fresh, f"CREATE TABLE public.people AS {people}")  # fmt: skip
     with sqlanon.connect(fresh, superuser=True) as engine:
         release(load({**SPEC, "publish": {"name": "out", "grant": ["reader"]}}), engine)
         execute(fresh, "REVOKE SELECT ON releases.out FROM reader", "GRANT SELECT ON releases.out TO holder, PUBLIC")

@@ -63,6 +63,10 @@ class Ownership(Relations):
     schema = "releases"
     forced: bool
 
+    def origin(self, origin: Origin) -> str:
+        """The FROM item that reads a source, every name of it qualified."""
+        raise NotImplementedError
+
     def roots(self, origin: Origin) -> list[str]:
         """The relations that a source names, as the server writes their names."""
         raise NotImplementedError
@@ -174,6 +178,8 @@ class Ownership(Relations):
 
         Parts that some of `roles` or PUBLIC read by themselves show the records that a release is to hide.
         """
+        if origin.query is not None and _only(self.origin(origin)):
+            raise SpecError("the query reads ONLY a table without its parts", where="source.query")
         for name, kind, part, through, parent, more, told, reads in self.run(
             "read the parts of the source", _PARTS, [self.roots(origin), list(roles)]
         ):
@@ -211,4 +217,4 @@ class Ownership(Relations):
 def _only(definition: str) -> bool:
     """Whether the text of a view reads ONLY a table, whatever its names and constants say."""
     plain = re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", "_", definition)
-    return re.search(r"\b(?:FROM|JOIN|,)\s*\(*\s*ONLY\b", plain) is not None
+    return re.search(r"(?:\bFROM|\bJOIN|,)\s*\(*\s*ONLY\b", plain) is not None

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg import errors
 from server import as_role, execute, fetch
-from test_postgres_release import LEAK, NAME, RARE, READ, REFUSED, SPEC, clinic, published
+from test_postgres_release import LEAK, RARE, READ, REFUSED, SPEC, clinic, published
+from test_release import NAME
 
 import sqlanon
 from sqlanon import life, refreshing

@@ -48,6 +48,7 @@ class Terms:
     state: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     action: str = "released"
+    whole: Spec | None = None  # the spec of all tables, where there are several
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ class Job:
 
     def _kept(self) -> str:
         """The spec with what a refresh needs; nothing where the source is gone with the process."""
-        return keep(self.spec, self.plan.levels, self.terms.types) if self.terms.source else ""
+        kept = (self.terms.whole, None) if self.terms.whole else (self.spec, self.plan.levels)
+        return keep(*kept, self.terms.types) if self.terms.source else ""
 
     def made(self) -> dict[str, Any]:
         """What was done to the values beside recoding, as far as a reader may know it: never a key."""

@@ -39,6 +39,12 @@ from sqlanon.utility import Recoded, Utility, measure
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
+_RELATED = (
+    "this is the plan of the first table by itself; related tables are planned and judged together when they are"
+    " released, and their levels may be higher"
+)
+
+
 @dataclass(frozen=True)
 class Planned:
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
@@ -238,6 +244,7 @@ def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
         compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
+    notes += (_RELATED,) if spec.related else ()
     made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
     return completed(made, engine)
 

@@ -60,7 +60,9 @@ def refresh(engine: Engine, name: str, *, anew: bool = False, utility: bool = Fa
             raise
         told = f"{error}; the levels are those of version {entry.version}: plan them anew with --anew"
         raise ModelNotMet(told, error.models, error.rules) from None
-    return Refreshed(made.planned, made.measured, made.entry, made.seconds, made.notes, entry.version, frozen)
+    return Refreshed(
+        made.planned, made.measured, made.entry, made.seconds, made.notes, made.related, entry.version, frozen
+    )
 
 
 def _kept(entry: Entry) -> Kept:

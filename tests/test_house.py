@@ -74,6 +74,7 @@ FLOORS = {
     "sqlanon.attacks.matching": 6,
     "sqlanon.pictures": 11,
     "sqlanon.publication": 4,
+    "sqlanon.relating": 10,
     "sqlanon.judging": 10,
     "sqlanon.publishers": 10,
     "sqlanon.release": 10,
@@ -103,7 +104,8 @@ SAME_FLOOR = {
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
     ("sqlanon.planning", "sqlanon.thresholds"),
     ("sqlanon.publishers", "sqlanon.judging"),  # each form of a release is judged on its own rows
-    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers")),
+    ("sqlanon.publishers", "sqlanon.relating"),  # and several tables together
+    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers", "relating")),
     ("sqlanon.refreshing", "sqlanon.release"),  # a refresh is a release
     ("sqlanon.check", "sqlanon.thresholds"),
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step

@@ -136,6 +136,9 @@ class Engine(Protocol):
     def working(self) -> AbstractContextManager[None]:
         """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
 
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text that tells nothing of it, as long as a part of it is secret."""
+
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
 

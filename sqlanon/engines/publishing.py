@@ -82,6 +82,10 @@ class Publishing(Ownership):
         read = {name: self.sql(query.column(name, "a")) for name in columns}
         return [read[name] if name in plain else f"CAST({read[name]} AS text)" for name in columns]
 
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text."""
+        return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
+
     def view_statement(self, path: Sequence[str], what: Query, kind: str = "view") -> str:
         """A barrier: the reader's predicates are never run on rows that the view hides.
 

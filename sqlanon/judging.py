@@ -39,16 +39,17 @@ class Starred(Exception):
 class Terms:
     """What a release stands on beside its plan: whose it is, who reads it, and what its source was when it was read.
 
-    `types` are those of the source's columns; `action` is what the audit log tells: released or refreshed.
+    `types` are those of the source's columns, by table where there are several; `action` is what the audit log tells:
+    released or refreshed; `whole` is the spec of all tables, where there are several.
     """
 
     owner: Owner
     grants: tuple[str, ...] = ()
     source: str = ""
     state: str | None = None
-    types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, Any] = field(default_factory=dict)
     action: str = "released"
-    whole: Spec | None = None  # the spec of all tables, where there are several
+    whole: Spec | None = None
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,8 @@ def _together(engine: Engine, entry: Entry) -> list[Entry]:
     """A release and those that were released with it, about the same persons, and still are."""
     told = json.loads(entry.made).get("related")
     found = [register.current(engine, name) for name in told["tables"]] if told else [entry]
-    return [one for one in found if one is not None and json.loads(one.made).get("related") == told]
+    beside = [(one, json.loads(one.made).get("related") or told) for one in found if one is not None]
+    return [one for one, its in beside if its is None or its["tables"] == told["tables"]]
 
 
 def withdraw(engine: Engine, name: str) -> Entry:

@@ -100,6 +100,8 @@ def _together(spec: Spec, engine: Engine, action: str, tell: Tell) -> Release:
         )
         for one, publish in targets
     ]  # fmt: skip
+    types = {publish.name: own.types for (_, publish), own in zip(targets, terms, strict=True)}
+    terms = [replace(own, types=types) for own in terms]
     with engine.working(), engine.transaction():
         tables, persons = related(spec, engine, tell)
         for (one, publish), table, own in zip(targets, tables, terms, strict=True):

@@ -134,8 +134,8 @@ PLANTED: dict[str, tuple[list[str], list[str]]] = {
         [f"REVOKE ALL ON {RAW} FROM ward", "DROP ROLE ward", f"REVOKE {GR} FROM {RD}"],
     ),
     "raw-grant handed on": (
-        [f"GRANT SELECT ON {RAW} TO {GR} WITH GRANT OPTION", f"SET ROLE {GR}; GRANT SELECT ON {RAW} TO {RD}"],
-        [f"REVOKE ALL ON {RAW} FROM {GR} CASCADE"],
+        [f"GRANT USAGE ON SCHEMA {q(SCHEMA)} TO {GR}", f"GRANT SELECT ON {RAW} TO {GR} WITH GRANT OPTION", f"SET ROLE {GR}; GRANT SELECT ON {RAW} TO {RD}"],
+        [f"REVOKE ALL ON {RAW} FROM {GR} CASCADE", f"REVOKE ALL ON SCHEMA {q(SCHEMA)} FROM {GR}"],
     ),
     "raw-public": ([f"GRANT SELECT ON {RAW} TO PUBLIC"], []),
     "partition-grant": (
@@ -229,7 +229,6 @@ def test_what_is_planted_is_found_and_what_is_printed_mends_it(hospital: str, pl
         assert first.told and first.why and len(mine) == len({(one.object, one.told) for one in mine})
         if rule in NO_FIX:
             assert "nothing that can be run mends this" in found.script
-            assert rules(found) == {rule}
             return
         execute(hospital, found.script, found.script)  # and again: nothing that was mended fails
         again = audited(hospital)
@@ -238,10 +237,68 @@ def test_what_is_planted_is_found_and_what_is_printed_mends_it(hospital: str, pl
         execute(hospital, *afterwards, f"COMMENT ON TABLE {A_RELEASE} IS {text(comment)}")
 
 
-def test_every_finding_of_the_catalogue_is_planted() -> None:
-    measured = {"release-gone", "release-replaced", "release-expired", "no-release", "staged", "row-order"}
-    elsewhere = {"untrusted-function", "secret-file-setting", "release-expired"}
-    named = {rule.name for rule in RULES if rule.level == "finding"} | measured
-    assert {name.split()[0] for name in PLANTED} == named - elsewhere
+# What is to be known, or decided; the statements that are printed for some of them are tried too.
+NOTED: dict[str, tuple[list[str], list[str]]] = {
+    "reader-superuser": ([f"GRANT SELECT ON {A_RELEASE} TO postgres"], [f"REVOKE ALL ON {A_RELEASE} FROM postgres"]),
+    "sees-all": ([f"GRANT pg_read_all_data TO {GR}"], [f"REVOKE pg_read_all_data FROM {GR}"]),
+    "owner-writes": ([f"GRANT INSERT ON {A_RELEASE} TO {PB}"], []),
+    "grant-option": ([f"GRANT SELECT ON {A_RELEASE} TO {RD} WITH GRANT OPTION"], []),
+    "schema-public": (["GRANT USAGE ON SCHEMA releases TO PUBLIC"], []),
+    "public-create": (["GRANT CREATE ON SCHEMA public TO PUBLIC"], []),
+    "temp-right": ([f"GRANT TEMP ON DATABASE {DB} TO PUBLIC"], []),
+    "definer-function": (
+        [f"CREATE FUNCTION {L} {FUNCTION.format('sql', text('SELECT 1'))} SECURITY DEFINER"], [f"DROP FUNCTION {L}"]),
+    "leakproof-function": (
+        [f"CREATE FUNCTION {L} {FUNCTION.format('sql', text('SELECT 1'))} LEAKPROOF"], [f"DROP FUNCTION {L}"]),
+    "materialized-view": ([f"CREATE MATERIALIZED VIEW releases.odd AS SELECT ward FROM {RAW}"],
+                          ["DROP MATERIALIZED VIEW releases.odd"]),
+    "table-owner-of-source": ([f"ALTER TABLE {A_RELEASE} OWNER TO {OW}"], [f"ALTER TABLE {A_RELEASE} OWNER TO {PB}"]),
+    "owner-login": ([], [f"ALTER TABLE {A_RELEASE} OWNER TO {PB}", f"ALTER TABLE {A_VIEW} OWNER TO {PB}"]),
+    "owner-reads": ([f"GRANT SELECT ON {A_RELEASE} TO {OW}"], [f"REVOKE ALL ON {A_RELEASE} FROM {OW}"]),
+    "publisher-writes": ([f"GRANT INSERT, UPDATE ({q(ILL)}) ON {RAW} TO {PB}"], []),
+    "extended-statistics": ([f"CREATE STATISTICS public.{q(ODD)} ON {q(BIRTH)}, {q(ILL)} FROM {RAW}"],
+                            [f"DROP STATISTICS public.{q(ODD)}"]),
+    "row-security": ([f"ALTER TABLE {RAW} ENABLE ROW LEVEL SECURITY"], [f"ALTER TABLE {RAW} DISABLE ROW LEVEL SECURITY"]),
+    "event-trigger": (
+        [f"CREATE FUNCTION {L}() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+         f"CREATE EVENT TRIGGER {q(ODD)} ON ddl_command_end EXECUTE FUNCTION {L}()"],
+        [f"DROP EVENT TRIGGER {q(ODD)}", f"DROP FUNCTION {L}()"],
+    ),
+    "release-publication": ([f"CREATE PUBLICATION {q(ODD)} FOR TABLE {A_RELEASE}"], [f"DROP PUBLICATION {q(ODD)}"]),
+    "foreign-source": (
+        [f"CREATE FOREIGN DATA WRAPPER {q(ODD)}", f"CREATE SERVER {q(ODD)} FOREIGN DATA WRAPPER {q(ODD)}",
+         f"CREATE FOREIGN TABLE public.{q(ODD)} (a int) SERVER {q(ODD)}"],
+        [f"DROP FOREIGN DATA WRAPPER {q(ODD)} CASCADE"],
+    ),
+    "secret-other-function": ([f"CREATE FUNCTION {L} {FUNCTION.format('sql', text(chr(39).join(['SELECT length(', '0' * 32, ')'])))}"],
+                              [f"DROP FUNCTION {L}"]),
+    "closed-no-release": ([MADE], ["DROP TABLE releases.odd"]),
+    "same-database": ([], []),
+    "explain-counts": ([], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", NOTED)
+def test_what_is_to_be_known_is_a_note_and_what_is_printed_for_it_mends_it(hospital: str, rule: str) -> None:
+    statements, afterwards = NOTED[rule]
+    execute(hospital, *statements)
+    try:
+        more = {"sources": [f"public.{ODD}"]} if rule == "foreign-source" else {}
+        found = audited(hospital, **more)
+        mine = [one for one in found.found if one.rule == rule]
+        assert mine and {one.level for one in mine} == {"note"}
+        if fixes := [one.fix for one in mine if one.fix]:
+            execute(hospital, *fixes, *fixes)
+            assert rule not in {one.rule for one in audited(hospital).found}
+    finally:
+        execute(hospital, *afterwards)
+
+
+def test_every_rule_is_planted() -> None:
+    measured = {"release-gone", "release-replaced", "no-release", "staged", "row-order"}
+    elsewhere = {"untrusted-function", "secret-file-setting"}
+    named = {level: {rule.name for rule in RULES if rule.level == level} for level in ("finding", "note")}
+    assert {name.split()[0] for name in PLANTED} == (named["finding"] | measured) - elsewhere
+    assert set(NOTED) == named["note"] | {"closed-no-release"}
     assert len({rule.name for rule in RULES}) == len(RULES)
     assert all(rule.says.endswith(".") and rule.why for rule in RULES)

@@ -9,7 +9,7 @@ from sqlanon.auditing.rules import Finding
 from sqlanon.auditing.scene import Scene
 from sqlanon.engines import Engine
 
-_STAGED, _LABEL = "(staged by sqlanon)", "released by sqlanon, "
+_LABEL = "released by sqlanon, "
 
 
 def judge(
@@ -53,13 +53,13 @@ def strangers(engine: Engine, scene: Scene) -> Iterator[Finding]:
             other = linked.of(entry)
             ours |= {name: entry for name in (entry.name, *([other["relation"]] if other else []))}
     known = {engine.sql(query.table(engine.schema, name)): entry for name, entry in ours.items()}
+    for relation in scene.left:
+        told = "it was left behind when a release was made, and was never judged"
+        fix = f"DROP {'VIEW' if relation.kind == 'v' else 'TABLE'} IF EXISTS {relation.item};"
+        yield Finding("staged", "finding", relation.item, told, fix, "leaks 24")
     for relation in scene.releases:
         item = engine.sql(query.table(relation.schema, relation.name))
-        if _STAGED in relation.name:
-            told = "it was left behind when a release was made, and was never judged"
-            fix = f"DROP {'VIEW' if relation.kind == 'v' else 'TABLE'} IF EXISTS {relation.item};"
-            yield Finding("staged", "finding", relation.item, told, fix, "leaks 24")
-        elif item not in known and (scene.entries is not None or not (relation.label or "").startswith(_LABEL)):
+        if item not in known and (scene.entries is not None or not (relation.label or "").startswith(_LABEL)):
             yield from _stranger(engine, relation.oid, relation.item)
 
 

@@ -37,7 +37,7 @@ WHERE EXISTS (SELECT FROM under AS a JOIN under AS b ON b.oid = a.oid JOIN pg_cl
 _OWNERLESS = """coalesce((SELECT string_agg(DISTINCT format('GRANT USAGE ON SCHEMA %s TO sqlanon_owner; GRANT SELECT ON %s'
     ' TO sqlanon_owner;', s.schema::regnamespace, s.item), E'\\n') || E'\\n'
   FROM under AS u JOIN named AS s ON s.oid = u.oid WHERE u.view = n.oid AND n.relkind = 'v'), '')
-  || format('ALTER %s %s OWNER TO sqlanon_owner;', n.kind, n.item)"""
+  || format('ALTER %s IF EXISTS %s OWNER TO sqlanon_owner;', n.kind, n.item)"""
 _GIVEN = f"""format('DO %L;', 'BEGIN IF to_regrole(''sqlanon_owner'') IS NULL THEN CREATE ROLE sqlanon_owner NOLOGIN;'
   ' END IF; END') || E'\\n' || {_OWNERLESS}"""
 _OWNER = f"""
@@ -176,7 +176,7 @@ FROM pg_settings AS g WHERE g.category = 'Customized Options' AND g.source IN ('
 AND (g.name ~* '{_SECRET}' OR g.name LIKE 'sqlanon.%') ORDER BY 1
 """
 _LITERAL = (
-    r"(salt|secret|passw|pepper|token|api_?key|[^a-z]key)\w*\W{0,3}(:=|=>?|,|\(|\mis\M)\s*E?''[^'']{6,}''"
+    r"(salt|secret|passw|pepper|token|api_?key|[^a-z]key)\w*\W{0,3}(\w+\W{0,3})?(:=|=>?|,|\(|\mis\M)\s*E?''[^'']{6,}''"
     r"|''[0-9a-f]{32,}''|(md5|sha\d+|hmac|digest|crypt|encrypt)\s*\([^;]{0,200}''[^'']{8,}''"
 )
 _VIEW_TEXT = f"""

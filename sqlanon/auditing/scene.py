@@ -13,6 +13,9 @@ from sqlanon.engines import Engine
 from sqlanon.errors import EngineError, SpecError
 
 
+_STAGED = "(staged by sqlanon)"
+
+
 @dataclass(frozen=True)
 class Relation:
     """A relation of the server: `item` is its quoted name, `label` its comment.
@@ -35,12 +38,16 @@ class Relation:
 
 @dataclass(frozen=True)
 class Scene:
-    """The releases and their sources; `entries` is the register, None where this role may not read it."""
+    """The releases and their sources; `entries` is the register, None where this role may not read it.
+
+    `left`: what the making of a release left behind, and is to be dropped whoever may read it.
+    """
 
     releases: tuple[Relation, ...]
     sources: tuple[Relation, ...]
     entries: tuple[register.Entry, ...] | None
     unseen: tuple[str, ...]
+    left: tuple[Relation, ...] = ()
 
     @property
     def sql(self) -> str:
@@ -59,14 +66,16 @@ def look(engine: Engine, sources: Sequence[str] = ()) -> Scene:
     """
     known = {relation.oid: relation for relation in _relations(engine)}
     entries, unseen = _entries(engine)
-    releases = [r for r in known.values() if r.schema == engine.schema]
+    stand = [r for r in known.values() if r.schema == engine.schema]
+    left = tuple(r for r in stand if _STAGED in r.name)
+    releases = [r for r in stand if r not in left]
     roots = {_named(name, known.values()).oid for name in sources}
     roots |= _told(entries or (), known.values()) | _under(engine, releases)
-    family = {oid for oid in _family(engine, roots) if oid in known} - {r.oid for r in releases}
+    family = {oid for oid in _family(engine, roots) if oid in known} - {r.oid for r in stand}
     missing = [*unseen]
     if not family and releases:
         missing.append("what the releases are made from is not known; name it with --source")
-    return Scene(tuple(releases), tuple(known[oid] for oid in sorted(family)), entries, tuple(missing))
+    return Scene(tuple(releases), tuple(known[oid] for oid in sorted(family)), entries, tuple(missing), left)
 
 
 def _relations(engine: Engine) -> list[Relation]:

@@ -28,6 +28,8 @@ from typing import Any, TypeVar
 from sqlanon import life
 from sqlanon.attacks import Attack, Attacked, Known, parse_attack
 from sqlanon.attacks import attack as _attack
+from sqlanon.auditing import Audited
+from sqlanon.auditing import audit as _audit
 from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.comparison import SAMPLE_ROWS, Comparison
@@ -95,7 +97,7 @@ from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 __all__ = [
-    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk", "BalancedPPlusSensitivity",
     "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
     "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
     "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
@@ -103,7 +105,7 @@ __all__ = [
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
     "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
     "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
-    "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load", "plan", "predict", "release",
+    "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "load", "plan", "predict", "release",
     "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
@@ -316,6 +318,15 @@ def safe_harbor(relation: object, *, engine: Engine | None = None) -> SafeHarbor
     finally:
         if engine is None:
             used.close()
+
+
+def audit(engine: Engine, *, sources: Sequence[str] = ()) -> Audited:
+    """Ways to more than was released, around the releases of a database: grants, owners, settings, order of rows.
+
+    Changes nothing, and says what this role could not see. `sources`: raw tables that the register does not name.
+    Raises `SpecError`, `EngineError`.
+    """
+    return _audit(engine, sources=sources)
 
 
 def assess(

@@ -61,7 +61,8 @@ class Audited:
             "clean": self.clean,
             "releases": self.releases,
             "sources": list(self.sources),
-            "findings": [one.to_dict() for one in self.found],
+            "findings": [one.to_dict() for one in self.findings],
+            "notes": [one.to_dict() for one in self.found if one.level == "note"],
             "unseen": list(self.unseen),
         }
 

@@ -30,7 +30,9 @@ def judge(engine: Engine, file: Path | None, entries: Sequence[register.Entry]) 
         told = "whoever can open the file reads what this view hides; publish a file"
         yield Finding("view-in-file", "note", engine.sql(query.identifier(entry.name)), told, None, "D1, D5; leaks 27")
     if raw and any(e.kind != "file" for e in published):
-        told = f"{len(raw)} tables that are no releases stand in the same file; give readers a file of the release alone"
+        told = (
+            f"{len(raw)} tables that are no releases stand in the same file; give readers a file of the release alone"
+        )
         yield Finding("raw-beside-release", "note", "the database", told, None, "D1, D8; leaks 27")
     if raw and file is not None:
         yield from _opened(file, raw)

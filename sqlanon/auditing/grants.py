@@ -95,7 +95,9 @@ FROM acl AS a JOIN private USING (oid) JOIN named AS n USING (oid)
 WHERE a.grantee <> a.owner AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM reader))
 GROUP BY n.oid, n.item, a.grantee ORDER BY 1
 """
-_SCHEMAS = "(n.nspname IN ('releases', 'sqlanon') OR n.oid IN (SELECT d.schema FROM source JOIN named AS d USING (oid)))"
+_SCHEMAS = (
+    "(n.nspname IN ('releases', 'sqlanon') OR n.oid IN (SELECT d.schema FROM source JOIN named AS d USING (oid)))"
+)
 _SCHEMA = """
 SELECT format('schema %I for %s', n.nspname, $grantee), format('%s may $told', $grantee),
   format('REVOKE $right ON SCHEMA %I FROM %s;', n.nspname, $grantee)

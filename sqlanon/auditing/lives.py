@@ -10,6 +10,7 @@ from sqlanon.auditing.scene import Scene
 from sqlanon.engines import Engine
 
 _LABEL = "released by sqlanon, "
+_KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE"}
 
 
 def judge(
@@ -51,11 +52,11 @@ def strangers(engine: Engine, scene: Scene) -> Iterator[Finding]:
     for entry in scene.entries or ():
         if entry.status == "published":
             other = linked.of(entry)
-            ours |= {name: entry for name in (entry.name, *([other["relation"]] if other else []))}
+            ours |= dict.fromkeys((entry.name, *([other["relation"]] if other else [])), entry)
     known = {engine.sql(query.table(engine.schema, name)): entry for name, entry in ours.items()}
     for relation in scene.left:
         told = "it was left behind when a release was made, and was never judged"
-        fix = f"DROP {'VIEW' if relation.kind == 'v' else 'TABLE'} IF EXISTS {relation.item};"
+        fix = f"DROP {_KINDS.get(relation.kind, 'TABLE')} IF EXISTS {relation.item};"
         yield Finding("staged", "finding", relation.item, told, fix, "leaks 24")
     for relation in scene.releases:
         item = engine.sql(query.table(relation.schema, relation.name))

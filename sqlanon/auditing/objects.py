@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sqlanon.auditing.rules import Rule, guarded, parted, worded
 
-_OPTION = "EXISTS (SELECT FROM pg_options_to_table(n.options) AS o WHERE o.option_name = '{}' AND o.option_value::boolean)"
+_OPTION = (
+    "EXISTS (SELECT FROM pg_options_to_table(n.options) AS o WHERE o.option_name = '{}' AND o.option_value::boolean)"
+)
 
 _BARRIER = f"""
 SELECT n.item, 'a reader''s own function, or 1/(x - 5), is run on the rows that this view hides',
@@ -94,8 +96,13 @@ WHERE r.rulename <> '_RETURN' ORDER BY 1
 """
 _CHILDREN = f"""
 SELECT format('%s of %s', c.item, n.item), 'whoever reads the release reads the rows of this child, which nobody judged',
-  {guarded("format('SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%L) AND inhparent = to_regclass(%L)', c.item,"
-           " n.item)", "format('ALTER TABLE %s NO INHERIT %s', c.item, n.item)")}
+  {
+    guarded(
+        "format('SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%L) AND inhparent = to_regclass(%L)', c.item,"
+        " n.item)",
+        "format('ALTER TABLE %s NO INHERIT %s', c.item, n.item)",
+    )
+}
 FROM pg_inherits AS i JOIN release ON release.oid = i.inhparent JOIN named AS n ON n.oid = i.inhparent
 JOIN named AS c ON c.oid = i.inhrelid WHERE n.relkind <> 'p' ORDER BY 1
 """
@@ -106,7 +113,7 @@ FROM pg_event_trigger AS e WHERE e.evtenabled <> 'D' ORDER BY 1
 _IN_PUBLICATION = guarded(
     "format('SELECT FROM pg_publication_rel AS r JOIN pg_publication AS p ON p.oid = r.prpubid WHERE p.pubname = %L"
     " AND r.prrelid = to_regclass(%L)', p.pubname, n.item)",
-    "format('ALTER PUBLICATION %I DROP TABLE %s', p.pubname, n.item)",
+    "format('ALTER PUBLICATION %I DROP TABLE ONLY %s', p.pubname, n.item)",
 )
 _PUBLICATION = f"""
 SELECT format('publication %I', p.pubname), format('it sends the rows of %s to its subscribers',
@@ -119,9 +126,13 @@ GROUP BY p.oid, p.pubname, p.puballtables ORDER BY 1
 """
 _PUBLICATION_SCHEMA = f"""
 SELECT format('publication %I of schema %I', p.pubname, s.nspname), 'it sends the rows of sources to its subscribers',
-  {guarded("format('SELECT FROM pg_publication_namespace AS n JOIN pg_publication AS p ON p.oid = n.pnpubid WHERE"
-           " p.pubname = %L AND n.pnnspid = to_regnamespace(%L)', p.pubname, quote_ident(s.nspname))",
-           "format('ALTER PUBLICATION %I DROP TABLES IN SCHEMA %I', p.pubname, s.nspname)")}
+  {
+    guarded(
+        "format('SELECT FROM pg_publication_namespace AS n JOIN pg_publication AS p ON p.oid = n.pnpubid WHERE"
+        " p.pubname = %L AND n.pnnspid = to_regnamespace(%L)', p.pubname, quote_ident(s.nspname))",
+        "format('ALTER PUBLICATION %I DROP TABLES IN SCHEMA %I', p.pubname, s.nspname)",
+    )
+}
 FROM pg_publication_namespace AS m JOIN pg_publication AS p ON p.oid = m.pnpubid
 JOIN pg_namespace AS s ON s.oid = m.pnnspid
 WHERE s.oid IN (SELECT n.schema FROM source JOIN named AS n USING (oid)) ORDER BY 1
@@ -129,15 +140,23 @@ WHERE s.oid IN (SELECT n.schema FROM source JOIN named AS n USING (oid)) ORDER B
 _SECRET_OPTION = "o.option_name ~* 'passw|secret|token|credential|api_?key'"
 _FOREIGN_SERVER = f"""
 SELECT format('server %I', s.srvname), format('its option %I stands where every role reads it', o.option_name),
-  {guarded("format('SELECT FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o WHERE s.srvname = %L AND"
-           " o.option_name = %L', s.srvname, o.option_name)",
-           "format('ALTER SERVER %I OPTIONS (DROP %I)', s.srvname, o.option_name)")}
+  {
+    guarded(
+        "format('SELECT FROM pg_foreign_server AS s, pg_options_to_table(s.srvoptions) AS o WHERE s.srvname = %L AND"
+        " o.option_name = %L', s.srvname, o.option_name)",
+        "format('ALTER SERVER %I OPTIONS (DROP %I)', s.srvname, o.option_name)",
+    )
+}
 FROM pg_foreign_server AS s CROSS JOIN LATERAL pg_options_to_table(s.srvoptions) AS o WHERE {_SECRET_OPTION}
 UNION ALL
 SELECT format('foreign table %s', n.item), format('its option %I stands where every role reads it', o.option_name),
-  {guarded("format('SELECT FROM pg_foreign_table AS t, pg_options_to_table(t.ftoptions) AS o WHERE t.ftrelid ="
-           " to_regclass(%L) AND o.option_name = %L', n.item, o.option_name)",
-           "format('ALTER FOREIGN TABLE %s OPTIONS (DROP %I)', n.item, o.option_name)")}
+  {
+    guarded(
+        "format('SELECT FROM pg_foreign_table AS t, pg_options_to_table(t.ftoptions) AS o WHERE t.ftrelid ="
+        " to_regclass(%L) AND o.option_name = %L', n.item, o.option_name)",
+        "format('ALTER FOREIGN TABLE %s OPTIONS (DROP %I)', n.item, o.option_name)",
+    )
+}
 FROM pg_foreign_table AS t JOIN named AS n ON n.oid = t.ftrelid
 CROSS JOIN LATERAL pg_options_to_table(t.ftoptions) AS o WHERE {_SECRET_OPTION} ORDER BY 1
 """
@@ -168,12 +187,16 @@ FROM (SELECT split_part(setting, '=', 1) AS name, CASE WHEN s.setrole = 0 THEN f
 WHERE (w.name ~* '{_SECRET}' OR w.name LIKE 'sqlanon.%') AND NOT EXISTS (SELECT FROM pg_settings AS g WHERE
   lower(g.name) = lower(w.name) AND g.category <> 'Customized Options') ORDER BY 1
 """
-_FILE_SETTING = f"""
-SELECT format('setting %s of the server', g.name), 'its value is shown to every role',
-  format('ALTER SYSTEM RESET %s; SELECT pg_catalog.pg_reload_conf();', (SELECT string_agg(quote_ident(part), '.') FROM
-    unnest(string_to_array(g.name, '.')) AS part))
-FROM pg_settings AS g WHERE g.category = 'Customized Options' AND g.source IN ('configuration file', 'command line')
-AND (g.name ~* '{_SECRET}' OR g.name LIKE 'sqlanon.%') ORDER BY 1
+# No view lists custom settings of the server's files, so these names are asked for one by one.
+_FILE_SETTING = """
+SELECT format('setting %s of the server', w.name), 'its value is shown to every role',
+  format('ALTER SYSTEM RESET %s;', w.name) || E'\\nSELECT pg_catalog.pg_reload_conf();'
+FROM (SELECT prefix || '.' || word AS name
+  FROM unnest(ARRAY['sqlanon', 'anon', 'pgcrypto', 'my', 'app', 'myapp']) AS prefix,
+  unnest(ARRAY['key', 'salt', 'secret', 'password', 'token']) AS word) AS w
+WHERE current_setting(w.name, true) <> '' AND NOT EXISTS (
+  SELECT FROM pg_db_role_setting AS s, unnest(s.setconfig) AS setting WHERE split_part(setting, '=', 1) = w.name)
+ORDER BY 1
 """
 _LITERAL = (
     r"(salt|secret|passw|pepper|token|api_?key|[^a-z]key)\w*\W{0,3}(\w+\W{0,3})?(:=|=>?|,|\(|\mis\M)\s*E?''[^'']{6,}''"
@@ -187,7 +210,7 @@ AND pg_get_viewdef(n.oid) ~* '{_LITERAL}' ORDER BY 1
 _FUNCTION_TEXT = f"""
 SELECT p.oid::regprocedure::text, 'its body, which every role reads, holds what looks like a key', NULL
 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace JOIN pg_language AS l ON l.oid = p.prolang
-WHERE NOT $system AND l.lanname NOT IN ('c', 'internal') AND p.prosrc ~* '{_LITERAL}'
+WHERE p.oid >= 16384 AND NOT $system AND l.lanname NOT IN ('c', 'internal') AND p.prosrc ~* '{_LITERAL}'
 AND (n.nspname IN ('sqlanon', 'releases')) = $ours ORDER BY 1
 """
 _SAME_DATABASE = """

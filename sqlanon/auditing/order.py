@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlanon import query
 from sqlanon.auditing.rules import Finding
 from sqlanon.auditing.scene import Relation, Scene
 from sqlanon.engines import Engine
@@ -89,11 +90,11 @@ def _with(engine: Engine, release: Relation, source: Relation) -> Iterator[str]:
     if source.kind not in ("r", "m") or not _readable(engine, source):
         return
     both = [one for one in _columns(engine, release) if one in _columns(engine, source)]
-    cells = [f"t.{name}::text" for name, _ in both] + ([f"ROW({', '.join(f't.{n}' for n, _ in both)})::text"] * (len(both) > 1))
+    cells = [f"t.{name}::text" for name, _ in both] + (
+        [f"ROW({', '.join(f't.{n}' for n, _ in both)})::text"] * (len(both) > 1)
+    )
     for cell in cells:
-        sql = _TOGETHER.format(
-            cell=cell, item=f"ONLY {release.item}", source=f"ONLY {source.item}", pages=_PAGES
-        )
+        sql = _TOGETHER.format(cell=cell, item=f"ONLY {release.item}", source=f"ONLY {source.item}", pages=_PAGES)
         ((rows, correlation),) = engine.run("measure the order of rows", sql)
         if _strong(rows, correlation):
             yield f"follows that of {source.item} (correlation {correlation:.2f})"
@@ -110,11 +111,12 @@ def _strong(rows: int, correlation: float | None) -> bool:
 
 
 def _mixed(release: Relation) -> str:
-    """The rows put in again in a random order. Readers see the old rows until the new ones are there."""
-    copy = "sqlanon_rows_in_another_order"
-    return (
-        f"BEGIN;\nLOCK TABLE {release.item} IN EXCLUSIVE MODE;\n"
-        f"CREATE TEMP TABLE {copy} ON COMMIT DROP AS SELECT * FROM {release.item};\n"
-        f"DELETE FROM {release.item};\n"
-        f"INSERT INTO {release.item} SELECT * FROM pg_temp.{copy} ORDER BY pg_catalog.gen_random_uuid();\nCOMMIT;"
+    """The rows put in again in a random order, all of them or none. Readers see the old ones until the new are there."""
+    item, copy = release.item, "pg_temp.sqlanon_rows_in_another_order"
+    body = (
+        f"BEGIN LOCK TABLE {item} IN EXCLUSIVE MODE; CREATE TEMP TABLE sqlanon_rows_in_another_order AS SELECT * FROM {item};"
+        f" DELETE FROM {item}; INSERT INTO {item} SELECT * FROM {copy} ORDER BY pg_catalog.gen_random_uuid();"
+        f" IF (SELECT count(*) FROM {item}) <> (SELECT count(*) FROM {copy}) THEN"
+        f" RAISE EXCEPTION 'rows were lost; nothing was changed'; END IF; DROP TABLE {copy}; END"
     )
+    return f"DO {query.constant(body)};"

@@ -12,7 +12,6 @@ from sqlanon.auditing.rules import SCENE, worded
 from sqlanon.engines import Engine
 from sqlanon.errors import EngineError, SpecError
 
-
 _STAGED = "(staged by sqlanon)"
 
 
@@ -116,10 +115,15 @@ def _is_in(name: str, text: str) -> bool:
 
 def _named(name: str, known: Iterable[Relation]) -> Relation:
     relations = list(known)
-    for spelt in ([r for r in relations if name in (*r.names, f"{r.schema}.{r.name}")], [r for r in relations if r.name == name]):
+    for spelt in (
+        [r for r in relations if name in (*r.names, f"{r.schema}.{r.name}")],
+        [r for r in relations if r.name == name],
+    ):
         if spelt:
             return spelt[0]
-    raise SpecError("there is no such table or view", where="--source", found=name, allowed=[r.item for r in relations][:20])
+    raise SpecError(
+        "there is no such table or view", where="--source", found=name, allowed=[r.item for r in relations][:20]
+    )
 
 
 def _under(engine: Engine, releases: Iterable[Relation]) -> set[int]:

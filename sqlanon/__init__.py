@@ -80,10 +80,13 @@ from sqlanon.policies import Policy
 from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
 from sqlanon.prediction import threshold as _threshold
+from sqlanon.publication import Publish
 from sqlanon.reading import parse_model
 from sqlanon.recoding.microaggregation import Microaggregation
 from sqlanon.recoding.perturbation import AdditiveNoise, Coding, MultiplicativeNoise, Pram, RankSwapping, Rounding
 from sqlanon.recoding.transforms import Transform
+from sqlanon.refreshing import Refreshed
+from sqlanon.refreshing import refresh as _refresh
 from sqlanon.register import version
 from sqlanon.release import Release
 from sqlanon.release import release as _release
@@ -93,7 +96,7 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
+from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 __all__ = [
@@ -102,11 +105,11 @@ __all__ = [
     "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
     "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
-    "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
-    "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
-    "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
-    "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "load", "plan", "predict", "release",
-    "risk", "safe_harbor", "schema",
+    "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
+    "Refreshed", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec",
+    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction",
+    "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "load", "plan",
+    "predict", "refresh", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -144,6 +147,15 @@ def release(spec: AnySpec, engine: Engine, *, utility: bool = False) -> Release:
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
     return _release(_spec(spec), engine, utility=utility)
+
+
+def refresh(name: str, engine: Engine, *, anew: bool = False, utility: bool = False) -> Refreshed:
+    """Publishes a release again from its source as it is now; until then, and if it fails, the version before stands.
+
+    Levels are kept unless `anew`. Raises `SpecError` (the source has drifted), `ModelNotMet`, `EngineError`,
+    `ReleaseError`.
+    """
+    return _refresh(engine, name, anew=anew, utility=utility)
 
 
 def check(

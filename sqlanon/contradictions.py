@@ -43,8 +43,9 @@ def private(parts: Mapping[str, Any], i: int, models: Sequence[Any], columns: Ma
 
 
 def _form(parts: Mapping[str, Any]) -> str | None:
-    """As what is published, where that could be read."""
-    return getattr(parts.get("publish"), "as_", None)
+    """As what is published, where that could be read; a materialized view is as restricted as a view."""
+    publish = parts.get("publish")
+    return "view" if getattr(publish, "live", False) else getattr(publish, "as_", None)
 
 
 def _transformed(parts: Mapping[str, Any], models: Sequence[Any], roles: Mapping[str, Any]) -> Iterator[_Problem]:

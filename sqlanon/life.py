@@ -241,6 +241,7 @@ def withdraw(engine: Engine, name: str) -> Entry:
     entry = register.require(engine, name)
     with engine.transaction():
         register.mark(engine, name, "withdrawn")
+        register.log(engine, "withdrawn", entry)
         if entry.kind != "file":
             linked.drop(engine, entry)
             engine.drop([engine.schema, name], entry.kind)

@@ -98,7 +98,7 @@ class Planned:
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         head += [f"-- not in this statement: {one}" for one in self.blanked]
-        made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
+        made = self.plan.query if publish and publish.live else shuffled(self.plan, engine)
         before = "".join(
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
             for name, filled in self.plan.source.working
@@ -110,8 +110,8 @@ class Planned:
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
         statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
-        if kind == "view" and publish:
-            statement = engine.view_statement([publish.name], made)
+        if publish and publish.live:
+            statement = engine.view_statement([publish.name], made, kind)
         return f"{told}\n{before}{script}{statement};{self._second(engine)}"
 
     def _second(self, engine: Engine) -> str:
@@ -198,6 +198,11 @@ def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source
 def origin_of(spec: Spec) -> Origin:
     """Where the spec says that the rows are, seen from the folder of its file."""
     return _origin(spec, spec.source)
+
+
+def population_of(spec: Spec) -> Origin | None:
+    """Where the spec says that the population is, if it names one."""
+    return _origin(spec, spec.population) if spec.population else None
 
 
 def _origin(spec: Spec, source: Where) -> Origin:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +27,7 @@ from sqlanon.models import (  # fmt: skip
 )
 from sqlanon.policies import Policy, Predicted
 from sqlanon.presets import Asked, expanded
+from sqlanon.publication import Publish
 from sqlanon.reading import (
     Place,
     Problem,
@@ -190,41 +190,6 @@ class Recoding:
         """The same with the method that counts; by `default` where none is asked for."""
         method = self.asked or default
         return replace(self, method=method, loss=(self.loss or "loss") if method == "full-domain" else None)
-
-
-_LASTING = {"pattern": "^[1-9][0-9]{0,4}[hdw]$", "examples": ["90d, 12h or 4w"]}
-_RELEASE_FILE = {
-    "pattern": r"^(?:[^\n]*[/\\])?[^/\\\n]+\.(parquet|duckdb)$",
-    "examples": ["NAME.parquet or NAME.duckdb"],
-}
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Under which name, in which form and for whom the result is published."""
-
-    name: Annotated[str, "The name of the release.", _NAMED]
-    as_: Annotated[Literal["table", "view", "file"], "The form of the release."] = "table"
-    path: Annotated[str | None, "The file, relative to the folder of the spec; else NAME.parquet.", _RELEASE_FILE] = (
-        None
-    )
-    grant: Annotated[tuple[str, ...], "The roles that may read it."] = ()
-    expires: Annotated[str | None, "Hours, days or weeks after which it is withdrawn.", _LASTING] = None
-
-    def __post_init__(self) -> None:
-        keep_limits(self)
-        if self.path is not None and self.as_ != "file":
-            raise ValueError("path belongs to as: file only")
-        if self.as_ == "file" and self.path is None:
-            if re.search(r"[/\\]", self.name):
-                raise ValueError("name holds a slash, so that path is needed")
-            object.__setattr__(self, "path", f"{self.name}.parquet")
-
-    @property
-    def lifetime(self) -> timedelta | None:
-        """The time after which the release expires."""
-        hours = {"h": 1, "d": 24, "w": 168}
-        return timedelta(hours=int(self.expires[:-1]) * hours[self.expires[-1]]) if self.expires else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -415,8 +380,8 @@ def _nobody(models: tuple[Any, ...]) -> Iterator[Problem]:
 def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
     """What no partition can do: where it stands, what it is, and the word."""
     publish, privacy, columns = (parts.get(name) for name in ("publish", "privacy", "columns"))
-    if isinstance(publish, Publish) and publish.as_ == "view":
-        yield ("publish", "as"), "a view computes its classes when it is read", "view"
+    if isinstance(publish, Publish) and publish.live:
+        yield ("publish", "as"), "a view computes its classes when it is read", publish.as_
     for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
         if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
             yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
@@ -465,8 +430,8 @@ def _ingredients(
             yield ("privacy", i, "guard"), "columns has no such column", guard, columns
         elif guard is not None and guard in columns and columns[guard].role in ("quasi-identifier", "sensitive"):
             yield ("privacy", i, "guard"), f"a guarding node cannot be a {columns[guard].role}", guard, ()
-        if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
-            yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
+        if isinstance(publish, Publish) and publish.live and not model.in_views:
+            yield ("publish", "as"), f"{model.name}: {view}", publish.as_, ("table", "file")
         if isinstance(model, SafePub):
             yield from private(parts, i, models, columns)
     try:

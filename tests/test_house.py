@@ -73,7 +73,12 @@ FLOORS = {
     "sqlanon.attacks.catalogue": 6,
     "sqlanon.attacks.matching": 6,
     "sqlanon.pictures": 11,
+    "sqlanon.publication": 4,
+    "sqlanon.judging": 10,
+    "sqlanon.publishers": 10,
     "sqlanon.release": 10,
+    "sqlanon.refreshing": 10,
+    "sqlanon.remembering": 6,
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
     "sqlanon.auditing": 10,
@@ -98,6 +103,9 @@ SAME_FLOOR = {
     ("sqlanon.policies", "sqlanon.reading"),
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
     ("sqlanon.planning", "sqlanon.thresholds"),
+    ("sqlanon.publishers", "sqlanon.judging"),  # each form of a release is judged on its own rows
+    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers")),
+    ("sqlanon.refreshing", "sqlanon.release"),  # a refresh is a release
     ("sqlanon.check", "sqlanon.thresholds"),
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
     ("sqlanon.planning", "sqlanon.blanking"),

@@ -104,7 +104,7 @@ class Postgres(Publishing):
 
     def can(self, ability: str) -> bool:
         """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        return ability in {"grant", "secure_view", "attack", "predict"}
+        return ability in {"grant", "secure_view", "materialized_view", "attack", "predict"}
 
     def close(self) -> None:
         self.connection.close()
@@ -279,6 +279,25 @@ class Postgres(Publishing):
             return (-1 if row[0].startswith("pg_temp") else places.get(row[0], len(path)), *row)
 
         return sorted(((str(s), str(n)) for s, n in self.run("read the catalog", sql)), key=place)
+
+    def roots(self, origin: Origin) -> list[str]:
+        if origin.file is not None:
+            return []
+        if origin.query is None:
+            sql = "SELECT to_regclass(?)::text"
+            return [str(self.run("explain the source", sql, [self.origin(origin)])[0][0])]
+        sql = (
+            "SELECT DISTINCT d.refobjid::regclass::text FROM pg_rewrite AS r JOIN pg_depend AS d ON d.objid = r.oid"
+            " AND d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass"
+            " WHERE r.ev_class = ?::regclass AND d.refobjid <> r.ev_class ORDER BY 1"
+        )
+        item = f"pg_temp.{self.own(self._view(origin.query))}"
+        found = [str(name) for (name,) in self.run("explain the source", sql, [item])]
+        self.run("explain the source", f"DROP VIEW {item}")
+        return found
+
+    def in_transaction(self) -> bool:
+        return self.connection.info.transaction_status != pq.TransactionStatus.IDLE
 
     def reads(self, origin: Origin, name: str) -> bool:
         if origin.file is not None:

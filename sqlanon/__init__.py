@@ -44,6 +44,8 @@ from sqlanon.flow.risks import Assessment
 from sqlanon.flow.risks import assess as _assess
 from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
+from sqlanon.ledger import Ledger
+from sqlanon.ledger import ledger as _ledger
 from sqlanon.margins import margin as _margin
 from sqlanon.models import (
     AlphaKAnonymity,
@@ -96,6 +98,7 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
+from sqlanon.together import Together
 from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
@@ -103,12 +106,12 @@ __all__ = [
     "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk", "BalancedPPlusSensitivity",
     "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
     "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "Ledger", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
     "Refreshed", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec",
-    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction",
-    "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "load", "plan",
+    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility", "ValuePrediction",
+    "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "ledger", "load", "plan",
     "predict", "refresh", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
@@ -339,6 +342,14 @@ def audit(engine: Engine, *, sources: Sequence[str] = ()) -> Audited:
     Raises `SpecError`, `EngineError`.
     """
     return _audit(engine, sources=sources)
+
+
+def ledger(engine: Engine, names: Sequence[str] = (), *, bounds: Together | None = None) -> Ledger:
+    """What the releases of one source tell one audience, all of them together; measured on the source.
+
+    `names`: only sets with one of these releases. `bounds`: judge by these too. Raises `ReleaseError`, `EngineError`.
+    """
+    return _ledger(engine, names, bounds=bounds)
 
 
 def assess(

@@ -53,7 +53,21 @@ def compose(
     seen = [(one, Relation.of(engine, one.origin, f"release {one.name!r}", one.closed, half_open)) for one in releases]
     columns = [name for name in sensitive if all(name in relation.columns for _, relation in seen)]
     known = _Known(engine, outer, seen, entity, hierarchies or {})
-    return tuple(known.left(name) for name in columns) or (known.left(None),)
+    return tuple(_worst(known, name) for name in columns) or (known.left(None),)
+
+
+def _worst(known: _Known, name: str) -> Left:
+    """What all releases leave; where a person's value has changed, also what each smaller set of them leaves.
+
+    A value that changed is ruled out by the releases before or after, and could hide what the others tell together.
+    """
+    left = known.left(name)
+    if not left.moved or len(known.seen) < 3:
+        return left
+    for out in range(len(known.seen)):
+        fewer = replace(known, seen=[one for i, one in enumerate(known.seen) if i != out])
+        left = left.with_(_worst(fewer, name))
+    return left
 
 
 @dataclass(frozen=True)

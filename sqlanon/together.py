@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from sqlanon.annotations import keep_limits
@@ -74,6 +74,14 @@ class Left:
             told = f"{self.signatures} records have other values{of} in another release, {self.repeated} classes repeat one"
             broken.append(f"no m-invariance({wanted.invariance}): {told}, the least class has {self.least}")
         return tuple(broken)
+
+    def with_(self, other: Left) -> Left:
+        """The worse of the two in every respect but the number of targets."""
+        values = [n for n in (self.values, other.values) if n is not None]
+        return replace(
+            self, values=min(values, default=None), few=max(self.few, other.few),
+            signatures=max(self.signatures, other.signatures),
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "invariance": self.invariance}

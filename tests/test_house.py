@@ -82,6 +82,9 @@ FLOORS = {
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
     "sqlanon.auditing": 10,
+    "sqlanon.together": 4,
+    "sqlanon.composing": 8,
+    "sqlanon.ledger": 9,
     "sqlanon.demo": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
@@ -110,6 +113,7 @@ SAME_FLOOR = {
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
     ("sqlanon.planning", "sqlanon.blanking"),
     *(("sqlanon.gates", f"sqlanon.{room}") for room in ("blanking", "exploring", "prediction", "statistics")),
+    ("sqlanon.ledger", "sqlanon.planning"),  # where a spec's source is
     ("sqlanon.planning", "sqlanon.gates"),  # what would be published, judged by the spec's rules
     ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked

@@ -10,10 +10,12 @@ import typer
 
 import sqlanon
 from sqlanon import auditing
+from sqlanon import ledger as ledgers
 from sqlanon.cli.options import Db, Json, ShowErrors, app
 from sqlanon.errors import SpecError
 from sqlanon.showing import audits as shown
 from sqlanon.showing.terminal import show
+from sqlanon.together import Together
 
 
 @app.command()
@@ -44,4 +46,30 @@ def audit(
     else:
         show(found, as_json, shown.audited)
     if not found.clean:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ledger(
+    name: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]…", help="Only what these releases tell with others.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", min=2, help="At least so many share all classes of a person.")
+    ] = None,
+    values: Annotated[
+        int | None, typer.Option("--values", min=2, help="At least so many sensitive values are left for a person.")
+    ] = None,
+    invariance: Annotated[int | None, typer.Option("--invariance", min=2, help="m-invariance, with this m.")] = None,
+    db: Db = None,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """What the releases of one source tell one audience together. Exit 1 where a bound is not kept, or not known."""
+    given = candidates or values or invariance
+    bounds = Together(candidates, values, invariance) if given else None
+    with sqlanon.connect(db, create=False) as engine:
+        found = ledgers.ledger(engine, name or [], bounds=bounds)
+    show(found, as_json, shown.ledger)
+    if not found.holds:
         raise typer.Exit(1)

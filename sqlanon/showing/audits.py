@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sqlanon.auditing import Audited
-from sqlanon.showing.terminal import escape, out, table
+from sqlanon.ledger import Ledger
+from sqlanon.showing.terminal import escape, number, out, table
 
 
 def audited(found: Audited) -> None:
@@ -24,3 +25,26 @@ def audited(found: Audited) -> None:
         out.print("[green]No finding.[/] What was not seen may hold one.")
     else:
         out.print(f"[bold red]{len(found.findings)} findings.[/] The SQL that mends them: sqlanon audit URL --fix")
+
+
+def ledger(found: Ledger) -> None:
+    """Each set of releases that somebody has: what it leaves, which bounds it breaks."""
+    for line in found.lines:
+        names = ", ".join(f"{name} {version}" for name, version in line.releases)
+        audience = ", ".join(line.audience) or "everybody who can open the file"
+        made = table(f"{names}, of {line.source}, for {audience}", "column", "targets", "candidates", "values left",
+                     "one left", "changed", "m")  # fmt: skip
+        for one in line.left:
+            numbers = (one.targets, one.candidates, one.values, one.few, one.moved, one.invariance)
+            made.add_row(escape(one.column or "none"), *map(number, numbers))
+        if line.left:
+            out.print(made)
+        if line.reason:
+            out.print(f"[bold red]Not known[/] what {escape(names)} tell together: {escape(line.reason)}")
+        for told in line.broken:
+            out.print(f"[bold red]Not kept:[/] {escape(told)}")
+        if line.gone:
+            gone = ", ".join(f"{name} {version}" for name, version in line.gone)
+            out.print(f"[yellow]Not weighed:[/] {escape(gone)}, which readers may have kept")
+    if not found.lines:
+        out.print("Nobody has two releases of one source.")

@@ -10,7 +10,7 @@ not in the source any more, or whose quasi-identifiers were others then; the ord
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlanon.attacks import labels
 from sqlanon.attacks.matching import Side, overlaps, side
@@ -24,12 +24,18 @@ from sqlanon.together import Left
 
 @dataclass(frozen=True)
 class Seen:
-    """A release as its readers have it. `closed`: the quasi-identifiers whose published bounds are both in."""
+    """A release as its readers have it.
+
+    `closed`: the quasi-identifiers whose published bounds are both in what they hold; `half_open`: those of a hierarchy
+    whose upper bound is not. `hierarchies`: what the labels of quasi-identifiers hold, where they do not say it.
+    """
 
     name: str
     origin: Origin
     quasi_identifiers: tuple[str, ...]
     closed: frozenset[str] = frozenset()
+    half_open: frozenset[str] = frozenset()
+    hierarchies: Mapping[str, Rows] = field(default_factory=dict)
 
 
 def compose(
@@ -39,20 +45,17 @@ def compose(
     *,
     sensitive: Sequence[str],
     entity: str | None = None,
-    hierarchies: Mapping[str, Rows] | None = None,
-    half_open: frozenset[str] = frozenset(),
 ) -> tuple[Left, ...]:
     """What two or more releases leave together, for each sensitive column that all of them publish, or for none.
 
-    `hierarchies`: what the labels of quasi-identifiers hold, where they do not say it themselves; `half_open`: those
-    whose published bounds are from ≤ value < to. Raises `SpecError` where cells cannot be compared, `EngineError`.
+    Raises `SpecError` where cells cannot be compared, `EngineError`.
     """
     if len(releases) < 2:
         raise SpecError("two releases of one source are needed", where="ledger")
     outer = Relation.of(engine, source, "the source")
-    seen = [(one, Relation.of(engine, one.origin, f"release {one.name!r}", one.closed, half_open)) for one in releases]
+    seen = [(one, Relation.of(engine, one.origin, f"release {one.name!r}", one.closed, one.half_open)) for one in releases]
     columns = [name for name in sensitive if all(name in relation.columns for _, relation in seen)]
-    known = _Known(engine, outer, seen, entity, hierarchies or {})
+    known = _Known(engine, outer, seen, entity)
     return tuple(_worst(known, name) for name in columns) or (known.left(None),)
 
 
@@ -76,7 +79,6 @@ class _Known:
     source: Relation
     seen: Sequence[tuple[Seen, Relation]]
     entity: str | None
-    hierarchies: Mapping[str, Rows]
 
     def left(self, name: str | None) -> Left:
         with workings(self.engine) as work:
@@ -87,7 +89,10 @@ class _Known:
             shared = {cell for one in sides for cell in one.cells}
             self.source.require(sorted(shared))
             people = side(work, self.source, {n: n for n in sorted(shared)}, labelled=False, more=self.entity)
-            found = [overlaps(work, people, one, self.hierarchies, f"the source and {one.where}") for one in sides]
+            found = [
+                overlaps(work, people, one, shown.hierarchies, f"the source and {one.where}")
+                for one, (shown, _) in zip(sides, self.seen, strict=True)
+            ]
             classes = [
                 work.table(f"classes {i}", _classes(met.table, one))
                 for i, (met, one) in enumerate(zip(found, sides, strict=True))

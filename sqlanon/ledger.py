@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +129,15 @@ def _spec(entry: Entry) -> Spec:
 
 
 def _measured(engine: Engine, spec: Spec, shown: Sequence[Seen]) -> tuple[Left, ...]:
+    return compose(engine, origin_of(spec), shown, sensitive=spec.sensitive, entity=spec.entity)
+
+
+def _read(seen: Seen, spec: Spec) -> Seen:
+    """A release with what its own spec says that its labels hold."""
     quasi = {name: column.hierarchy for name, column in spec.columns.items() if column.role == "quasi-identifier"}
     rows = {n: found for n, h in quasi.items() if h and (found := h.rows(spec.base)) is not None}
     half_open = frozenset(name for name, hierarchy in quasi.items() if hierarchy and hierarchy.has_bounds)
-    return compose(
-        engine, origin_of(spec), shown, sensitive=spec.sensitive, entity=spec.entity, hierarchies=rows,
-        half_open=half_open,
-    )  # fmt: skip
+    return replace(seen, hierarchies=rows, half_open=half_open)
 
 
 def _seen(engine: Engine, entry: Entry, stack: ExitStack, replaced: str | None = None) -> Seen:
@@ -146,9 +148,13 @@ def _seen(engine: Engine, entry: Entry, stack: ExitStack, replaced: str | None =
     followed(entry.name, json.loads(entry.made))
     closed = frozenset(json.loads(entry.recheck).get("closed", ()))
     keys = tuple(json.loads(entry.quasi_identifiers))
+    if replaced is not None and entry.location.endswith(".duckdb") and entry.kind == "file":
+        told = "a .duckdb file cannot be read while another release is written; publish it as .parquet"
+        raise SpecError(told, where="ledger", found=entry.name)
     before = entry.kind == "view" and entry.name == replaced
     item = f"({json.loads(entry.recheck)['staged']}) AS s" if before else _item(engine, entry, stack)
-    return Seen(f"{entry.name}, version {entry.version}", Origin(query=f"SELECT * FROM {item}"), keys, closed)
+    seen = Seen(f"{entry.name}, version {entry.version}", Origin(query=f"SELECT * FROM {item}"), keys, closed)
+    return _read(seen, _spec(entry))
 
 
 def followed(name: str, made: Mapping[str, Any]) -> None:
@@ -231,7 +237,7 @@ def gate(engine: Engine, spec: Spec, new: Seen, made: Mapping[str, Any], source:
         if not others:
             return
         with ExitStack() as stack:
-            shown = [new, *(_seen(engine, entry, stack, new.name) for entry in others)]
+            shown = [_read(new, spec), *(_seen(engine, entry, stack, new.name) for entry in others)]
             left = _measured(engine, spec, shown)
     except (SpecError, ReleaseError) as error:
         raise ModelNotMet(f"the ledger cannot tell what the release adds ({error}); nothing was published") from None

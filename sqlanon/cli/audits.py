@@ -10,9 +10,9 @@ import typer
 
 import sqlanon
 from sqlanon import auditing
-from sqlanon import ledger as ledgers
 from sqlanon.cli.options import Db, Json, ShowErrors, app
 from sqlanon.errors import SpecError
+from sqlanon.ledger import ledger as measure
 from sqlanon.showing import audits as shown
 from sqlanon.showing.terminal import show
 from sqlanon.together import Together
@@ -69,7 +69,7 @@ def ledger(
     given = candidates or values or invariance
     bounds = Together(candidates, values, invariance) if given else None
     with sqlanon.connect(db, create=False) as engine:
-        found = ledgers.ledger(engine, name or [], bounds=bounds)
+        found = measure(engine, name or [], bounds=bounds)
     show(found, as_json, shown.ledger)
     if not found.holds:
         raise typer.Exit(1)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlanon import blanking, gates, query, register
-from sqlanon.engines import Engine, Owner
+from sqlanon.engines import Engine, Origin, Owner
 from sqlanon.errors import ModelNotMet, ReleaseError
 from sqlanon.hierarchies import Order
+from sqlanon.ledger import Seen, gate
 from sqlanon.models import Verdict, k_of
 from sqlanon.plan import Plan
 from sqlanon.planning import Planned, shuffled
@@ -111,6 +112,9 @@ class Job:
         if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
             told = "; ".join(map(str, blocking))
             raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
+        keys, made = tuple(self.plan.keys), {**self.made(), "linked": self.planned.outcome.linked is not None}
+        seen = Seen(self.publish.name, Origin(query=f"SELECT * FROM {item}"), keys, frozenset(self._closed()))
+        gate(self.engine, self.spec, seen, made, self.terms.source, self.terms.grants)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured

@@ -82,6 +82,10 @@ FLOORS = {
     "sqlanon.remembering": 6,
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
+    "sqlanon.auditing": 10,
+    "sqlanon.together": 4,
+    "sqlanon.composing": 8,
+    "sqlanon.ledger": 9,
     "sqlanon.demo": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
@@ -91,7 +95,7 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows")),  # call public names
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits")),  # call public names
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -111,6 +115,7 @@ SAME_FLOOR = {
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
     ("sqlanon.planning", "sqlanon.blanking"),
     *(("sqlanon.gates", f"sqlanon.{room}") for room in ("blanking", "exploring", "prediction", "statistics")),
+    ("sqlanon.ledger", "sqlanon.planning"),  # where a spec's source is
     ("sqlanon.planning", "sqlanon.gates"),  # what would be published, judged by the spec's rules
     ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
@@ -127,7 +132,7 @@ ONLY_IN = {
     "sqlglot": {"sqlanon.query", "sqlanon.translation"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
-    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows"))},
+    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits"))},
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},

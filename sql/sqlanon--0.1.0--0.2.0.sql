@@ -414,7 +414,7 @@ BEGIN
       SELECT min(distinct_values), min(entropy),
         CASE WHEN count(*) = count(nullif(tail, 0)) THEN max(top::float8 / nullif(tail, 0)::float8) END,
         max(top::float8 / size::float8), min(spread::float8 / (size * size)::float8),
-        CASE WHEN count(*) = count(span) THEN min(span)::float8 END, max(equal), greatest(max(ordered), 0), max(gain),
+        CASE WHEN count(*) = count(span) THEN min(span)::float8 END, max(equal), max(ordered), max(gain),
         CASE WHEN max(beyond) = 0 THEN max(gain) END, CASE WHEN count(*) = count(delta) THEN max(delta) END,
         (array_agg(ARRAY[top, tail] ORDER BY CASE WHEN tail = 0 THEN 'Infinity' ELSE top / nullif(tail, 0) END DESC))
           [1:1][1:2],

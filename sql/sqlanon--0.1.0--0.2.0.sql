@@ -90,12 +90,14 @@ LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path
 AS $$
 DECLARE
   wide CONSTANT numeric := width;
-  below CONSTANT numeric := value - mod(mod(value::numeric, wide) + wide, wide);
-  above CONSTANT numeric := below + wide;
+  below numeric;
+  above numeric;
 BEGIN
   IF width <= 0 THEN
     RAISE EXCEPTION 'the width of a range is a number above 0' USING ERRCODE = '22023';
   END IF;
+  below := value - mod(mod(value::numeric, wide) + wide, wide);
+  above := below + wide;
   RETURN int8range(
     CASE WHEN below >= -9223372036854775808 THEN below::bigint END,
     CASE WHEN above <= 9223372036854775807 THEN above::bigint END
@@ -134,7 +136,8 @@ BEGIN
     RETURN numrange(value, value, '[]');
   END IF;
   below := value - mod(mod(value, width) + width, width);
-  RETURN numrange(below, below + width);
+  -- Without trailing zeros, so that equal ranges have one text.
+  RETURN numrange(trim_scale(below), trim_scale(below + width));
 END
 $$;
 
@@ -142,7 +145,7 @@ CREATE FUNCTION sqlanon.first_of(year integer, month integer) RETURNS date
 LANGUAGE sql IMMUTABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT CASE
-    WHEN year < -4712 OR year > 5874897 THEN NULL   -- beyond the type date
+    WHEN year < -4713 OR year = -4713 AND month < 12 OR year > 5874897 THEN NULL   -- 4714-11-24 BC is the first date
     ELSE make_date(CASE WHEN year > 0 THEN year ELSE year - 1 END, month, 1)
   END
 $$;
@@ -166,7 +169,6 @@ BEGIN
     RETURN daterange(value, value, '[]');
   END IF;
   IF days IS NOT NULL THEN
-    -- Days from a Monday to the first and the last day there is: -2453891 and 2145031948.
     place := value - date '2006-01-02';
     place := place - mod(mod(place, days) + days, days);
     RETURN daterange(

@@ -22,7 +22,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA releases TO %I WITH GRANT OPTION', publishers);
     EXECUTE format('GRANT CREATE ON SCHEMA releases TO %I', publishers);
     EXECUTE format('GRANT USAGE ON SCHEMA sqlanon TO %I', publishers);
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE ON sqlanon.release TO %I', publishers);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE (status, withdrawn_at) ON sqlanon.release TO %I', publishers);
     EXECUTE format('GRANT SELECT, INSERT ON sqlanon.audit_log TO %I', publishers);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON sqlanon.hierarchy TO %I', publishers);
     EXECUTE format('GRANT SELECT ON sqlanon.setting, sqlanon.finding TO %I', publishers);

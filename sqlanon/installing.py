@@ -110,7 +110,7 @@ ALTER TABLE IF EXISTS {_SCHEMA}.finding OWNER TO CURRENT_USER;
 def _still_publishing(role: str) -> str:
     return f"""-- Who published until now may go on.
 GRANT USAGE ON SCHEMA {_SCHEMA} TO {role};
-GRANT SELECT, INSERT, UPDATE ON {_SCHEMA}.release TO {role};
+GRANT SELECT, INSERT, UPDATE (status, withdrawn_at) ON {_SCHEMA}.release TO {role};
 GRANT SELECT, INSERT ON {_SCHEMA}.audit_log TO {role};
 """
 

@@ -590,8 +590,8 @@ CREATE FUNCTION sqlanon.published(
 LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  SELECT r INTO entry FROM sqlanon.release AS r WHERE r.name = release_name AND r.status = 'published';
-  IF entry IS NULL OR entry.name IS NULL THEN
+  SELECT r.* INTO entry FROM sqlanon.release AS r WHERE r.name = release_name AND r.status = 'published';
+  IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no release %', quote_literal(release_name) USING ERRCODE = 'P0002',
       HINT = 'SELECT name FROM sqlanon.releases WHERE status = ''published''';
   END IF;

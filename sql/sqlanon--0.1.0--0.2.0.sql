@@ -32,7 +32,7 @@ CREATE TABLE sqlanon.hierarchy (
   value  VARCHAR NOT NULL,
   levels VARCHAR[] NOT NULL,   -- its ancestors, from level 1 to the root
   PRIMARY KEY (name, value),
-  CHECK (array_ndims(levels) = 1 AND array_lower(levels, 1) = 1 AND array_position(levels, NULL) IS NULL)
+  CHECK (cardinality(levels) > 0 AND array_ndims(levels) = 1 AND array_lower(levels, 1) = 1 AND array_position(levels, NULL) IS NULL)
 );
 COMMENT ON TABLE sqlanon.hierarchy IS 'hierarchies of values, a row per value, as in a csv hierarchy: value;level1;level2;…';
 

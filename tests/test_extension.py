@@ -3,104 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
+from hospital import GROUPS, SQL, connected, installed, psql, published, publishing
 from server import as_role, execute, fetch, url_of
 
 import sqlanon
 from sqlanon import installing, life
 from sqlanon.cli import main
-from sqlanon.engines import Engine
 from sqlanon.errors import EngineError, ReleaseError, SpecError
-from sqlanon.release import release
-from sqlanon.spec import load
-
-SQL = Path(__file__).resolve().parents[1] / "sql"
-QI = "quasi-identifier"
-SPEC: dict[str, Any] = {
-    "source": "raw.patients",
-    "columns": {
-        "id": "identifier", "age": {"role": QI, "hierarchy": {"width": [10, 20]}},
-        "zip": {"role": QI, "hierarchy": {"mask": 5}}, "disease": "sensitive", "ward": "insensitive",
-    },
-    "privacy": [
-        {"model": "k-anonymity", "k": 3}, {"model": "l-diversity", "column": "disease", "l": 2},
-        {"model": "l-diversity", "column": "disease", "l": 2, "kind": "entropy"},
-        {"model": "l-diversity", "column": "disease", "l": 2, "kind": "recursive", "c": 3},
-        {"model": "t-closeness", "column": "disease", "t": 0.5},
-    ],
-    "recoding": {"suppression": 0.2, "levels": {"age": 0, "zip": 1}},
-    "publish": {"name": "patients", "grant": ["stranger"], "expires": "90d"},
-}  # fmt: skip
-GROUPS = ("sqlanon_owner", "sqlanon_publisher", "sqlanon_reader")
-PRIVATE = "999999"  # a zip that is suppressed
-
-
-@pytest.fixture
-def clinic(fresh: str) -> Iterator[str]:
-    """A database with a source that `holder` has, and a publisher who may read it: its URL, for the superuser."""
-    execute(
-        fresh,
-        "REVOKE TEMP ON DATABASE fresh FROM PUBLIC",
-        "GRANT TEMP ON DATABASE fresh TO publisher",
-        "CREATE SCHEMA raw AUTHORIZATION holder",
-        "CREATE TABLE raw.patients (id int, age int, zip text, disease text, ward text)",
-        "INSERT INTO raw.patients SELECT i, 30 + i % 3, '4700' || i % 2, 'flu' || i % 4, 'w' || i % 5"
-        " FROM generate_series(1, 60) AS i",
-        f"INSERT INTO raw.patients VALUES (61, 81, '{PRIVATE}', 'rare', 'w')",
-        "ALTER TABLE raw.patients OWNER TO holder",
-        "GRANT USAGE ON SCHEMA raw TO publisher",
-        "GRANT SELECT ON raw.patients TO publisher",
-    )
-    yield fresh
-    execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "holder", "reader", "stranger")))
-    groups = [name for (name,) in fetch(fresh, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'sqlanon%'")]
-    execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in groups), *(f"DROP ROLE {role}" for role in groups))
-
-
-def psql(url: str, *files: str) -> None:
-    """What a DBA does: the scripts of `sql/`, through psql."""
-    for file in files:
-        subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", str(SQL / file)], check=True)
-
-
-@contextmanager
-def connected(url: str, role: str = "postgres") -> Iterator[Engine]:
-    with sqlanon.connect(as_role(url, role), superuser=role == "postgres") as engine:
-        yield engine
-
-
-def installed(url: str, *, roles: bool = True) -> installing.Installed:
-    with connected(url) as engine:
-        return installing.install(engine, roles=roles)
-
-
-def publishing(url: str, way: str) -> None:
-    """A server on which `publisher` may publish, prepared in one of three ways."""
-    if way == "nothing":
-        execute(url, "GRANT CREATE ON DATABASE fresh TO publisher")
-    elif way == "install":
-        installed(url)
-    else:
-        execute(url, "CREATE EXTENSION sqlanon")
-        psql(url, "sqlanon_roles.sql", "sqlanon_rights.sql")
-    if way != "nothing":
-        execute(url, "GRANT sqlanon_publisher TO publisher", "GRANT sqlanon_reader TO reader")
-
-
-def published(url: str, **publish: Any) -> sqlanon.Release:
-    with connected(url, "publisher") as engine:
-        return release(load({**SPEC, "publish": {**SPEC["publish"], **publish}}), engine)
-
 
 # -- the same objects --------------------------------------------------------------------------------------------------
 
@@ -152,64 +68,64 @@ def test_the_catalog_that_is_compared_is_not_empty(wanted: dict[str, list[str]])
     assert len(wanted["functions"]) >= 20
 
 
-def test_an_upgrade_of_the_extension_makes_what_a_fresh_one_has(clinic: str, wanted: dict[str, list[str]]) -> None:
-    execute(clinic, "CREATE EXTENSION sqlanon VERSION '0.1.0'")
-    assert fetch(clinic, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace") == [(0,)]
-    execute(clinic, "INSERT INTO sqlanon.release VALUES ('r', 1, 'published', 'table', 'releases.r', 'f', '{}', 9, 10, 2,"
+def test_an_upgrade_of_the_extension_makes_what_a_fresh_one_has(hospital: str, wanted: dict[str, list[str]]) -> None:
+    execute(hospital, "CREATE EXTENSION sqlanon VERSION '0.1.0'")
+    assert fetch(hospital, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace") == [(0,)]
+    execute(hospital, "INSERT INTO sqlanon.release VALUES ('r', 1, 'published', 'table', 'releases.r', 'f', '{}', 9, 10, 2,"
             " '[]', 'records', '[]', '{}', 'd', '{}', '2026-01-01', 'me', NULL, NULL, '{}')")  # fmt: skip
-    execute(clinic, "ALTER EXTENSION sqlanon UPDATE")
-    psql(clinic, "sqlanon_roles.sql", "sqlanon_rights.sql")
-    assert objects(clinic) == wanted
-    assert fetch(clinic, "SELECT name, rows_out FROM sqlanon.releases") == [("r", 9)]
+    execute(hospital, "ALTER EXTENSION sqlanon UPDATE")
+    psql(hospital, "sqlanon_roles.sql", "sqlanon_rights.sql")
+    assert objects(hospital) == wanted
+    assert fetch(hospital, "SELECT name, rows_out FROM sqlanon.releases") == [("r", 9)]
 
 
 def test_install_makes_what_the_extension_has_and_again_changes_nothing(
-    clinic: str, wanted: dict[str, list[str]], capfd: pytest.CaptureFixture[str]
+    hospital: str, wanted: dict[str, list[str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["install", clinic, "--json"]) == 0
+    assert main(["install", hospital, "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
     assert told == {"url": told["url"], "version": "0.2.0", "before": None, "changed": True, "roles": list(GROUPS)}
-    assert objects(clinic) == wanted
+    assert objects(hospital) == wanted
     for words, changed in ((["--no-roles"], False), ([], False)):
-        assert main(["install", clinic, "--json", *words]) == 0
+        assert main(["install", hospital, "--json", *words]) == 0
         assert json.loads(capfd.readouterr().out)["changed"] is changed
-        assert objects(clinic) == wanted
-    assert main(["install", clinic]) == 0
+        assert objects(hospital) == wanted
+    assert main(["install", hospital]) == 0
     assert "was there already, and nothing changed" in capfd.readouterr().out
 
 
 def test_the_script_that_is_printed_makes_the_same_in_psql(
-    clinic: str, wanted: dict[str, list[str]], capfd: pytest.CaptureFixture[str], tmp_path: Path
+    hospital: str, wanted: dict[str, list[str]], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert main(["install", clinic, "--sql"]) == 0
+    assert main(["install", hospital, "--sql"]) == 0
     text = capfd.readouterr().out
-    assert fetch(clinic, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlanon'") == [(0,)]
+    assert fetch(hospital, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlanon'") == [(0,)]
     (tmp_path / "install.sql").write_text(text)
-    subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", clinic, "-f", str(tmp_path / "install.sql")], check=True)
-    assert objects(clinic) == wanted
-    assert main(["install", clinic, "--sql", "--json"]) == 0
+    subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", hospital, "-f", str(tmp_path / "install.sql")], check=True)
+    assert objects(hospital) == wanted
+    assert main(["install", hospital, "--sql", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["sql"].count("CREATE FUNCTION") == 0
 
 
 def test_a_register_that_a_publisher_made_is_taken_over_and_he_publishes_on(
-    clinic: str, wanted: dict[str, list[str]]
+    hospital: str, wanted: dict[str, list[str]]
 ) -> None:
-    publishing(clinic, "nothing")
-    assert published(clinic).entry.version == 1
-    done = installed(clinic)
+    publishing(hospital, "nothing")
+    assert published(hospital).entry.version == 1
+    done = installed(hospital)
     assert (done.before, done.version) == ("0.1.0", "0.2.0")
-    found = objects(clinic, "rights")
+    found = objects(hospital, "rights")
     assert found == {name: rows for name, rows in wanted.items() if name != "rights"}
-    assert published(clinic).entry.version == 2
-    assert fetch(clinic, "SELECT version, status FROM sqlanon.releases ORDER BY 1") == [(1, "superseded"), (2, "published")]
-    assert installed(clinic).before == "0.2.0"
+    assert published(hospital).entry.version == 2
+    assert fetch(hospital, "SELECT version, status FROM sqlanon.releases ORDER BY 1") == [(1, "superseded"), (2, "published")]
+    assert installed(hospital).before == "0.2.0"
 
 
-def test_the_register_of_a_client_is_that_of_the_extension(clinic: str, wanted: dict[str, list[str]]) -> None:
+def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted: dict[str, list[str]]) -> None:
     for statement in (SQL / "register.sql").read_text().split(";"):
         if statement.strip():
-            execute(clinic, statement)
-    made = [row for row in objects(clinic, "settings")["columns"] if row.startswith(("('release'", "('audit_log'"))]
+            execute(hospital, statement)
+    made = [row for row in objects(hospital, "settings")["columns"] if row.startswith(("('release'", "('audit_log'"))]
     assert made == [row for row in wanted["columns"] if row.startswith(tuple({row.split(",")[0] for row in made}))]
     assert any(row.startswith("('release'") for row in made)
 
@@ -224,72 +140,72 @@ def test_the_register_of_a_client_is_that_of_the_extension(clinic: str, wanted: 
     "CREATE TABLE sqlanon.release (name text)|CREATE POLICY p ON sqlanon.release", "CREATE TYPE sqlanon.name AS ENUM ('x')",
     "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))", "CREATE TABLE sqlanon.audit_log (at timestamp)",
 ])  # fmt: skip
-def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(clinic: str, hostile: str) -> None:
-    execute(clinic, "CREATE SCHEMA sqlanon", *hostile.split("|"))
-    before = fetch(clinic, "SELECT count(*) FROM pg_class")
+def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str, hostile: str) -> None:
+    execute(hospital, "CREATE SCHEMA sqlanon", *hostile.split("|"))
+    before = fetch(hospital, "SELECT count(*) FROM pg_class")
     with pytest.raises(ReleaseError, match="what sqlanon did not make") as caught:
-        installed(clinic)
+        installed(hospital)
     assert caught.value.exit_status == 2
-    assert fetch(clinic, "SELECT count(*) FROM pg_class") == before
+    assert fetch(hospital, "SELECT count(*) FROM pg_class") == before
 
 
 def test_install_is_refused_where_the_extension_is_and_where_a_newer_one_is(
-    clinic: str, capfd: pytest.CaptureFixture[str]
+    hospital: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    execute(clinic, "CREATE EXTENSION sqlanon")
-    assert main(["install", clinic, "--json"]) == 2
+    execute(hospital, "CREATE EXTENSION sqlanon")
+    assert main(["install", hospital, "--json"]) == 2
     assert "ALTER EXTENSION sqlanon UPDATE" in json.loads(capfd.readouterr().out)["message"]
-    execute(clinic, "DROP EXTENSION sqlanon")
-    installed(clinic)
-    execute(clinic, "UPDATE sqlanon.setting SET value = '99.0'")
+    execute(hospital, "DROP EXTENSION sqlanon")
+    installed(hospital)
+    execute(hospital, "UPDATE sqlanon.setting SET value = '99.0'")
     with pytest.raises(ReleaseError, match=r"version 99\.0 is installed there"):
-        installed(clinic)
+        installed(hospital)
     with sqlanon.connect() as engine, pytest.raises(SpecError, match="only a server with roles"):
         installing.install(engine)
 
 
-def test_an_installation_that_fails_leaves_nothing(clinic: str) -> None:
-    execute(clinic, "CREATE ROLE sqlanon_owner LOGIN")  # who could log in as it would own every release
+def test_an_installation_that_fails_leaves_nothing(hospital: str) -> None:
+    execute(hospital, "CREATE ROLE sqlanon_owner LOGIN")  # who could log in as it would own every release
     with pytest.raises(EngineError, match="42710"):
-        installed(clinic)
-    assert fetch(clinic, "SELECT count(*) FROM pg_namespace WHERE nspname IN ('sqlanon', 'releases')") == [(0,)]
-    execute(clinic, "ALTER ROLE sqlanon_owner NOLOGIN")
-    execute(clinic, "CREATE VIEW public.audit_log AS SELECT 1 AS a")  # of the same name elsewhere
-    assert installed(clinic).version == "0.2.0"
+        installed(hospital)
+    assert fetch(hospital, "SELECT count(*) FROM pg_namespace WHERE nspname IN ('sqlanon', 'releases')") == [(0,)]
+    execute(hospital, "ALTER ROLE sqlanon_owner NOLOGIN")
+    execute(hospital, "CREATE VIEW public.audit_log AS SELECT 1 AS a")  # of the same name elsewhere
+    assert installed(hospital).version == "0.2.0"
 
 
-def test_an_ordinary_role_installs_without_roles_and_nobody_else_gets_anything(clinic: str) -> None:
-    execute(clinic, "GRANT CREATE, TEMP ON DATABASE fresh TO publisher")
-    with connected(clinic, "publisher") as engine:
+def test_an_ordinary_role_installs_without_roles_and_nobody_else_gets_anything(hospital: str) -> None:
+    execute(hospital, "GRANT CREATE, TEMP ON DATABASE fresh TO publisher")
+    with connected(hospital, "publisher") as engine:
         with pytest.raises(SpecError, match="--no-roles"):
             installing.install(engine)
         assert installing.install(engine, roles=False).roles == ()
-    assert published(clinic).entry.version == 1
-    with connected(clinic, "publisher") as engine:
+    assert published(hospital).entry.version == 1
+    with connected(hospital, "publisher") as engine:
         assert life.verify(engine, "patients").holds
-    assert fetch(as_role(clinic, "publisher"), "SELECT bool_and(holds) FROM sqlanon.verify('patients')") == [(True,)]
-    installed(clinic)  # by another: what is there stays its first installer's
-    assert fetch(clinic, "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace ="
+    assert fetch(as_role(hospital, "publisher"), "SELECT bool_and(holds) FROM sqlanon.verify('patients')") == [(True,)]
+    installed(hospital)  # by another: what is there stays its first installer's
+    assert fetch(hospital, "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace ="
                  " 'sqlanon'::regnamespace") == [("publisher",)]  # fmt: skip
-    execute(clinic, "GRANT sqlanon_reader TO reader")
-    assert len(fetch(as_role(clinic, "reader"), "SELECT * FROM sqlanon.releases")) == 1
+    execute(hospital, "GRANT sqlanon_reader TO reader")
+    assert len(fetch(as_role(hospital, "reader"), "SELECT * FROM sqlanon.releases")) == 1
 
 
-def test_a_schema_of_somebody_elses_is_not_built_upon(clinic: str) -> None:
-    execute(clinic, "CREATE SCHEMA sqlanon AUTHORIZATION stranger")
-    for do in (lambda: execute(clinic, "CREATE EXTENSION sqlanon"), lambda: installed(clinic)):
+def test_a_schema_of_somebody_elses_is_not_built_upon(hospital: str) -> None:
+    execute(hospital, "CREATE SCHEMA sqlanon AUTHORIZATION stranger")
+    for do in (lambda: execute(hospital, "CREATE EXTENSION sqlanon"), lambda: installed(hospital)):
         with pytest.raises((errors.InsufficientPrivilege, EngineError), match=r"belongs to somebody else|42501"):
             do()
-    assert fetch(clinic, "SELECT count(*) FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace") == [(0,)]
+    assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace") == [(0,)]
 
 
 # -- every function ----------------------------------------------------------------------------------------------------
 
 
-def test_every_function_says_what_it_does_and_does_no_more(clinic: str) -> None:
-    execute(clinic, "CREATE EXTENSION sqlanon")
+def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> None:
+    execute(hospital, "CREATE EXTENSION sqlanon")
     found = fetch(
-        clinic, "SELECT p.proname, l.lanname, l.lanpltrusted OR l.lanname = 'sql', p.provolatile, p.proisstrict,"
+        hospital, "SELECT p.proname, l.lanname, l.lanpltrusted OR l.lanname = 'sql', p.provolatile, p.proisstrict,"
         " p.proparallel, p.prosecdef, p.proconfig, p.proleakproof, p.prorettype = 'trigger'::regtype, p.oid,"
         " (SELECT count(*) FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee <> p.proowner),"
         " obj_description(p.oid, 'pg_proc') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang"
@@ -309,11 +225,11 @@ def test_every_function_says_what_it_does_and_does_no_more(clinic: str) -> None:
         assert others == 0, name
         assert told, name
     assert len(found) >= 20
-    extension = fetch(clinic, "SELECT extrelocatable, extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'sqlanon'")
+    extension = fetch(hospital, "SELECT extrelocatable, extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'sqlanon'")
     assert extension == [(False, "sqlanon")]
 
 
-def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(clinic: str, wanted: dict[str, list[str]]) -> None:
+def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(hospital: str, wanted: dict[str, list[str]]) -> None:
     hostile = (
         "CREATE FUNCTION public.evil(text, text) RETURNS boolean LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'captured'; END $$",
@@ -326,13 +242,13 @@ def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(clinic
         "ALTER DATABASE fresh SET search_path = public, pg_catalog",
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
     )  # fmt: skip
-    execute(clinic, "CREATE FUNCTION public.evil_v(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
+    execute(hospital, "CREATE FUNCTION public.evil_v(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'captured'; END $$", *hostile)  # fmt: skip
-    execute(clinic, "CREATE EXTENSION sqlanon")
-    psql(clinic, "sqlanon_roles.sql", "sqlanon_rights.sql")
-    assert objects(clinic) == wanted
-    execute(clinic, "DROP EXTENSION sqlanon", "DROP SCHEMA sqlanon")
-    installed(clinic)
-    assert objects(clinic) == wanted
+    execute(hospital, "CREATE EXTENSION sqlanon")
+    psql(hospital, "sqlanon_roles.sql", "sqlanon_rights.sql")
+    assert objects(hospital) == wanted
+    execute(hospital, "DROP EXTENSION sqlanon", "DROP SCHEMA sqlanon")
+    installed(hospital)
+    assert objects(hospital) == wanted
     depends = "SELECT count(*) FROM pg_depend WHERE refobjid IN ('public.evil'::regproc, 'public.evil_v'::regproc) AND deptype = 'n'"
-    assert fetch(clinic, f"{depends} AND classid <> 'pg_operator'::regclass") == [(0,)]
+    assert fetch(hospital, f"{depends} AND classid <> 'pg_operator'::regclass") == [(0,)]

@@ -56,7 +56,7 @@ class Installed:
 
 
 def install(engine: Engine, *, roles: bool = True) -> Installed:
-    """Puts schema `sqlanon`, its functions and catalog, the schema of releases and (`roles`) the group roles into a server.
+    """Puts the schema `sqlanon`, the schema of releases and (`roles`) the group roles into a server.
 
     In one transaction: all of it or nothing. Where the newest version is there, only roles and rights are given again.
     Raises `SpecError` for an engine without roles or an installer who may not make them, `ReleaseError` where the
@@ -150,7 +150,8 @@ def state(engine: Engine) -> State:
     extension = engine.run("read the catalog", "SELECT extversion FROM pg_extension WHERE extname = 'sqlanon'")
     if extension:
         raise ReleaseError(
-            f"the extension sqlanon {extension[0][0]} is installed there; ALTER EXTENSION sqlanon UPDATE brings it up to"
+            f"the extension sqlanon {extension[0][0]} is installed there; ALTER EXTENSION sqlanon UPDATE brings"
+            f" it up to"
             " date, nothing was touched", exit_status=2,
         )  # fmt: skip
     ((user,),) = engine.run("read the role", "SELECT current_user::text")
@@ -174,7 +175,8 @@ def _recorded(engine: Engine) -> str:
     version = str(recorded[0][0]) if recorded else "none"
     if version not in VERSIONS:
         raise ReleaseError(
-            f"version {version} is installed there, which this sqlanon does not know; nothing was touched", exit_status=2
+            f"version {version} is installed there, which this sqlanon does not know; nothing was touched",
+            exit_status=2,
         )
     return version
 
@@ -199,19 +201,21 @@ _HOLDS = (
     f" SELECT 1 FROM pg_type WHERE typnamespace {_IN_SCHEMA} UNION ALL"
     f" SELECT 1 FROM pg_operator WHERE oprnamespace {_IN_SCHEMA}"
 )
-# A register that a publisher made is plain tables. Anything beside them, or code that would run when they are written to
-# or read, could act with the rights of whoever publishes.
+# A register that a publisher made is plain tables. Anything beside them, or code that would run when they are read or
+# written to, could act with the rights of whoever publishes.
 _TABLES = f"(SELECT oid FROM pg_class WHERE relnamespace {_IN_SCHEMA} AND relkind = 'r')"
 _FOREIGN = (
     f"SELECT 'relation ' || relname FROM pg_class WHERE relnamespace {_IN_SCHEMA} AND relkind <> 'i'"
     " AND (relkind <> 'r' OR relname NOT IN ('release', 'audit_log', 'finding'))"
     f" UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace {_IN_SCHEMA}"
     f" UNION ALL SELECT 'operator ' || oprname FROM pg_operator WHERE oprnamespace {_IN_SCHEMA}"
-    f" UNION ALL SELECT 'type ' || typname FROM pg_type WHERE typnamespace {_IN_SCHEMA} AND typrelid = 0 AND typelem = 0"
+    f" UNION ALL SELECT 'type ' || typname FROM pg_type WHERE typnamespace {_IN_SCHEMA} AND typrelid = 0 AND"
+    f" typelem = 0"
     f" UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgrelid IN {_TABLES}"
     f" UNION ALL SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class IN {_TABLES}"
     f" UNION ALL SELECT 'policy ' || polname FROM pg_policy WHERE polrelid IN {_TABLES}"
-    f" UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conrelid IN {_TABLES} AND contype NOT IN ('p', 'n')"
+    f" UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conrelid IN {_TABLES} AND contype NOT"
+    f" IN ('p', 'n')"
     f" UNION ALL SELECT 'index' FROM pg_index WHERE indrelid IN {_TABLES} AND NOT indisprimary"
     f" UNION ALL SELECT 'default' FROM pg_attrdef AS d JOIN pg_depend AS n ON n.classid = 'pg_attrdef'::regclass"
     f" AND n.objid = d.oid WHERE d.adrelid IN {_TABLES} AND n.refclassid = 'pg_proc'::regclass"

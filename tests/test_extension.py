@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hospital import GROUPS, SQL, connected, installed, psql, published, publishing
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
-from hospital import GROUPS, SQL, connected, installed, psql, published, publishing
 from server import as_role, execute, fetch, url_of
 
 import sqlanon
@@ -31,7 +31,8 @@ CATALOG = {
     "functions": "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace",
     "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
     "comments": "SELECT i.type, i.identity, d.description FROM pg_description AS d, LATERAL"
-    " pg_identify_object(d.classoid, d.objoid, d.objsubid) AS i WHERE i.schema = 'sqlanon' OR i.identity LIKE 'sqlanon.%'",
+    " pg_identify_object(d.classoid, d.objoid, d.objsubid) AS i WHERE i.schema = 'sqlanon' OR i.identity LIKE"
+    " 'sqlanon.%'",
     "rights": "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace UNION ALL"
     " SELECT oid::regprocedure::text, proacl::text FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace UNION ALL"
     " SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname IN ('sqlanon', 'releases')",
@@ -71,7 +72,8 @@ def test_the_catalog_that_is_compared_is_not_empty(wanted: dict[str, list[str]])
 def test_an_upgrade_of_the_extension_makes_what_a_fresh_one_has(hospital: str, wanted: dict[str, list[str]]) -> None:
     execute(hospital, "CREATE EXTENSION sqlanon VERSION '0.1.0'")
     assert fetch(hospital, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace") == [(0,)]
-    execute(hospital, "INSERT INTO sqlanon.release VALUES ('r', 1, 'published', 'table', 'releases.r', 'f', '{}', 9, 10, 2,"
+    execute(hospital, "INSERT INTO sqlanon.release VALUES ('r', 1, 'published', 'table', 'releases.r', 'f',"
+                      " '{}', 9, 10, 2,"
             " '[]', 'records', '[]', '{}', 'd', '{}', '2026-01-01', 'me', NULL, NULL, '{}')")  # fmt: skip
     execute(hospital, "ALTER EXTENSION sqlanon UPDATE")
     psql(hospital, "sqlanon_roles.sql", "sqlanon_rights.sql")
@@ -101,7 +103,9 @@ def test_the_script_that_is_printed_makes_the_same_in_psql(
     text = capfd.readouterr().out
     assert fetch(hospital, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlanon'") == [(0,)]
     (tmp_path / "install.sql").write_text(text)
-    subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", hospital, "-f", str(tmp_path / "install.sql")], check=True)
+    subprocess.run(
+        ["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", hospital, "-f", str(tmp_path / "install.sql")], check=True
+    )
     assert objects(hospital) == wanted
     assert main(["install", hospital, "--sql", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["sql"].count("CREATE FUNCTION") == 0
@@ -117,7 +121,10 @@ def test_a_register_that_a_publisher_made_is_taken_over_and_he_publishes_on(
     found = objects(hospital, "rights")
     assert found == {name: rows for name, rows in wanted.items() if name != "rights"}
     assert published(hospital).entry.version == 2
-    assert fetch(hospital, "SELECT version, status FROM sqlanon.releases ORDER BY 1") == [(1, "superseded"), (2, "published")]
+    assert fetch(hospital, "SELECT version, status FROM sqlanon.releases ORDER BY 1") == [
+        (1, "superseded"),
+        (2, "published"),
+    ]
     assert installed(hospital).before == "0.2.0"
 
 
@@ -131,13 +138,16 @@ def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted
 
 
 @pytest.mark.parametrize("hostile", [
-    "CREATE TABLE sqlanon.other (a int)", "CREATE FUNCTION sqlanon.k_anonymity(regclass, name[]) RETURNS bigint RETURN 9",
-    "CREATE TABLE sqlanon.release (name text)|CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'|"
+    "CREATE TABLE sqlanon.other (a int)", "CREATE FUNCTION sqlanon.k_anonymity(regclass, name[]) RETURNS bigint"
+                                          " RETURN 9",
+    "CREATE TABLE sqlanon.release (name text)|CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN END'|"
     "CREATE TRIGGER t BEFORE INSERT ON sqlanon.release EXECUTE FUNCTION public.f()",
     "CREATE TABLE sqlanon.release (name text)|CREATE RULE r AS ON UPDATE TO sqlanon.release DO INSTEAD NOTHING",
     "CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS 'SELECT ''''::text'|"
     "CREATE TABLE sqlanon.release (name text DEFAULT public.f())", "CREATE VIEW sqlanon.release AS SELECT 1 AS name",
-    "CREATE TABLE sqlanon.release (name text)|CREATE POLICY p ON sqlanon.release", "CREATE TYPE sqlanon.name AS ENUM ('x')",
+    "CREATE TABLE sqlanon.release (name text)|CREATE POLICY p ON sqlanon.release", "CREATE TYPE sqlanon.name AS"
+        " ENUM ('x')",
     "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))", "CREATE TABLE sqlanon.audit_log (at timestamp)",
 ])  # fmt: skip
 def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str, hostile: str) -> None:
@@ -207,7 +217,8 @@ def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> Non
     found = fetch(
         hospital, "SELECT p.proname, l.lanname, l.lanpltrusted OR l.lanname = 'sql', p.provolatile, p.proisstrict,"
         " p.proparallel, p.prosecdef, p.proconfig, p.proleakproof, p.prorettype = 'trigger'::regtype, p.oid,"
-        " (SELECT count(*) FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee <> p.proowner),"
+        " (SELECT count(*) FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) WHERE grantee <>"
+        " p.proowner),"
         " obj_description(p.oid, 'pg_proc') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang"
         " WHERE p.pronamespace = 'sqlanon'::regnamespace",
     )  # fmt: skip
@@ -215,7 +226,21 @@ def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> Non
                  "generalize_tsrange", "first_of", "mask", "relation_of", "listed"}  # fmt: skip
     volatile = {"withdraw", "append_only", "written_by"}
     reads_catalog_alone = {"relation_named", "published", "refresh"}
-    for name, language, trusted, volatility, strict, parallel, definer, config, leakproof, trigger, _, others, told in found:
+    for (
+        name,
+        language,
+        trusted,
+        volatility,
+        strict,
+        parallel,
+        definer,
+        config,
+        leakproof,
+        trigger,
+        _,
+        others,
+        told,
+    ) in found:
         assert trusted and language in ("sql", "plpgsql"), name
         assert volatility == (b"i" if name in immutable else b"v" if name in volatile else b"s").decode(), name
         assert strict or trigger or name == "class_sizes", name  # whose entity may be missing
@@ -225,22 +250,28 @@ def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> Non
         assert others == 0, name
         assert told, name
     assert len(found) >= 20
-    extension = fetch(hospital, "SELECT extrelocatable, extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'sqlanon'")
+    extension = fetch(
+        hospital, "SELECT extrelocatable, extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'sqlanon'"
+    )
     assert extension == [(False, "sqlanon")]
 
 
-def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(hospital: str, wanted: dict[str, list[str]]) -> None:
+def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(
+    hospital: str, wanted: dict[str, list[str]]
+) -> None:
     hostile = (
         "CREATE FUNCTION public.evil(text, text) RETURNS boolean LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'captured'; END $$",
-        *(f"CREATE OPERATOR public.{o} (FUNCTION = public.evil, LEFTARG = text, RIGHTARG = text)" for o in ("=", "<>", "~", "!~*")),
+        *(f"CREATE OPERATOR public.{o} (FUNCTION = public.evil, LEFTARG = text, RIGHTARG ="
+          f" text)" for o in ("=", "<>", "~", "!~*")),
         "CREATE OPERATOR public.<> (FUNCTION = public.evil_v, LEFTARG = varchar, RIGHTARG = varchar)",
         "CREATE FUNCTION public.format(varchar, integer, varchar) RETURNS text LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'captured'; END $$",
         "CREATE FUNCTION public.octet_length(varchar) RETURNS integer LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'captured'; END $$",
         "ALTER DATABASE fresh SET search_path = public, pg_catalog",
-        "ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO PUBLIC", "ALTER DEFAULT PRIVILEGES GRANT ALL ON"
+            " TABLES TO PUBLIC",
     )  # fmt: skip
     execute(hospital, "CREATE FUNCTION public.evil_v(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'captured'; END $$", *hostile)  # fmt: skip
@@ -250,5 +281,8 @@ def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(hospit
     execute(hospital, "DROP EXTENSION sqlanon", "DROP SCHEMA sqlanon")
     installed(hospital)
     assert objects(hospital) == wanted
-    depends = "SELECT count(*) FROM pg_depend WHERE refobjid IN ('public.evil'::regproc, 'public.evil_v'::regproc) AND deptype = 'n'"
+    depends = (
+        "SELECT count(*) FROM pg_depend WHERE refobjid IN ('public.evil'::regproc, 'public.evil_v'::regproc)"
+        " AND deptype = 'n'"
+    )
     assert fetch(hospital, f"{depends} AND classid <> 'pg_operator'::regclass") == [(0,)]

@@ -1,4 +1,4 @@
-"""The schema `sqlanon` by the roles it is for: who may do what, what the catalog tells, how a release ends, what is dumped."""
+"""The schema `sqlanon` by the roles it is for: who may do what, what the catalog tells, how releases end, dumps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hospital import GROUPS, PRIVATE, SPEC, SQL, connected, installed, published, publishing
+from hospital import GROUPS, PRIVATE, SPEC, SQL, connected, published, publishing
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
 from server import as_role, execute, fetch, url_of
@@ -50,9 +50,11 @@ def test_a_publisher_writes_the_register_and_rewrites_nothing(hospital: str, way
     publisher = as_role(hospital, "publisher")
     for forbidden in (
         "UPDATE sqlanon.release SET promises = '[]'", "DELETE FROM sqlanon.release", "TRUNCATE sqlanon.release",
-        "ALTER TABLE sqlanon.release ADD x int", "DROP TABLE sqlanon.audit_log", "UPDATE sqlanon.audit_log SET by = 'x'",
+        "ALTER TABLE sqlanon.release ADD x int", "DROP TABLE sqlanon.audit_log", "UPDATE sqlanon.audit_log SET"
+            " by = 'x'",
         "DELETE FROM sqlanon.audit_log", "INSERT INTO sqlanon.finding VALUES (now(), '', '', '', '')",
-        "INSERT INTO sqlanon.setting VALUES ('a', 'b')", "CREATE TABLE sqlanon.mine (a int)", "DROP FUNCTION sqlanon.verify",
+        "INSERT INTO sqlanon.setting VALUES ('a', 'b')", "CREATE TABLE sqlanon.mine (a int)", "DROP FUNCTION"
+            " sqlanon.verify",
         "CREATE FUNCTION sqlanon.mine() RETURNS int RETURN 1", "SELECT sqlanon.append_only()",
     ):  # fmt: skip
         with pytest.raises((DENIED, errors.FeatureNotSupported)):
@@ -70,15 +72,23 @@ def test_a_reader_sees_the_catalog_and_nothing_else(hospital: str, way: str) -> 
             with pytest.raises((DENIED, errors.ObjectNotInPrerequisiteState)):
                 execute(reader, write)
     told = str([fetch(reader, f"SELECT t::text FROM sqlanon.{view} AS t") for view in VIEWS[:3]])
-    for hidden in ("raw", "recheck", PRIVATE, "holder", *[d for (d,) in fetch(hospital, "SELECT digest FROM sqlanon.release")]):
+    for hidden in (
+        "raw",
+        "recheck",
+        PRIVATE,
+        "holder",
+        *[d for (d,) in fetch(hospital, "SELECT digest FROM sqlanon.release")],
+    ):
         assert hidden not in told
     functions = fetch(hospital, "SELECT has_function_privilege('reader', oid, 'EXECUTE') FROM pg_proc"
                       " WHERE pronamespace = 'sqlanon'::regnamespace")  # fmt: skip
     assert len(functions) >= 20 and not any(may for (may,) in functions)
     forbidden = [
         *(f"SELECT * FROM sqlanon.{table}" for table in (*TABLES, "findings")), "SELECT * FROM raw.patients",
-        "SELECT sqlanon.verify('patients')", "SELECT sqlanon.withdraw('patients')", "CREATE TABLE releases.mine (a int)",
-        "SELECT histogram_bounds FROM sqlanon.release, pg_stats", "INSERT INTO sqlanon.audit_log VALUES (now(), '', '', '', 1, '')",
+        "SELECT sqlanon.verify('patients')", "SELECT sqlanon.withdraw('patients')", "CREATE TABLE releases.mine"
+            " (a int)",
+        "SELECT histogram_bounds FROM sqlanon.release, pg_stats", "INSERT INTO sqlanon.audit_log VALUES (now(),"
+            " '', '', '', 1, '')",
     ]  # fmt: skip
     for statement in forbidden:
         with pytest.raises(DENIED):
@@ -90,12 +100,14 @@ def test_a_stranger_can_do_nothing_with_the_schema(hospital: str, way: str) -> N
     publishing(hospital, way)
     published(hospital, grant=["reader"])
     stranger = as_role(hospital, "stranger")
-    there = [name for (name,) in fetch(hospital, "SELECT relname FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace"
+    there = [name for (name,) in fetch(hospital, "SELECT relname FROM pg_class WHERE relnamespace ="
+                                                 " 'sqlanon'::regnamespace"
                                        " AND relkind IN ('r', 'v')")]  # fmt: skip
     assert "release" in there
     for statement in (
         *(f"SELECT * FROM sqlanon.{name}" for name in there), "SELECT * FROM releases.patients", "DROP SCHEMA sqlanon",
-        "CREATE TABLE sqlanon.mine (a int)", "CREATE TABLE releases.mine (a int)", "GRANT USAGE ON SCHEMA sqlanon TO stranger",
+        "CREATE TABLE sqlanon.mine (a int)", "CREATE TABLE releases.mine (a int)", "GRANT USAGE ON SCHEMA"
+            " sqlanon TO stranger",
         *(["SELECT sqlanon.mask('x', 1)", "SELECT sqlanon.withdraw('patients')"] if way != "nothing" else []),
     ):  # fmt: skip
         with pytest.raises(DENIED):
@@ -105,11 +117,18 @@ def test_a_stranger_can_do_nothing_with_the_schema(hospital: str, way: str) -> N
 @pytest.mark.parametrize("way", WAYS[1:])
 def test_the_audit_log_is_only_ever_written_to_and_in_ones_own_name(hospital: str, way: str) -> None:
     publishing(hospital, way)
-    line = "INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail) VALUES ('2001-01-01', 'somebody', 'x', 'y', 1, '')"
+    line = (
+        "INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail)"
+        " VALUES ('2001-01-01', 'somebody', 'x', 'y', 1, '')"
+    )
     execute(as_role(hospital, "publisher"), line)
     ((by, age),) = fetch(hospital, "SELECT by, now() AT TIME ZONE 'UTC' - at FROM sqlanon.audit_log")
     assert by == "publisher" and age.total_seconds() < 60
-    for change in ("UPDATE sqlanon.audit_log SET by = 'x'", "DELETE FROM sqlanon.audit_log", "TRUNCATE sqlanon.audit_log"):
+    for change in (
+        "UPDATE sqlanon.audit_log SET by = 'x'",
+        "DELETE FROM sqlanon.audit_log",
+        "TRUNCATE sqlanon.audit_log",
+    ):
         with pytest.raises(DENIED, match="only ever written to"):
             execute(hospital, change)
     execute(hospital, line)  # its owner, as a restore does
@@ -126,32 +145,42 @@ def test_the_catalog_tells_what_was_published(hospital: str) -> None:
     published(hospital, name="long " * 20, grant=[])
     reader = as_role(hospital, "reader")
     execute(hospital, "UPDATE sqlanon.release SET expires_at = '2020-01-01' WHERE name = 'patients'")
-    rows = fetch(reader, "SELECT name, version, status, rows_out, expired, quasi_identifiers FROM sqlanon.releases ORDER BY 1")
+    rows = fetch(
+        reader, "SELECT name, version, status, rows_out, expired, quasi_identifiers FROM sqlanon.releases ORDER BY 1"
+    )
     assert rows == [
-        ('a; "b"\n$c', 1, "published", 60, False, ["age", "zip"]), ("long " * 20, 1, "published", 60, False, ["age", "zip"]),
+        ('a; "b"\n$c', 1, "published", 60, False, ["age", "zip"]),
+        ("long " * 20, 1, "published", 60, False, ["age", "zip"]),
         ("patients", 1, "published", 60, True, ["age", "zip"]),
     ]  # fmt: skip
-    told = fetch(reader, 'SELECT model, "column", parameters, value, bound, holds FROM sqlanon.models WHERE name = \'patients\''
+    told = fetch(reader, 'SELECT model, "column", parameters, value, bound, holds FROM sqlanon.models WHERE'
+                         ' name = \'patients\''
                  " ORDER BY place")  # fmt: skip
     expected = [(v.model, v.column, dict(v.parameters), v.value, v.bound, v.holds) for v in made.verdicts]
     assert [(*row[:3], float(row[3]), float(row[4]), row[5]) for row in told] == expected
     for name in ("patients", 'a; "b"\n$c', "long " * 20):
         with psycopg.connect(reader) as connection:
             columns = connection.execute(
-                'SELECT "column", type, role, method, level, levels FROM sqlanon.columns WHERE name = %s ORDER BY 1', [name]
+                'SELECT "column", type, role, method, level, levels FROM sqlanon.columns WHERE name = %s ORDER BY 1',
+                [name],
             ).fetchall()
-        assert columns == [
-            ("age", "text", "quasi-identifier", "width hierarchy, level 0 of 3", 0, 3),
-            ("disease", "text", "sensitive", "published as it is", None, None),
-            ("ward", "text", "insensitive", "published as it is", None, None),
-            ("zip", "text", "quasi-identifier", "mask hierarchy, level 1 of 5", 1, 5),
-        ] or columns[0][1] == "integer"
+        assert (
+            columns
+            == [
+                ("age", "text", "quasi-identifier", "width hierarchy, level 0 of 3", 0, 3),
+                ("disease", "text", "sensitive", "published as it is", None, None),
+                ("ward", "text", "insensitive", "published as it is", None, None),
+                ("zip", "text", "quasi-identifier", "mask hierarchy, level 1 of 5", 1, 5),
+            ]
+            or columns[0][1] == "integer"
+        )
 
 
 def test_hierarchies_and_settings_are_rows_that_make_sense(hospital: str) -> None:
     execute(hospital, "CREATE EXTENSION sqlanon")
     execute(hospital, "INSERT INTO sqlanon.hierarchy VALUES ('place', '47001', '{470**,*}'), ('place', '', '{*}')")
-    for row in ("('', 'x', '{*}')", "('a', 'x', '{}')", "('a', 'x', '{a,NULL}')", "('a', 'x', '{{a},{b}}')", "('a', NULL, '{*}')",
+    for row in ("('', 'x', '{*}')", "('a', 'x', '{}')", "('a', 'x', '{a,NULL}')", "('a', 'x',"
+        " '{{a},{b}}')", "('a', NULL, '{*}')",
                 "('place', '', '{*}')", "('a', 'x', '[0:0]={a}')"):  # fmt: skip
         with pytest.raises(errors.IntegrityError):
             execute(hospital, f"INSERT INTO sqlanon.hierarchy VALUES {row}")
@@ -165,7 +194,8 @@ def test_hierarchies_and_settings_are_rows_that_make_sense(hospital: str) -> Non
 
 def verified(url: str, name: str = "patients") -> dict[str, Any]:
     with psycopg.connect(as_role(url, "publisher")) as connection:
-        rows = connection.execute("SELECT concat_ws(' ', model, parameters ->> 'kind'), holds, value, note FROM sqlanon.verify(%s)",
+        rows = connection.execute("SELECT concat_ws(' ', model, parameters ->> 'kind'), holds, value, note FROM"
+                                  " sqlanon.verify(%s)",
                                   [name]).fetchall()  # fmt: skip
     return {row[0]: row[1:] for row in rows}
 
@@ -176,7 +206,15 @@ def test_verify_measures_what_sql_can_and_says_what_it_cannot(hospital: str, way
     made = published(hospital)
     found = verified(hospital)
     assert {name: holds for name, (holds, *_) in found.items()} == dict.fromkeys(
-        ("digest", "k-anonymity", "l-diversity distinct", "l-diversity entropy", "l-diversity recursive", "t-closeness"), True
+        (
+            "digest",
+            "k-anonymity",
+            "l-diversity distinct",
+            "l-diversity entropy",
+            "l-diversity recursive",
+            "t-closeness",
+        ),
+        True,
     )
     values = {f"{v.model} {v.parameters.get('kind', '')}".strip(): v.value for v in made.verdicts}
     for name, (_, value, note) in list(found.items())[1:]:
@@ -211,7 +249,8 @@ def test_where_persons_are_counted_sql_does_not_count_records_instead(hospital: 
     assert verified(hospital)["k-anonymity"][0] is False
 
 
-NAMES = ['a"; DROP TABLE sqlanon.release; --', "it's", "both ' and \"", "back\\slash", "new\nline", "tab\tand\rreturn", "$1 %s %I",
+NAMES = ['a"; DROP TABLE sqlanon.release; --', "it's", "both ' and \"", "back\\slash",
+         "new\nline", "tab\tand\rreturn", "$1 %s %I",
          "Ünïcödé …", "x" * 80, "ä" * 40]  # fmt: skip
 
 
@@ -231,7 +270,9 @@ def test_a_release_of_any_name_is_verified_and_withdrawn(hospital: str, name: st
         assert "sqlanon refresh" in str(caught.value.diag.message_hint)
         assert connection.execute("SELECT sqlanon.withdraw(%s)", [name]).fetchone() == (1,)
     assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'releases'::regnamespace") == [(0,)]
-    assert fetch(hospital, "SELECT name, version, status, withdrawn_at IS NOT NULL FROM sqlanon.release") == [(name, 1, "withdrawn", True)]
+    assert fetch(hospital, "SELECT name, version, status, withdrawn_at IS NOT NULL FROM sqlanon.release") == [
+        (name, 1, "withdrawn", True)
+    ]
     assert fetch(hospital, "SELECT by, action, name, version FROM sqlanon.audit_log WHERE action LIKE 'withdr%'") == [
         ("publisher", "withdraw", name, 1)
     ]
@@ -248,7 +289,8 @@ def test_withdraw_in_sql_leaves_what_the_command_leaves(hospital: str, form: str
         else:
             with connected(hospital, "publisher") as engine:
                 life.withdraw(engine, "by_command")
-        left.append(fetch(hospital, "SELECT version, status, kind, withdrawn_at - released_at < '1 minute', to_regclass('releases.' ||"
+        left.append(fetch(hospital, "SELECT version, status, kind, withdrawn_at - released_at < '1 minute',"
+                                    " to_regclass('releases.' ||"
                           f" name) FROM sqlanon.release WHERE name = 'by_{way}'"))  # fmt: skip
     assert left[0] == left[1] == [(1, "withdrawn", form, True, None)]
     with pytest.raises(errors.NoDataFound):
@@ -282,18 +324,24 @@ def test_what_is_no_release_is_not_withdrawn(hospital: str) -> None:
 
 @pytest.mark.parametrize("form", ["plain", "custom"])
 @pytest.mark.parametrize("way", WAYS[1:])
-def test_what_is_kept_goes_through_a_dump(hospital: str, server: NoopExecutor, tmp_path: Path, way: str, form: str) -> None:
+def test_what_is_kept_goes_through_a_dump(
+    hospital: str, server: NoopExecutor, tmp_path: Path, way: str, form: str
+) -> None:
     publishing(hospital, way)
     published(hospital)
     execute(hospital, "INSERT INTO sqlanon.hierarchy VALUES ('place', '47001', '{470**,*}')",
             "INSERT INTO sqlanon.setting VALUES ('contact', 'dpo')",
             "INSERT INTO sqlanon.finding VALUES ('2026-01-01', 'r', 'o', 't', 'f')",
-            "INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail) VALUES ('2026-01-01', 'x', 'release', 'p', 1, '')")  # fmt: skip
+            "INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail) VALUES ('2026-01-01', 'x',"
+            " 'release', 'p', 1, '')")  # fmt: skip
     reads = [f"SELECT t::text FROM sqlanon.{name} AS t ORDER BY 1" for name in (*TABLES, *VIEWS)]
     reads += ["SELECT proname, proacl::text FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace ORDER BY 1, 2",
-              "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace AND relkind <> 'i'"
-              " AND relname NOT LIKE 'pg_%' ORDER BY 1", "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
-              "SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname IN ('sqlanon', 'releases') ORDER BY 1"]  # fmt: skip
+              "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace AND"
+              " relkind <> 'i'"
+              " AND relname NOT LIKE 'pg_%' ORDER BY 1", "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
+                                                         " ORDER BY 1",
+              "SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname IN ('sqlanon', 'releases') ORDER BY"
+              " 1"]  # fmt: skip
     before = [sorted(map(str, fetch(hospital, sql))) for sql in reads]
     dump = tmp_path / "dump"
     subprocess.run(["pg_dump", "-d", hospital, "-F", form[0], "-f", str(dump)], check=True)
@@ -301,7 +349,11 @@ def test_what_is_kept_goes_through_a_dump(hospital: str, server: NoopExecutor, t
     restored = url_of(server, "restored")
     try:
         if form == "plain":
-            subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", restored, "-f", str(dump)], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", restored, "-f", str(dump)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
         else:
             subprocess.run(["pg_restore", "--exit-on-error", "-d", restored, str(dump)], check=True)
         after = [sorted(map(str, fetch(restored, sql))) for sql in reads]
@@ -331,9 +383,10 @@ def test_the_tests_of_the_extension_pass_as_pgxs_runs_them(server: NoopExecutor,
         pytest.skip("PGXS is not installed (Debian: apt-get install postgresql-server-dev-all make)")
     shutil.copytree(SQL, tmp_path / "sql")
     ran = subprocess.run(
-        ["make", "-C", str(tmp_path / "sql"), "installcheck", f"PGHOST={server.host}", f"PGPORT={server.port}", "PGUSER=postgres"],
-        capture_output=True, text=True, check=False, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PGHOST": str(server.host),
-        "PGPORT": str(server.port), "PGUSER": "postgres"},
+        ["make", "-C", str(tmp_path / "sql"), "installcheck", f"PGHOST={server.host}", f"PGPORT={server.port}",
+         "PGUSER=postgres"],
+        capture_output=True, text=True, check=False, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PGUSER": "postgres",
+        "PGHOST": str(server.host), "PGPORT": str(server.port)},
     )  # fmt: skip
     diffs = tmp_path / "sql" / "regression.diffs"
     assert ran.returncode == 0, diffs.read_text() if diffs.exists() else ran.stdout + ran.stderr

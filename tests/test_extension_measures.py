@@ -1,4 +1,4 @@
-"""The functions of the extension measure what `sqlanon check` and the oracle measure, whatever the columns are called."""
+"""The functions of the extension measure what `sqlanon check` and the oracle measure, whatever columns are called."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ from sqlanon.engines import Engine, Origin
 
 HOSTILE = ['a"; DROP TABLE t; --', "it's", "new\nline", "$1 $parts", "%s %I {x}", "Ünïcödé", "k1", "v", "n", "select"]
 CELLS: dict[str, list[Any]] = {
-    "text": ["a", "A", "", "x' y", "ä"], "integer": [0, -1, 3, 2**31 - 1], "numeric": [Decimal("1.5"), Decimal("1.50"), Decimal("-2")],
-    "numeric(9, 3)": [Decimal("1.500"), Decimal("-0.001")], "double precision": [0.1, -0.0, 0.0, 1e300, math.nan, math.inf],
-    "boolean": [True, False], "date": [date(2020, 2, 29), date(1, 1, 1)], "timestamp": [datetime(2020, 1, 1, 1), datetime(1969, 1, 1)],
-    "uuid": ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"], "integer[]": [[1], [1, 2], []],
+    "text": ["a", "A", "", "x' y", "ä"], "integer": [0, -1, 3, 2**31 - 1],
+    "numeric": [Decimal("1.5"), Decimal("1.50"), Decimal("-2")],
+    "numeric(9, 3)": [Decimal("1.500"), Decimal("-0.001")],
+    "double precision": [0.1, -0.0, 0.0, 1e300, math.nan, math.inf],
+    "boolean": [True, False], "date": [date(2020, 2, 29), date(1, 1, 1)],
+    "timestamp": [datetime(2020, 1, 1, 1), datetime(1969, 1, 1)],
+    "uuid": ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"],
+    "integer[]": [[1], [1, 2], []],
     "public.grade": ["low", "High"], "public.amount": [1, 2], "char(3)": ["a", "ab"],
 }  # fmt: skip
 
@@ -77,7 +81,9 @@ def test_check_in_sql_tells_what_the_command_tells(
     names, kinds, rows = case
     item = table(engine, "t", dict(zip(names, kinds, strict=True)), rows)
     quasi, sensitive = names[:keys], names[keys:]
-    told = engine.run("check", 'SELECT * FROM sqlanon."check"(?::regclass, ?::name[], ?::name[])', [item, quasi, sensitive])
+    told = engine.run(
+        "check", 'SELECT * FROM sqlanon."check"(?::regclass, ?::name[], ?::name[])', [item, quasi, sensitive]
+    )
     found = check(engine, Origin(relation="public.t"), quasi_identifiers=quasi, sensitive=sensitive)
     there = [(v.model, v.column, v.parameters.get("kind", v.parameters.get("distance"))) for v in found.verdicts]
     assert [row[:3] for row in told] == there
@@ -116,7 +122,8 @@ def test_k_l_and_t_are_those_of_the_oracle(engine: Engine, cells: list[tuple[Any
     ("k_anonymity('public.few', '{ctid}')", "42703"), ("k_anonymity('public.few', ARRAY[NULL]::name[])", "42703"),
     ("k_anonymity('public.few', '{a}', 'nope')", "42703"), ("k_anonymity('public.few_pkey', '{a}')", "42P01"),
     ("k_anonymity(0::oid::regclass, '{a}')", "42P01"), ("l_diversity('public.few', '{a}', 's', 'other')", "22023"),
-    ("l_diversity('public.few', '{a}', 's', 'recursive', 0)", "22023"), ("t_closeness('public.few', '{a}', 's', 'hierarchical')", "22023"),
+    ("l_diversity('public.few', '{a}', 's', 'recursive', 0)", "22023"), ("t_closeness('public.few', '{a}', 's',"
+        " 'hierarchical')", "22023"),
     ("t_closeness('public.few', '{a}', 's', 'ordered')", "42804"), ("check('public.few', '{a}', '{nope}')", "42703"),
     ("verify('nope')", "P0002"), ("withdraw('nope')", "P0002"), ("refresh('nope')", "P0002"),
     ("mask('x', -1)", "22023"), ("mask('x', 1, 'ab')", "22023"),
@@ -139,18 +146,20 @@ def test_a_hostile_name_is_a_name(database: str, engine: Engine, name: str) -> N
         ("t_closeness(?::regclass, '{s}', ?::name, 'ordered')", 0),
     ):  # fmt: skip
         assert engine.run("measure", f"SELECT sqlanon.{call}", [item, name]) == [(expected,)]
-    assert engine.run("check", "SELECT count(*) FROM sqlanon.check(?::regclass, '{s}', ARRAY[?::name])", [item, name]) == [(15,)]
+    assert engine.run(
+        "check", "SELECT count(*) FROM sqlanon.check(?::regclass, '{s}', ARRAY[?::name])", [item, name]
+    ) == [(15,)]
     for call in ("verify", "withdraw", "refresh"):
-        with pytest.raises(errors.NoDataFound):
-            with psycopg.connect(database) as connection:
-                connection.execute(f"SELECT sqlanon.{call}(%s)".encode(), [name])
+        with pytest.raises(errors.NoDataFound), psycopg.connect(database) as connection:
+            connection.execute(f"SELECT sqlanon.{call}(%s)".encode(), [name])
     assert engine.run("look", "SELECT count(*) FROM sqlanon.release") == [(0,)]
 
 
 def test_nothing_of_somebody_elses_is_called_instead(database: str, engine: Engine) -> None:
     item = table(engine, "captured", {"a": "integer", "s": "integer"}, [(1, 1), (1, 2), (2, 1), (2, 1)])
     hostile = [
-        f"CREATE FUNCTION {schema}.{name} RETURNS {kind} LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'captured'; END $$"
+        f"CREATE FUNCTION {schema}.{name} RETURNS {kind} LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+        f" 'captured'; END $$"
         for schema in ("public", "pg_temp")
         for name, kind in (
             ("left(text, integer)", "text"), ("mod(bigint, bigint)", "bigint"), ("format(text, text)", "text"),

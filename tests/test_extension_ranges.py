@@ -76,7 +76,8 @@ def test_a_range_of_numbers_contains_its_value_and_is_one_of_a_partition(
 
 @pytest.mark.parametrize(("call", "expected"), [
     ("generalize_int4range(-5, 10)", "[-10,0)"), ("generalize_int4range(2147483647, 10)", "[2147483640,)"),
-    ("generalize_int4range(-2147483648, 10)", "(,-2147483640)"), ("generalize_int4range(2147483647, 2147483647)", "[2147483647,)"),
+    ("generalize_int4range(-2147483648, 10)", "(,-2147483640)"), ("generalize_int4range(2147483647,"
+        " 2147483647)", "[2147483647,)"),
     ("generalize_int8range(9223372036854775807, 10)", "[9223372036854775800,)"),
     ("generalize_int8range(-9223372036854775808, 9223372036854775807)", "(,-9223372036854775807)"),
     ("generalize_numrange(9.7, 10)", "[0,10)"), ("generalize_numrange(3000000000, 7)", "[2999999996,3000000003)"),
@@ -143,7 +144,8 @@ def test_what_is_missing_stays_missing(ask: psycopg.Connection[Any], call: str) 
 
 
 @pytest.mark.parametrize("call", [
-    "generalize_int4range(1, 0)", "generalize_int4range(1, -2)", "generalize_int8range(1, 0)", "generalize_numrange(1, 0)",
+    "generalize_int4range(1, 0)", "generalize_int4range(1, -2)", "generalize_int8range(1, 0)",
+    "generalize_numrange(1, 0)",
     "generalize_numrange(1, 'NaN')", "generalize_numrange(1, 'Infinity')", "generalize_daterange('2020-01-01', 'eon')",
     "generalize_daterange('2020-01-01', 'hour')", "generalize_tsrange('2020-01-01', 'days; DROP')",
 ])  # fmt: skip
@@ -154,9 +156,7 @@ def test_a_width_or_step_that_is_none_is_refused(ask: psycopg.Connection[Any], c
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.text(alphabet="aZ0*é' \\", max_size=8), st.integers(1, 9))
-def test_a_mask_is_that_of_the_hierarchy(
-    ask: psycopg.Connection[Any], duckdb: DuckDB, text: str, level: int
-) -> None:
+def test_a_mask_is_that_of_the_hierarchy(ask: psycopg.Connection[Any], duckdb: DuckDB, text: str, level: int) -> None:
     hidden = Mask(9).label(literal(text), level, "text")
     ((expected,),) = duckdb.run("mask", Query(()).then("made", fragment("select $x as x", x=hidden)))
     assert one(ask, "SELECT sqlanon.mask(%(t)s, %(n)s)", t=text, n=level) == expected

@@ -334,10 +334,10 @@ COMMENT ON FUNCTION sqlanon.class_sizes(regclass, name[], name, name[]) IS
   'internal: records (persons), classes, the smallest class, and classes of one record (person)';
 
 CREATE FUNCTION sqlanon.sensitive_measures(
-  relation regclass, quasi_identifiers name[], sensitive name, raw name[], l integer, OUT family text,
+  relation regclass, quasi_identifiers name[], sensitive name, raw name[], l integer, c numeric, OUT family text,
   OUT least_distinct bigint, OUT least_entropy float8, OUT recursive float8, OUT alpha float8, OUT theta float8,
   OUT span float8, OUT equal float8, OUT ordered float8, OUT beta float8, OUT enhanced_beta float8, OUT delta float8,
-  OUT most_recursive numeric[], OUT classes bigint
+  OUT beyond_c bigint
 )
 LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
   SET row_security = off SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' SET "IntervalStyle" = 'postgres'
@@ -418,18 +418,17 @@ BEGIN
         max(top::float8 / size::float8), min(spread::float8 / (size * size)::float8),
         CASE WHEN count(*) = count(span) THEN min(span)::float8 END, max(equal), max(ordered), max(gain),
         CASE WHEN max(beyond) = 0 THEN max(gain) END, CASE WHEN count(*) = count(delta) THEN max(delta) END,
-        (array_agg(ARRAY[top, tail] ORDER BY CASE WHEN tail = 0 THEN 'Infinity' ELSE top / nullif(tail, 0) END DESC))
-          [1:1][1:2],
-        count(*)
+        count(*) FILTER (WHERE (top < $2 * tail) IS NOT TRUE)
       FROM measured
     $query$,
     reads, value, sqlanon.relation_named(relation), keys, number, moved
   ) INTO least_distinct, least_entropy, recursive, alpha, theta, span, equal, ordered, beta, enhanced_beta, delta,
-         most_recursive, classes USING l;
+         beyond_c USING l, c;
 END
 $$;
-COMMENT ON FUNCTION sqlanon.sensitive_measures(regclass, name[], name, name[], integer) IS
-  'internal: the worst class of each measure of one sensitive column, in one pass over the relation';
+COMMENT ON FUNCTION sqlanon.sensitive_measures(regclass, name[], name, name[], integer, numeric) IS
+  'internal: the worst class of each measure of one sensitive column, in one pass over the relation, and how many'
+  ' classes are not (c,l)-diverse';
 
 CREATE FUNCTION sqlanon.k_anonymity(relation regclass, quasi_identifiers name[]) RETURNS bigint
 LANGUAGE sql STABLE STRICT SECURITY INVOKER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -459,7 +458,8 @@ BEGIN
     RAISE EXCEPTION 'the kind of an l-diversity is distinct, entropy or recursive, and l is at least 1'
       USING ERRCODE = '22023';
   END IF;
-  SELECT m.* INTO found FROM sqlanon.sensitive_measures(relation, quasi_identifiers, sensitive, ARRAY[sensitive], l) AS m;
+  SELECT m.* INTO found
+  FROM sqlanon.sensitive_measures(relation, quasi_identifiers, sensitive, ARRAY[sensitive], l, 0) AS m;
   RETURN CASE kind
     WHEN 'distinct' THEN found.least_distinct WHEN 'entropy' THEN exp(found.least_entropy) ELSE found.recursive END;
 END
@@ -479,7 +479,8 @@ BEGIN
     RAISE EXCEPTION 'a distance is equal or ordered' USING ERRCODE = '22023',
       HINT = 'The hierarchical distance needs a hierarchy: sqlanon check --hierarchy measures it.';
   END IF;
-  SELECT m.* INTO found FROM sqlanon.sensitive_measures(relation, quasi_identifiers, sensitive, ARRAY[sensitive], 2) AS m;
+  SELECT m.* INTO found
+  FROM sqlanon.sensitive_measures(relation, quasi_identifiers, sensitive, ARRAY[sensitive], 2, 0) AS m;
   IF distance = 'ordered' AND found.family IN ('text', 'bool', 'other') THEN
     RAISE EXCEPTION 'an ordered distance needs numbers or dates' USING ERRCODE = '42804';
   END IF;
@@ -504,7 +505,8 @@ BEGIN
     ('average-risk', NULL, NULL, sizes.classes::float8 / nullif(sizes.records, 0)),
     ('sample-uniqueness', NULL, NULL, sizes.alone::float8 / nullif(sizes.records, 0));
   FOREACH wanted IN ARRAY sensitive LOOP
-    SELECT m.* INTO found FROM sqlanon.sensitive_measures(relation, quasi_identifiers, wanted, sensitive, 2) AS m;
+    SELECT m.* INTO found
+    FROM sqlanon.sensitive_measures(relation, quasi_identifiers, wanted, sensitive, 2, 0) AS m;
     RETURN QUERY
       SELECT v.model, wanted, v.kind, v.value FROM (VALUES
         (1, 'l-diversity', 'distinct', found.least_distinct::float8),
@@ -711,15 +713,16 @@ BEGIN
         holds := coalesce(value >= bound, false);
       ELSE
         SELECT m.* INTO measured FROM sqlanon.sensitive_measures(
-          found.relation, keys, "column", ARRAY["column"], coalesce((parameters ->> 'l')::numeric::integer, 2)
+          found.relation, keys, "column", ARRAY["column"], (parameters ->> 'l')::numeric::integer,
+          coalesce((parameters ->> 'c')::numeric, 0)
         ) AS m;
         value := CASE asked WHEN 'l-diversity distinct' THEN measured.least_distinct
           WHEN 'l-diversity entropy' THEN exp(measured.least_entropy) ELSE measured.recursive END;
         holds := coalesce(CASE asked
           WHEN 'l-diversity distinct' THEN value >= bound
           WHEN 'l-diversity entropy' THEN measured.least_entropy >= ln(bound) - 1e-12
-          ELSE measured.most_recursive[1][1] < (parameters ->> 'c')::numeric * measured.most_recursive[1][2]
-        END, false);
+          ELSE measured.beyond_c = 0
+        END, false) AND value IS NOT NULL;
       END IF;
     ELSIF unchanged THEN
       value := promise ->> 'value';

@@ -41,5 +41,12 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA sqlanon TO %I', readers);
     EXECUTE format('GRANT SELECT ON sqlanon.releases, sqlanon.models, sqlanon.columns TO %I', readers);
   END IF;
+  -- Whoever owns a schema can drop what stands in it.
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_namespace AS n
+    WHERE n.nspname = 'releases' AND NOT has_table_privilege(n.nspowner, 'sqlanon.release', 'INSERT')
+  ) THEN
+    RAISE EXCEPTION 'the schema releases belongs to somebody who does not publish' USING ERRCODE = '42501';
+  END IF;
 END
 $rights$;

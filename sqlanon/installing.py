@@ -94,9 +94,9 @@ def _objects(found: State) -> Iterator[str]:
     start = VERSIONS.index(found.version) if found.version else 0
     for before, after in zip(VERSIONS[start:], VERSIONS[start + 1 :], strict=False):
         yield _read(f"sqlanon--{before}--{after}.sql")
-    yield _read("sqlanon_rights.sql")
     if found.version and not found.installed and found.others:
         yield _still_publishing(_quoted(found.others))
+    yield _read("sqlanon_rights.sql")
 
 
 _TAKEN_OVER = f"""-- The register that a publisher made becomes the installer's.

@@ -201,6 +201,27 @@ def test_an_ordinary_role_installs_without_roles_and_nobody_else_gets_anything(h
     assert len(fetch(as_role(hospital, "reader"), "SELECT * FROM sqlanon.releases")) == 1
 
 
+def test_a_role_that_may_make_roles_installs_all_of_it_and_is_no_superuser(hospital: str) -> None:
+    execute(hospital, "CREATE ROLE dba LOGIN CREATEROLE", "GRANT CREATE ON DATABASE fresh TO dba")
+    try:
+        with connected(hospital, "dba") as engine:
+            assert installing.install(engine).roles == GROUPS
+        execute(as_role(hospital, "dba"), "GRANT sqlanon_publisher TO publisher")
+        assert published(hospital).entry.version == 1
+        assert len(fetch(as_role(hospital, "stranger"), "SELECT * FROM releases.patients")) == 60
+        with pytest.raises(errors.InsufficientPrivilege):
+            fetch(as_role(hospital, "dba"), "SELECT * FROM raw.patients")
+    finally:
+        execute(hospital, "DROP SCHEMA sqlanon, releases CASCADE", "DROP OWNED BY dba", "DROP ROLE dba")
+
+
+def test_a_schema_of_releases_that_a_stranger_owns_is_refused(hospital: str) -> None:
+    execute(hospital, "CREATE SCHEMA releases AUTHORIZATION stranger")
+    with pytest.raises(EngineError, match="42501"):
+        installed(hospital)
+    assert fetch(hospital, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlanon'") == [(0,)]
+
+
 def test_a_schema_of_somebody_elses_is_not_built_upon(hospital: str) -> None:
     execute(hospital, "CREATE SCHEMA sqlanon AUTHORIZATION stranger")
     for do in (lambda: execute(hospital, "CREATE EXTENSION sqlanon"), lambda: installed(hospital)):

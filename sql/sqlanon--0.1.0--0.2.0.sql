@@ -32,9 +32,13 @@ CREATE TABLE sqlanon.hierarchy (
   value  VARCHAR NOT NULL,
   levels VARCHAR[] NOT NULL,   -- its ancestors, from level 1 to the root
   PRIMARY KEY (name, value),
-  CHECK (cardinality(levels) > 0 AND array_ndims(levels) = 1 AND array_lower(levels, 1) = 1 AND array_position(levels, NULL) IS NULL)
+  CHECK (
+    cardinality(levels) > 0 AND array_ndims(levels) = 1 AND array_lower(levels, 1) = 1
+    AND array_position(levels, NULL) IS NULL
+  )
 );
-COMMENT ON TABLE sqlanon.hierarchy IS 'hierarchies of values, a row per value, as in a csv hierarchy: value;level1;level2;…';
+COMMENT ON TABLE sqlanon.hierarchy IS
+  'hierarchies of values, a row per value, as in a csv hierarchy: value;level1;level2;…';
 
 CREATE TABLE IF NOT EXISTS sqlanon.finding (
   at     TIMESTAMP NOT NULL,   -- UTC
@@ -82,8 +86,8 @@ CREATE TRIGGER written_by BEFORE INSERT ON sqlanon.audit_log
   FOR EACH ROW EXECUTE FUNCTION sqlanon.written_by();
 
 -- == generalization ===================================================================================================
--- Every range contains its value; the ranges of a width (a step) do not overlap; those of a multiple contain them. Where
--- an end would lie beyond its type, the range has no end there.
+-- Every range contains its value; the ranges of a width (a step) do not overlap; those of a multiple contain them.
+-- Where an end would lie beyond its type, the range has no end there.
 
 CREATE FUNCTION sqlanon.generalize_int8range(value bigint, width bigint) RETURNS int8range
 LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -207,7 +211,8 @@ BEGIN
   IF step IN ('second', 'minute', 'hour') THEN
     below := date_trunc(step, value);
     RETURN tsrange(
-      below, CASE WHEN below < date_trunc(step, timestamp '294276-12-31 23:59:59') THEN below + ('1 ' || step)::interval END
+      below,
+      CASE WHEN below < date_trunc(step, timestamp '294276-12-31 23:59:59') THEN below + ('1 ' || step)::interval END
     );
   END IF;
   days := sqlanon.generalize_daterange(value::date, step);
@@ -240,11 +245,12 @@ COMMENT ON FUNCTION sqlanon.generalize_daterange(date, text) IS
   'the day, week, month, quarter, year, decade or century that contains the value; infinities stand alone';
 COMMENT ON FUNCTION sqlanon.generalize_tsrange(timestamp, text) IS
   'the second, minute, hour, day, week, month, quarter, year, decade or century of the value; infinities stand alone';
-COMMENT ON FUNCTION sqlanon.mask(text, integer, text) IS 'the value with its last characters hidden, as the hierarchy mask does';
+COMMENT ON FUNCTION sqlanon.mask(text, integer, text) IS
+  'the value with its last characters hidden, as the hierarchy mask does';
 
 -- == measures =========================================================================================================
--- The same numbers as `sqlanon check`. A missing value is a value, equal to itself. Relations are read with the rights of
--- the caller and in the settings in which sqlanon itself reads; a policy that would hide rows is an error.
+-- The same numbers as `sqlanon check`. A missing value is a value, equal to itself. Relations are read with the rights
+-- of the caller and in the settings in which sqlanon itself reads; a policy that would hide rows is an error.
 
 CREATE FUNCTION sqlanon.columns_of(
   relation regclass, names name[], raw name[], OUT own name, OUT read text, OUT family text
@@ -272,7 +278,8 @@ BEGIN
     SELECT u.attname, t.typname, t.typtype, u.modifier, t.typnamespace INTO base
     FROM under AS u JOIN pg_type AS t ON t.oid = u.type WHERE t.typtype <> 'd';
     IF NOT FOUND THEN
-      RAISE EXCEPTION 'the relation has no such column: %', coalesce(quote_ident(wanted), 'NULL') USING ERRCODE = '42703';
+      RAISE EXCEPTION 'the relation has no such column: %', coalesce(quote_ident(wanted), 'NULL')
+        USING ERRCODE = '42703';
     END IF;
     own := base.attname;
     family := CASE
@@ -377,8 +384,10 @@ BEGIN
       reference AS (SELECT v, sum(n) AS n FROM histogram GROUP BY v),
       ranked AS (SELECT rank, sum(n) OVER (ORDER BY rank) AS p FROM (
         SELECT n, row_number() OVER (ORDER BY v NULLS FIRST) AS rank FROM reference) AS r),
-      line AS (SELECT array_agg(p::bigint ORDER BY rank) AS p, array_agg(pp ORDER BY rank) AS pp, count(*) AS ranks FROM (
-        SELECT rank, p, sum(p) OVER (ORDER BY rank) AS pp FROM ranked) AS r),
+      line AS (
+        SELECT array_agg(p::bigint ORDER BY rank) AS p, array_agg(pp::bigint ORDER BY rank) AS pp, count(*) AS ranks
+        FROM (SELECT rank, p, sum(p) OVER (ORDER BY rank) AS pp FROM ranked) AS r
+      ),
       shares AS (
         SELECT %4$s, v, n, sum(n) OVER (PARTITION BY v) AS t, sum(n) OVER (PARTITION BY %4$s) AS size,
           sum(n) OVER () AS total, row_number() OVER (PARTITION BY %4$s ORDER BY n DESC, v) AS place,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
-from hospital import GROUPS, SQL, connected, installed, psql, published, publishing
+from hospital import GROUPS, SPEC, SQL, connected, installed, psql, published, publishing
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
 from server import as_role, execute, fetch, url_of
@@ -17,6 +18,8 @@ import sqlanon
 from sqlanon import installing, life
 from sqlanon.cli import main
 from sqlanon.errors import EngineError, ReleaseError, SpecError
+from sqlanon.release import release
+from sqlanon.spec import load
 
 # -- the same objects --------------------------------------------------------------------------------------------------
 
@@ -126,6 +129,22 @@ def test_a_register_that_a_publisher_made_is_taken_over_and_he_publishes_on(
         (2, "published"),
     ]
     assert installed(hospital).before == "0.2.0"
+
+
+def test_who_published_may_have_any_name(hospital: str) -> None:
+    role = 'a"; DROP ROLE stranger; --'
+    quoted = '"{}"'.format(role.replace('"', '""'))
+    execute(hospital, f"CREATE ROLE {quoted} LOGIN", f"GRANT CREATE, TEMP ON DATABASE fresh TO {quoted}",
+            f"GRANT USAGE ON SCHEMA raw TO {quoted}", f"GRANT SELECT ON raw.patients TO {quoted}")  # fmt: skip
+    try:
+        for version in (1, 2):
+            url = hospital.replace("//postgres@", f"//{quote(role)}@")
+            with sqlanon.connect(url) as engine:
+                assert release(load(SPEC), engine).entry.version == version
+            installed(hospital)
+        assert fetch(hospital, "SELECT DISTINCT released_by FROM sqlanon.releases") == [(role,)]
+    finally:
+        execute(hospital, f"DROP OWNED BY {quoted} CASCADE", f"DROP ROLE {quoted}")
 
 
 def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted: dict[str, list[str]]) -> None:

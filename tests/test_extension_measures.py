@@ -117,6 +117,18 @@ def test_k_l_and_t_are_those_of_the_oracle(engine: Engine, cells: list[tuple[Any
             assert value == pytest.approx(float(expected), rel=1e-12, abs=1e-12), call
 
 
+def test_recursive_diversity_is_decided_in_whole_numbers(engine: Engine) -> None:
+    item = table(engine, "ratio", {"a": "integer", "s": "text"}, [(1, "x")] * 3 + [(1, "y"), (2, "x"), (2, "y")])
+    measured = "SELECT beyond_c FROM sqlanon.sensitive_measures(?::regclass, '{a}', 's', '{}', ?, ?)"
+    for l, c, beyond in (
+        (2, Decimal(3), 1),
+        (2, Decimal("3.0000000000000000000001"), 0),
+        (2, Decimal(1), 2),
+        (3, Decimal(9), 2),
+    ):
+        assert engine.run("measure", measured, [item, l, c]) == [(beyond,)], (l, c)
+
+
 @pytest.mark.parametrize(("call", "state"), [
     ("k_anonymity('public.few', '{}')", "22023"), ("k_anonymity('public.few', '{nope}')", "42703"),
     ("k_anonymity('public.few', '{ctid}')", "42703"), ("k_anonymity('public.few', ARRAY[NULL]::name[])", "42703"),

@@ -17,13 +17,25 @@ $$;
 
 -- == tables ===========================================================================================================
 
--- IF NOT EXISTS: a register that a publisher made without the extension has them already.
+-- IF NOT EXISTS: a register that a publisher made without the extension may have them already. The defaults let an
+-- older client go on writing.
+ALTER TABLE sqlanon.release
+  ADD COLUMN IF NOT EXISTS owner        VARCHAR NOT NULL DEFAULT '',     -- the role that has it
+  -- For publishers alone.
+  ADD COLUMN IF NOT EXISTS source       VARCHAR NOT NULL DEFAULT '',     -- what it was made from
+  ADD COLUMN IF NOT EXISTS grants       VARCHAR NOT NULL DEFAULT '[]',   -- JSON: the roles that may read it
+  ADD COLUMN IF NOT EXISTS source_state VARCHAR NOT NULL DEFAULT '',     -- a mark that changes when the source does
+  ADD COLUMN IF NOT EXISTS spec         VARCHAR NOT NULL DEFAULT '';     -- JSON: all that a refresh needs
+ALTER TABLE sqlanon.release
+  ALTER COLUMN owner SET DEFAULT '', ALTER COLUMN source SET DEFAULT '', ALTER COLUMN grants SET DEFAULT '[]',
+  ALTER COLUMN source_state SET DEFAULT '', ALTER COLUMN spec SET DEFAULT '';
+
 CREATE TABLE IF NOT EXISTS sqlanon.audit_log (
-  at      TIMESTAMP NOT NULL,   -- UTC
-  by      VARCHAR NOT NULL,
-  action  VARCHAR NOT NULL,
+  "at"    TIMESTAMP NOT NULL,   -- UTC
+  "by"    VARCHAR NOT NULL,     -- the role that connected
+  action  VARCHAR NOT NULL,     -- released, refreshed or withdrawn
   name    VARCHAR NOT NULL,
-  version INTEGER,
+  version INTEGER NOT NULL,
   detail  VARCHAR NOT NULL
 );
 
@@ -474,7 +486,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sqlanon.l_diversity(regclass, name[], name, text, integer) IS
-  'the worst class: distinct values; exp of the entropy; or (recursive) r1 / (r_l + … + r_m), NULL where it is infinite';
+  'the worst class: distinct values; exp of the entropy; recursive: r1 / (r_l + … + r_m), NULL where it is infinite';
 
 CREATE FUNCTION sqlanon.t_closeness(
   relation regclass, quasi_identifiers name[], sensitive name, distance text DEFAULT 'equal'
@@ -543,20 +555,62 @@ COMMENT ON FUNCTION sqlanon."check"(regclass, name[], name[]) IS
 -- == the catalog ======================================================================================================
 -- For readers of releases: nothing of the source, no digest of rows, nothing that the verifier needs to measure again.
 
+CREATE FUNCTION sqlanon.changed_since(source_state text) RETURNS boolean
+LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  told CONSTANT jsonb := nullif(source_state, '');
+  seen record;
+BEGIN
+  IF told IS NULL THEN
+    RETURN NULL;
+  END IF;
+  WITH RECURSIVE under (oid) AS (
+    SELECT to_regclass(r.root)::oid FROM jsonb_array_elements_text(told -> 'roots') AS r (root)
+    UNION
+    SELECT next.oid FROM under CROSS JOIN LATERAL (
+      SELECT d.refobjid AS oid FROM pg_rewrite AS w
+      JOIN pg_depend AS d ON d.objid = w.oid AND d.classid = 'pg_rewrite'::regclass
+      WHERE w.ev_class = under.oid AND d.refclassid = 'pg_class'::regclass
+      UNION ALL
+      SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = under.oid
+    ) AS next
+  )
+  SELECT count(*) FILTER (WHERE c.oid IS NULL OR c.relkind = 'f') AS unknown,
+    coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::text AS changes,
+    md5(string_agg(concat_ws(':', c.oid, c.relfilenode, CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END),
+                   ',' ORDER BY c.oid)) AS files
+  INTO seen
+  FROM under AS u LEFT JOIN pg_class AS c ON c.oid = u.oid LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid;
+  RETURN CASE WHEN seen.unknown = 0 THEN
+    (seen.changes, seen.files) IS DISTINCT FROM (told ->> 'changes', told ->> 'files') END;
+END
+$$;
+COMMENT ON FUNCTION sqlanon.changed_since(text) IS
+  'internal: whether a source has another mark than when it was released from, as far as the server counts changes;'
+  ' NULL where nobody can tell';
+
 CREATE VIEW sqlanon.releases WITH (security_barrier = true) AS
 SELECT r.name, r.version, r.status, r.kind, r.location, r.fingerprint, r.versions::jsonb AS versions, r.rows_out,
   r.suppressed_at_most, r.classes, r.quasi_identifiers::jsonb AS quasi_identifiers, r.counted,
-  r.utility::jsonb AS utility, r.released_at, r.released_by, r.expires_at, r.withdrawn_at,
-  r.expires_at IS NOT NULL AND r.expires_at <= (now() AT TIME ZONE 'UTC') AS expired, r.made::jsonb AS made
-FROM sqlanon.release AS r;
-COMMENT ON VIEW sqlanon.releases IS 'every version of every release; times are UTC';
+  r.utility::jsonb AS utility, r.released_at, r.released_by, r.owner, r.expires_at, r.withdrawn_at,
+  r.made::jsonb AS made, s.expired, s.stale,
+  coalesce(s.stale AND r.kind <> 'view' AND NOT s.expired, false) AS refresh_recommended
+FROM sqlanon.release AS r CROSS JOIN LATERAL (
+  SELECT r.expires_at IS NOT NULL AND r.expires_at <= (now() AT TIME ZONE 'UTC') AS expired,
+    CASE WHEN r.status = 'published' AND r.spec <> '' THEN sqlanon.changed_since(r.source_state) END AS stale
+) AS s;
+COMMENT ON VIEW sqlanon.releases IS
+  'every version of every release; times are UTC; stale: the source has changed since (NULL: nobody can tell)';
 
 CREATE VIEW sqlanon.models WITH (security_barrier = true) AS
-SELECT r.name, r.version, r.status, p.place::integer AS place, p.told ->> 'model' AS model, p.told ->> 'column' AS "column",
+SELECT r.name, r.version, r.status, p.place::integer AS place, p.told ->> 'model' AS model,
+  p.told ->> 'column' AS "column",
   p.told -> 'parameters' AS parameters, (p.told ->> 'value')::float8 AS value, (p.told ->> 'bound')::float8 AS bound,
   (p.told ->> 'holds')::boolean AS holds
 FROM sqlanon.release AS r CROSS JOIN LATERAL jsonb_array_elements(r.promises::jsonb) WITH ORDINALITY AS p (told, place);
-COMMENT ON VIEW sqlanon.models IS 'the models that every version of a release promises, and what was measured on its rows';
+COMMENT ON VIEW sqlanon.models IS
+  'the models that every version of a release promises, and what was measured on its rows';
 
 CREATE VIEW sqlanon.columns WITH (security_barrier = true) AS
 SELECT r.name, r.version, a.attname AS "column", format_type(a.atttypid, a.atttypmod) AS type,
@@ -618,7 +672,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sqlanon.published(text) IS
-  'internal: the line of the register for a published release, and the relation that bears its label (NULL: it is gone)';
+  'internal: the line of the register for a published release, and the relation with its label (NULL: it is gone)';
 
 CREATE FUNCTION sqlanon.listed(names text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -773,16 +827,24 @@ BEGIN
     EXECUTE format('DROP TABLE %s', sqlanon.relation_named(other));
   END IF;
   IF found.relation IS NOT NULL THEN
-    EXECUTE format('DROP %s %s', CASE found.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
-                   sqlanon.relation_named(found.relation));
+    EXECUTE format(
+      'DROP %s %s', CASE found.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
+      sqlanon.relation_named(found.relation)
+    );
   END IF;
-  INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail)
-  VALUES (date_trunc('second', now() AT TIME ZONE 'UTC'), session_user, 'withdraw', release_name, (found.entry).version, '');
+  INSERT INTO sqlanon.audit_log ("at", "by", action, name, version, detail)
+  VALUES (
+    date_trunc('second', now() AT TIME ZONE 'UTC'), session_user, 'withdrawn', release_name, (found.entry).version,
+    concat_ws(', ', 'as ' || (found.entry).kind, 'read by ' || (
+      SELECT nullif(string_agg(g.role, ', ' ORDER BY g.place), '')
+      FROM jsonb_array_elements_text((found.entry).grants::jsonb) WITH ORDINALITY AS g (role, place)
+    ))
+  );
   RETURN (found.entry).version;
 END
 $$;
 COMMENT ON FUNCTION sqlanon.withdraw(text) IS
-  'takes a release away and says so in the register and the audit log, in one transaction; the version that was withdrawn';
+  'takes a release away and says so in register and audit log, in one transaction; returns the version';
 
 CREATE FUNCTION sqlanon.refresh(release_name text) RETURNS void
 LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp

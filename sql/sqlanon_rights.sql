@@ -40,6 +40,8 @@ BEGIN
     -- Not the findings: they tell where the walls are thin.
     EXECUTE format('GRANT USAGE ON SCHEMA sqlanon TO %I', readers);
     EXECUTE format('GRANT SELECT ON sqlanon.releases, sqlanon.models, sqlanon.columns TO %I', readers);
+    -- What a view calls is called by who reads it; this one reads the catalog of the server alone.
+    EXECUTE format('GRANT EXECUTE ON FUNCTION sqlanon.changed_since(text) TO %I', readers);
   END IF;
   -- Whoever owns a schema can drop what stands in it.
   IF EXISTS (

@@ -566,7 +566,10 @@ BEGIN
     RETURN NULL;
   END IF;
   WITH RECURSIVE under (oid) AS (
-    SELECT to_regclass(r.root)::oid FROM jsonb_array_elements_text(told -> 'roots') AS r (root)
+    -- By name in the catalog: who reads this need not be let into the schema of the source.
+    SELECT c.oid FROM jsonb_array_elements_text(told -> 'roots') AS r (root) CROSS JOIN parse_ident(r.root) AS p (name)
+    LEFT JOIN pg_namespace AS n ON n.nspname = p.name[1] AND cardinality(p.name) = 2
+    LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.name[2]
     UNION
     SELECT next.oid FROM under CROSS JOIN LATERAL (
       SELECT d.refobjid AS oid FROM pg_rewrite AS w

@@ -87,7 +87,8 @@ def publishing(url: str, way: str) -> None:
         execute(url, "CREATE EXTENSION sqlanon")
         psql(url, "sqlanon_roles.sql", "sqlanon_rights.sql")
     if way != "nothing":
-        execute(url, "GRANT sqlanon_publisher TO publisher", "GRANT sqlanon_reader TO reader")
+        execute(url, "GRANT sqlanon_publisher TO publisher", "GRANT sqlanon_reader TO reader",
+                "GRANT SELECT ON raw.patients TO sqlanon_owner")  # fmt: skip
 
 
 def published(url: str, **publish: Any) -> sqlanon.Release:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,25 @@ def test_the_catalog_tells_what_was_published(hospital: str) -> None:
         found = {column: (kind, role, method[: len(expected[column][2])], *levels)
                  for column, kind, role, method, *levels in columns}  # fmt: skip
         assert found == expected
+
+
+@pytest.mark.parametrize("source", ["raw.patients", "raw.seen", {"query": "SELECT * FROM raw.seen WHERE id > 0"}])
+def test_the_catalog_tells_what_is_stale_as_the_command_does(hospital: str, source: Any) -> None:
+    refreshing = pytest.importorskip("sqlanon.refreshing")
+    publishing(hospital, "install")
+    execute(hospital, "CREATE VIEW raw.seen AS SELECT * FROM raw.patients", "GRANT SELECT ON raw.seen TO publisher")
+    with connected(hospital, "publisher") as engine:
+        release(load({**SPEC, "source": source}), engine)
+    told = []
+    for change in ("SELECT 1", "INSERT INTO raw.patients VALUES (99, 30, '47001', 'flu1', 'w')", "DROP VIEW raw.seen"):
+        execute(hospital, change)
+        time.sleep(0.05)
+        rows = fetch(as_role(hospital, "reader"), "SELECT stale, refresh_recommended FROM sqlanon.releases")
+        with connected(hospital, "publisher") as engine:
+            (standing,) = refreshing.standing(engine)
+        assert rows == [(standing.stale, standing.refresh_recommended)], change
+        told.append(rows[0][0])
+    assert told == [False, True, True if source == "raw.patients" else None]
 
 
 def test_hierarchies_and_settings_are_rows_that_make_sense(hospital: str) -> None:

@@ -53,6 +53,7 @@ FLOORS = {
     "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.installing": 7,
     "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
@@ -95,7 +96,8 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits")),  # call public names
+    # call public names
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers")),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -132,7 +134,10 @@ ONLY_IN = {
     "sqlglot": {"sqlanon.query", "sqlanon.translation"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
-    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits"))},
+    "typer": {
+        "sqlanon.cli",
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
+    },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},

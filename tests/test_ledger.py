@@ -40,7 +40,9 @@ def people(either: Engine) -> Engine:
     for entry in sqlanon.register.entries(either):
         if entry.status == "published":
             life.withdraw(either, entry.name)
-    either.run("end", "DROP TABLE IF EXISTS public.people" if either.name == "postgres" else "DROP TABLE IF EXISTS people")
+    either.run(
+        "end", "DROP TABLE IF EXISTS public.people" if either.name == "postgres" else "DROP TABLE IF EXISTS people"
+    )
     made(either, "people made", {"who": "VARCHAR", AGE: "INTEGER", "zip": "VARCHAR", ILL: "VARCHAR"}, ROWS)
     schema = "public." if either.name == "postgres" else ""
     either.run("make", f'CREATE TABLE {schema}people AS SELECT * FROM "people made"')
@@ -137,7 +139,7 @@ def test_an_audience_is_whoever_can_read_both(clinic: str) -> None:
     published("zips", {"age": 2, "zip": 0}, "stranger")
     with sqlanon.connect(as_role(clinic, "publisher")) as engine:
         assert sqlanon.ledger(engine).lines == ()
-    execute(clinic, "CREATE ROLE \"bo'th\" LOGIN", "GRANT reader, stranger TO \"bo'th\"")
+    execute(clinic, 'CREATE ROLE "bo\'th" LOGIN', 'GRANT reader, stranger TO "bo\'th"')
     try:
         with sqlanon.connect(as_role(clinic, "publisher")) as engine:
             (line,) = sqlanon.ledger(engine).lines
@@ -146,7 +148,7 @@ def test_an_audience_is_whoever_can_read_both(clinic: str) -> None:
         with pytest.raises(ModelNotMet, match="together with ages version 1, zips version 1|zips version 1, ages"):
             published("zips", {"age": 2, "zip": 0}, "stranger")
     finally:
-        execute(clinic, "DROP ROLE \"bo'th\"")
+        execute(clinic, 'DROP ROLE "bo\'th"')
     published("zips", {"age": 2, "zip": 0}, "stranger")
     with pytest.raises(ModelNotMet, match="together with"):
         published("all", {"age": 2, "zip": 0})  # nobody knows who will get it

@@ -84,9 +84,10 @@ class Postgres(Publishing):
         if self.connection.info.server_version < 140000:
             raise SpecError("PostgreSQL 14 or later is needed", where="--db", found=self.version)
         self.connection.adapters.register_loader("numeric", _Number)
-        ((self._path_before, encoding),) = self.run(
-            "read the settings", "SELECT current_setting('search_path'), current_setting('server_encoding')"
-        )
+        # Before anything else, so that no function or operator in the path of the session is called instead.
+        ((self._path_before,),) = self.run("read the settings", "SHOW search_path")
+        self.run("set the session", f"SET search_path = {_SETTINGS['search_path']}")
+        ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
         ((memory,),) = self.run("read the settings", "SELECT setting::bigint FROM pg_settings WHERE name = 'work_mem'")

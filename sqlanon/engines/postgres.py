@@ -104,7 +104,7 @@ class Postgres(Publishing):
 
     def can(self, ability: str) -> bool:
         """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        return ability in {"grant", "secure_view", "attack", "predict"}
+        return ability in {"grant", "secure_view", "attack", "predict", "utility", "profile", "flow", "safe_harbor"}
 
     def close(self) -> None:
         self.connection.close()

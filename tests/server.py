@@ -159,6 +159,7 @@ def remake(engine: Engine, item: str, what: str) -> None:
         careless = "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
         engine.run("make", f"CREATE COLLATION IF NOT EXISTS public.careless {careless}")
     known = re.sub(r"\bDOUBLE\b(?! PRECISION)", "DOUBLE PRECISION", what).replace("NOCASE", "public.careless")
+    known = re.sub(r"\bBLOB\b", "BYTEA", known)
     engine.run("make", f"CREATE TEMP TABLE {item} {known}")
 
 

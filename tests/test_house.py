@@ -22,6 +22,7 @@ FLOORS = {
     "sqlanon.sql": 0,
     "sqlanon.translation": 1,
     "sqlanon.portable": 6,
+    "sqlanon.spelling": 5,
     "sqlanon.annotations": 1,
     "sqlanon.query": 1,
     "sqlanon.rules": 1,

@@ -17,6 +17,7 @@ from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
 from sqlanon.engines.postgres_words import family_of, hint
 from sqlanon.engines.publishing import KEY, Publishing
+from sqlanon.engines.receiving import Receiving
 from sqlanon.errors import EngineError, SpecError
 from sqlanon.query import Expression, Query, Text
 
@@ -53,7 +54,7 @@ class _Number(NumericLoader):
         return int(text) if text.lstrip(b"-").isdigit() else super().load(data)
 
 
-class Postgres(Publishing):
+class Postgres(Publishing, Receiving):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
@@ -67,6 +68,7 @@ class Postgres(Publishing):
         self.forced = superuser
         self._working: set[str] = set()
         self._counted = 0
+        self._received: dict[tuple[object, ...], str] = {}
         with self._step("connect to the server"):
             self.connection = psycopg.connect(url, autocommit=True, application_name="sqlanon", prepare_threshold=None)
         try:
@@ -104,7 +106,7 @@ class Postgres(Publishing):
 
     def can(self, ability: str) -> bool:
         """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        return ability in {"grant", "secure_view", "attack", "predict", "utility", "profile", "flow", "safe_harbor"}
+        return ability in {"grant", "secure_view"}
 
     def close(self) -> None:
         self.connection.close()
@@ -212,7 +214,7 @@ class Postgres(Publishing):
         if origin.query is not None:
             return self._select(origin.query)
         if origin.file is not None:
-            return self.reader(origin.file)
+            return self.received(origin)
         return self.sql(query.table(*self._path(origin.relation or "")))
 
     def _view(self, text: str) -> str:
@@ -250,9 +252,7 @@ class Postgres(Publishing):
         return f"({str(read).rstrip().rstrip(';')}\n)"
 
     def reader(self, file: Path) -> str:
-        raise SpecError(
-            "Postgres reads no files of yours; load it into a table, or leave --db out", where="source", found=str(file)
-        )
+        return self.received(Origin(file=file))
 
     def _path(self, name: str) -> tuple[str, str]:
         """The schema and name of a table or view; `schema.name` is understood, else the user's search path decides."""
@@ -401,12 +401,6 @@ class Postgres(Publishing):
             self._working.discard(name)
 
     # -- what a server has nothing of ----------------------------------------------------------------------------
-
-    def register(self, frame: object) -> Origin:
-        raise SpecError("a data frame is read by DuckDB, without --db; load it into a table for Postgres")
-
-    def frame(self, relation: str, like: object) -> Any:
-        raise SpecError("a data frame is made by DuckDB")
 
     def relations(self, catalog: str) -> set[str]:
         raise _NO_FILES

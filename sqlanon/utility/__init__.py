@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sqlanon.engines import Column, Engine, Origin, require
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree

@@ -227,7 +227,7 @@ def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
         tell("blanking cells", None)
         outcome = blanked(engine, source, outcome)
     suppressed = spec.recoding.suppressed
-    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
+    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing)
     if outcome.linked is not None:  # the records are published without their values, which stand beside their group
         open_ = [name for name in compiled.published if name != outcome.linked.sensitive]
         compiled = replace(compiled, published=(*open_, outcome.linked.group))
@@ -313,7 +313,7 @@ def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
     before, outcome = planned.plan, planned.outcome
     if before.levels is not None:
-        outcome = replace(outcome, recoded=at_levels(before.source, before.levels))
-    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing, repeated=outcome.repeated)
+        outcome = replace(outcome, recoded=at_levels(before.source, before.levels, repeated=bool(before.equal)))
+    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing)
     note = "the class of starred records does not satisfy every model, so they were dropped"
     return replace(planned, plan=compiled, outcome=outcome, notes=(*planned.notes, note))

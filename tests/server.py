@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from sqlanon.engines import Engine
 
 _OPTIONS = (
     "-F -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 -c autovacuum=off"
-    " -c jit=off -c listen_addresses= -c max_connections=30"
+    " -c jit=off -c max_connections=30"
 )
 _UNPRIVILEGED = "postgres"
 
@@ -56,6 +57,24 @@ def _as_nobody_special() -> list[str]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[NoopExecutor]:
     """The server, running; its superuser is `postgres`."""
+    with running() as folder:
+        found = NoopExecutor(
+            host=str(folder), port=5432, user="postgres", dbname="tests", options="", maintenance_dbname="postgres"
+        )
+        execute(url_of(found, "postgres"), *(f"CREATE ROLE {role} LOGIN" for role in ROLES))
+        yield found
+
+
+@contextmanager
+def started(options: str = _OPTIONS) -> Iterator[str]:
+    """A server for something else than tests: the URL of its database, for the superuser."""
+    with running(options) as folder:
+        yield f"postgresql://postgres@/postgres?host={folder}"
+
+
+@contextmanager
+def running(options: str = _OPTIONS) -> Iterator[Path]:
+    """A private server as long as it is needed: the folder of its socket. Skips where none can run."""
     programs = _programs()
     if programs is None:
         pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
@@ -75,15 +94,11 @@ def server() -> Iterator[NoopExecutor]:
         # Texts are sorted as in a dictionary by default, and not as we need them.
         sorted_so = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
         program("initdb", "--no-sync", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", *sorted_so)
-        options = f"{_OPTIONS} -c unix_socket_directories={folder}"
         # Its output goes to a file: a pipe would stay open as long as the server runs.
-        program("pg_ctl", "-w", "-D", data, "-l", str(folder / "log"), "-o", options, "start")
+        where = f"{options} -c listen_addresses= -c unix_socket_directories={folder}"
+        program("pg_ctl", "-w", "-D", data, "-l", str(folder / "log"), "-o", where, "start")
         try:
-            found = NoopExecutor(
-                host=str(folder), port=5432, user="postgres", dbname="tests", options="", maintenance_dbname="postgres"
-            )
-            execute(url_of(found, "postgres"), *(f"CREATE ROLE {role} LOGIN" for role in ROLES))
-            yield found
+            yield folder
         finally:
             program("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:

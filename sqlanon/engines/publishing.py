@@ -158,6 +158,6 @@ class Publishing:
         """Of the rows in any order; comparable as long as the server's major version is the same."""
         named = f"{query.constant(repr(list(columns)))}::text"
         read = ", ".join([named, *self._hashable(f"SELECT * FROM {item}", columns)])
-        sql = f"SELECT count(*), sum(hash_record_extended(ROW({read}), 0)::numeric)::text FROM {item} AS a"
+        sql = f"SELECT count(*), sum(hash_record_extended(ROW({read}), 0))::text FROM {item} AS a"
         ((rows, total),) = self.run("digest the rows", sql)
         return f"postgres-{self.version.split('.')[0]}:{rows}:{total}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from sqlanon import query
 from sqlanon.engines import Engine, Origin
+from sqlanon.errors import ReleaseError
 from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_of, verdict
 from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Places, Published, Sets
 from sqlanon.verify.judges import DETAILS, JUDGES, PLACED, WHOLE, WHOLE_ROWS
@@ -36,13 +37,14 @@ class Measured:
 
 def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Measured:
     """Every model's verdict on a published relation. Raises `EngineError`; nothing holds on an empty relation."""
-    records, persons = _sizes(engine, published)
     people = _people(engine, published) if published.population else None
     histograms = {
         name: _histogram(engine, published, name)
         for name in dict.fromkeys(column_of(m) for m in models if m.requires != "set" and type(m) not in PLACED)
         if name
     }
+    counted = next(iter(histograms.values()), None)
+    records, persons = _sizes(engine, published) if published.entity or counted is None else (counted.sizes,) * 2
     verdicts = []
     for model in models:
         name, guard = column_of(model) or "", guard_of(model)
@@ -103,25 +105,30 @@ def _sizes(engine: Engine, published: Published) -> tuple[Ints, Ints]:
 
 def _histogram(engine: Engine, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
-    value, keys = _list(engine, [name]), _list(engine, published.keys)
+    value, keys = _list(engine, [name]), [_list(engine, [key]) for key in published.keys]
+    step = f"read back the values of {name}"
+    # Counted first and numbered after: together they would sort every record.
     numbered = (
-        f"here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
-        f" found AS (SELECT DISTINCT {value} AS v FROM {published.item} AS p),"
-        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT f.v, 0 FROM found AS f"
-        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM f.v)),"
-        " numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
+        f"WITH cells AS MATERIALIZED (SELECT {', '.join(f'{key} AS k{i}' for i, key in enumerate(keys))}, {value} AS v,"
+        f" count(*)::BIGINT AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value})"
+        f" SELECT dense_rank() OVER (ORDER BY {', '.join(f'k{i}' for i in range(len(keys)))}) - 1 AS class,"
+        " dense_rank() OVER (ORDER BY v NULLS FIRST) - 1 AS number, n AS counted FROM cells"
     )
-    joined = (
-        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
-        f" FROM {published.item} AS p GROUP BY {keys}, {value}), {numbered}"
-        " SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
+    cells = engine.arrays(step, numbered)
+    known = (
+        f"WITH here AS (SELECT {value} AS v, count(*)::BIGINT AS n, 0 AS published FROM {published.reference} AS p"
+        f" GROUP BY {value} UNION ALL SELECT DISTINCT {value}, 0::BIGINT, 1 FROM {published.item} AS p)"
+        " SELECT min(v::VARCHAR) AS label, sum(n)::BIGINT AS n, max(published) AS published FROM here"
+        " GROUP BY v ORDER BY v NULLS FIRST"
     )
-    cells = engine.arrays(f"read back the values of {name}", joined)
-    labels = f"WITH {numbered} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
-    rows = engine.run(f"read back the values of {name}", labels)
+    rows = engine.run(step, known)
+    # The place among the published values becomes the place among all of them.
+    places = np.array([place for place, (_, _, found) in enumerate(rows) if found], dtype=np.int64)
     classes, values, counts = (cells[key].astype(np.int64) for key in ("class", "number", "counted"))
-    table = np.array([n for _, n in rows], dtype=np.int64)
-    return Histogram(classes, values, counts, table, tuple(v for v, _ in rows))
+    if len(places) != int(values.max(initial=-1)) + 1:
+        raise ReleaseError(f"the published values of {name} cannot be told apart as the source's are; nothing holds")
+    table = np.array([n for _, n, _ in rows], dtype=np.int64)
+    return Histogram(classes, places[values], counts, table, tuple(v for v, _, _ in rows))
 
 
 def _people(engine: Engine, published: Published) -> tuple[Ints, int]:

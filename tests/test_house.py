@@ -23,6 +23,7 @@ FLOORS = {
     "sqlanon.translation": 1,
     "sqlanon.portable": 6,
     "sqlanon.spelling": 5,
+    "sqlanon.generating": 3,
     "sqlanon.annotations": 1,
     "sqlanon.query": 1,
     "sqlanon.rules": 1,

@@ -310,19 +310,29 @@ def _check_column(source: Source, name: str, declared: Declared, found: Column) 
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Equal records of the source once: a working table, the steps that fill it, and its column of their `number`."""
+
+    table: str
+    filled: Query
+    number: str
+
+
+@dataclass(frozen=True)
 class Recoded:
     """How every record is recoded: the steps that end in `recoded`, and the published columns of each quasi-identifier.
 
     `levels`: the level of each quasi-identifier, where it is the same for the whole table. `script`: the statements
     that make the working tables which the steps read, where they read any. `repeated`: other steps to it, for where
-    most records are known to occur many times and nothing is read beside what is published: equal records of the source
-    are counted first, and the column `number` of `recoded` tells how many each row stands for.
+    most records are known to occur many times and nothing is read beside what is published: from equal records of the
+    source that were `counted` already, with a column `number` that tells how many records each row stands for.
     """
 
     steps: Query
     keys: Mapping[str, tuple[str, ...]]
     levels: Mapping[str, int] | None = None
     script: str = ""
+    counted: Counted | None = None
     repeated: Query | None = None
     number: str = ""
 
@@ -381,9 +391,7 @@ class Plan:
     @property
     def counted(self) -> Query | None:
         """The same with equal rows once and their `number` beside them, where that is known to be much less."""
-        if self.equal is None:
-            return None
-        return self._released((*self.published, self.number), self.equal, "equal")
+        return self._released((*self.published, self.number), self.equal, "equal") if self.equal else None
 
     @property
     def staged(self) -> Query:
@@ -436,11 +444,9 @@ def compile_plan(source: Source, recoded: Recoded, suppressed: str, *, failing: 
 
     `failing`: the classes outside a bound, where they were looked up before; else the plan's own steps find them.
     """
-    published = tuple(
-        label for name in source.spec.published for label in recoded.keys.get(name, (name,))
-    )  # fmt: skip
-    starred = suppressed == "star"
-    stars = {label: _star(source, name) for name, labels in recoded.keys.items() for label in labels} if starred else {}
+    published = tuple(label for name in source.spec.published for label in recoded.keys.get(name, (name,)))
+    starred, labelled = suppressed == "star", [(name, label) for name in recoded.keys for label in recoded.keys[name]]
+    stars = {label: _star(source, name) for name, label in labelled} if starred else {}
     number = recoded.number or query.fresh("records", published)
     if failing is not None:
         chain = recoded.steps.then("failing", failing, "the classes outside a bound")

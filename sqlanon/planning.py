@@ -98,10 +98,12 @@ class Planned:
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         head += [f"-- not in this statement: {one}" for one in self.blanked]
+        once = self.plan.recoded.counted
+        counted = [(once.table, once.filled)] if once and self.plan.counted and kind != "view" else []
         made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
         before = "".join(
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
-            for name, filled in self.plan.source.working
+            for name, filled in (*self.plan.source.working, *counted)
         )
         if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
@@ -209,7 +211,7 @@ def _origin(spec: Spec, source: Where) -> Origin:
 def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
     """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
 
-    The working tables of a partition are there as long as the `working` of the engine around this call.
+    The working tables that a plan reads are there as long as the `working` of the engine around this call.
     """
     started = time.monotonic()
     tell("reading the source", None)
@@ -221,8 +223,7 @@ def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell 
 def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
     """The best plan for a source whose spec was held against it. Raises as `make` does."""
     spec, started = source.spec, time.monotonic()
-    with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
-        outcome = recode(engine, source, tell)
+    outcome = recode(engine, source, tell)
     if spec.recoding.suppressed == "cell":
         tell("blanking cells", None)
         outcome = blanked(engine, source, outcome)
@@ -313,7 +314,7 @@ def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
     before, outcome = planned.plan, planned.outcome
     if before.levels is not None:
-        outcome = replace(outcome, recoded=at_levels(before.source, before.levels, repeated=bool(before.equal)))
+        outcome = replace(outcome, recoded=at_levels(before.source, before.levels, counted=before.recoded.counted))
     compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing)
     note = "the class of starred records does not satisfy every model, so they were dropped"
     return replace(planned, plan=compiled, outcome=outcome, notes=(*planned.notes, note))

@@ -31,7 +31,7 @@ from sqlanon.query import Query
 from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.spec import Publish, Spec
 from sqlanon.telling import Tell, silent
-from sqlanon.verify import Measured, Published, verify
+from sqlanon.verify import COUNTED, Measured, Published, counted, verify
 
 _STAGED = blanking.STAGED
 
@@ -93,14 +93,12 @@ def _released(
     if planned.rows_out == 0 or planned.classes == 0:
         raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
     publisher = _publish_linked if planned.outcome.linked else _PUBLISHERS[publish.as_]
-    if utility:
-        planned = with_usefulness(planned, engine, tell)
+    planned = with_usefulness(planned, engine, tell) if utility else planned
     try:
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     except _Starred:
         planned = drop_instead(planned)
-        if utility:
-            planned = with_usefulness(planned, engine, tell)
+        planned = with_usefulness(planned, engine, tell) if utility else planned
         measured, entry = publisher(_Job(spec, publish, engine, planned, tell))
     return planned, measured, entry
 
@@ -199,7 +197,10 @@ class _Job:
         """The verifier's measures of what was made; raises `ModelNotMet` unless every model holds on it."""
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
-        measured = verify(self.engine, self._published(judged), self.plan.models)
+        rows = self._published(judged)
+        if self.once:
+            rows = counted(self.engine, rows, self.plan.published, self.plan.number)
+        measured = verify(self.engine, rows, self.plan.models)
         measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
@@ -214,8 +215,14 @@ class _Job:
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
 
+    @property
+    def once(self) -> bool:
+        """Whether the published rows are read back but once, equal ones together: most are known to be equal."""
+        return self.plan.counted is not None and not self.separate
+
     def _digest(self, item: str) -> str:
-        return self.engine.digest(item, self.plan.published)
+        counted = (self.engine.sql(query.table(COUNTED)), self.plan.published, self.plan.number)
+        return self.engine.digest(*(counted if self.once else (item, self.plan.published)))
 
     def _published(self, item: str) -> Published:
         """What the verifier needs to know of the released rows; nothing of how they were computed."""
@@ -288,9 +295,8 @@ class _Job:
     def _recoded(self, name: str) -> tuple[str, ...]:
         """How a quasi-identifier was recoded."""
         source, hierarchy = self.plan.source, self.plan.source.spec.columns[name].hierarchy
-        blanks = ["missing in some records, to keep them: one value of a record at most"] * bool(
-            self.planned.outcome.cells
-        )
+        cells = self.planned.outcome.cells
+        blanks = ["missing in some records, to keep them: one value of a record at most"] * bool(cells)
         if self.plan.levels is not None:
             level = f"level {self.plan.levels[name]} of {source.height(name)}"
             return (f"{source.hierarchy(name).name} hierarchy", level, *blanks)
@@ -484,10 +490,8 @@ def _write_parquet(job: _Job, part: Path, path: Path) -> tuple[Measured, registe
 
 
 _PUBLISHERS: dict[str, Callable[[_Job], tuple[Measured, register.Entry]]] = {
-    "table": _publish_table,
-    "view": _publish_view,
-    "file": _publish_file,
-}
+    "table": _publish_table, "view": _publish_view, "file": _publish_file,
+}  # fmt: skip
 
 
 def _drop_previous(engine: Engine, name: str) -> None:

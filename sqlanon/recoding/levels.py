@@ -9,15 +9,17 @@ from collections.abc import Mapping
 
 from sqlanon import query
 from sqlanon.hierarchies import STAR
-from sqlanon.plan import Recoded, Source, no_clash
+from sqlanon.plan import Counted, Recoded, Source, no_clash
 from sqlanon.query import Expression, Query, column, fragment, named
 
 
-def at_levels(source: Source, levels: Mapping[str, int], *, starred: bool = False, repeated: bool = False) -> Recoded:
+def at_levels(
+    source: Source, levels: Mapping[str, int], *, starred: bool = False, counted: Counted | None = None
+) -> Recoded:
     """The records of a source at the given levels; `starred`: `*` will stand beside their values, which are texts then.
 
-    `repeated`: most records are known to occur many times. Raises `SpecError` where a published column would have the
-    name of another.
+    `counted`: its equal records once, where most are known to occur many times. Raises `SpecError` where a published
+    column would have the name of another.
     """
     keys = {
         name: tuple(_published(source, name, levels[name], "source", starred=starred))
@@ -28,16 +30,15 @@ def at_levels(source: Source, levels: Mapping[str, int], *, starred: bool = Fals
     if source.population is not None:
         people = _recoded(source, levels, "people", starred)
         beside = beside.then("recoded people", people, "the population, generalised alike")
-    steps, told = source.step(known=True), "every record, generalised"
-    made = steps.join(beside).then("recoded", _recoded(source, levels, "source", starred), told, inline=True)
-    if not repeated:
+    steps, told = source.step(known=True).join(beside), "every record, generalised"
+    made = steps.then("recoded", _recoded(source, levels, "source", starred), told, inline=True)
+    if counted is None:
         return Recoded(made, keys, dict(levels))
     number = query.fresh("records", (*source.spec.columns, *(label for labels in keys.values() for label in labels)))
-    listed = [column(name) for name in source.spec.published]
-    once = fragment("select $c, count(*) as $n from source group by $c", c=listed, n=query.identifier(number))
-    counted = steps.then("distinct", once, "equal records of the source once, with their number").join(beside)
-    again = _recoded(source, levels, "distinct", starred, number)
-    return Recoded(made, keys, dict(levels), "", counted.then("recoded", again, told, inline=True), number)
+    listed = [*map(column, source.spec.published), named(column(counted.number), number)]
+    once = Query(()).then("distinct", query.select(listed, counted.table), "equal records of the source once")
+    again = once.join(beside).then("recoded", _recoded(source, levels, "distinct", starred, number), told, inline=True)
+    return Recoded(made, keys, dict(levels), counted=counted, repeated=again, number=number)
 
 
 def _labels(source: Source, levels: Mapping[str, int]) -> Query:

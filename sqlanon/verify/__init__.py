@@ -7,7 +7,7 @@ with numpy: dense where the planner is sparse, cumulative where it is closed. A 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_o
 from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Places, Published, Sets
 from sqlanon.verify.judges import DETAILS, JUDGES, PLACED, WHOLE, WHOLE_ROWS
 
-__all__ = ["Measured", "Published", "verify"]
+__all__ = ["COUNTED", "Measured", "Published", "counted", "verify"]
+
+COUNTED = "sqlanon published rows"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Measured:
     @property
     def holds(self) -> bool:
         return all(v.holds for v in self.verdicts)
+
+
+def counted(engine: Engine, published: Published, columns: Sequence[str], number: str) -> Published:
+    """The same published rows from a working table that holds equal ones once, with their number, in one pass.
+
+    For where most are known to be equal, and no entity is beside them.
+    """
+    listed = _list(engine, columns)
+    once = f"SELECT {listed}, count(*) AS {engine.sql(query.identifier(number))} FROM {published.item} AS p"
+    engine.temporary("count the published rows", COUNTED, query.Text(f"{once} GROUP BY {listed}"))
+    return replace(published, item=engine.sql(query.table(COUNTED)), number=number)
 
 
 def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Measured:
@@ -88,15 +101,20 @@ def _list(engine: Engine, names: Sequence[str]) -> str:
     return ", ".join(engine.sql(query.column(name, "p")) for name in names)
 
 
+def _records(engine: Engine, published: Published) -> str:
+    """The number of records in a group of rows."""
+    return f"sum({_list(engine, [published.number])})::BIGINT" if published.number else "count(*)::BIGINT"
+
+
 def _sizes(engine: Engine, published: Published) -> tuple[Ints, Ints]:
     """Records and persons per class, in the order of the classes' numbers in the histograms."""
-    keys, persons = _list(engine, published.keys), "count(*)"
+    keys, persons = _list(engine, published.keys), _records(engine, published)
     if published.entity:
         # Records whose entity is missing may all be about one person, so together they count as one.
         who = _list(engine, [published.entity])
         persons = f"count(DISTINCT {who}) + (count(*) > count({who}))::INTEGER"
     sql = (
-        f"SELECT count(*)::BIGINT AS records, ({persons})::BIGINT AS persons FROM {published.item} AS p"
+        f"SELECT {_records(engine, published)} AS records, ({persons})::BIGINT AS persons FROM {published.item} AS p"
         f" GROUP BY {keys} ORDER BY {keys}"
     )
     found = engine.arrays("read back the classes", sql)
@@ -110,7 +128,7 @@ def _histogram(engine: Engine, published: Published, name: str) -> Histogram:
     # Counted first and numbered after: together they would sort every record.
     numbered = (
         f"WITH cells AS MATERIALIZED (SELECT {', '.join(f'{key} AS k{i}' for i, key in enumerate(keys))}, {value} AS v,"
-        f" count(*)::BIGINT AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value})"
+        f" {_records(engine, published)} AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value})"
         f" SELECT dense_rank() OVER (ORDER BY {', '.join(f'k{i}' for i in range(len(keys)))}) - 1 AS class,"
         " dense_rank() OVER (ORDER BY v NULLS FIRST) - 1 AS number, n AS counted FROM cells"
     )
@@ -162,7 +180,7 @@ def _guards(engine: Engine, published: Published, guard: str) -> Guards:
 def _sets(engine: Engine, published: Published, name: str) -> Sets:
     """The different values of a set-valued column, with their records."""
     value = _list(engine, [name])
-    sql = f"SELECT {value} AS v, count(*) AS n FROM {published.item} AS p GROUP BY {value}"
+    sql = f"SELECT {value} AS v, {_records(engine, published)} AS n FROM {published.item} AS p GROUP BY {value}"
     return tuple((v, int(n)) for v, n in engine.run(f"read back the values of {name}", sql))
 
 
@@ -174,7 +192,7 @@ def _places(engine: Engine, published: Published, name: str, guard: str | None) 
     counted = (
         f"SELECT {listed}, dense_rank() OVER (ORDER BY {', '.join(keys)}) - 1 AS class, {value} AS v, {limit} AS t,"
         f" dense_rank() OVER (ORDER BY {value}) - 1 AS number, dense_rank() OVER (ORDER BY {limit}) - 1 AS kind,"
-        f" count(*)::BIGINT AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value}, {limit}"
+        f" {_records(engine, published)} AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value}, {limit}"
     )
     step = f"read back what {name} is near"
     ints = [*(f"k{i}" for i in range(len(keys))), "class", "number", "kind", "n"]

@@ -118,7 +118,7 @@ SAME_FLOOR = {
 ONLY_IN = {
     "sqlglot": {"sqlanon.query", "sqlanon.translation"},
     "duckdb": {"sqlanon.engines.duckdb"},
-    "psycopg": {"sqlanon.engines.postgres"},
+    "psycopg": {"sqlanon.engines.client"},
     "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows"))},
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},

@@ -110,15 +110,3 @@ class Client:
         ):
             for row in rows:
                 copy.write_row(row)
-
-    def begin(self) -> None:
-        """Begins a transaction that sees the source as it is now."""
-        self.rows("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ")
-
-    def commit(self) -> None:
-        """Ends the transaction."""
-        self.rows("commit", "COMMIT")
-
-    def rollback(self) -> None:
-        """Undoes the transaction."""
-        self.rows("roll back", "ROLLBACK")

@@ -52,7 +52,6 @@ class Spi:
 
     def __init__(self, plpy: Plpy) -> None:
         self.plpy = plpy
-        self._open: list[AbstractContextManager[Any]] = []
 
     @property
     def number(self) -> int:
@@ -136,21 +135,6 @@ class Spi:
                 columns = zip(*block, strict=True)
                 self.plpy.execute(made, [[None if c is None else str(c) for c in column] for column in columns])
 
-    def begin(self) -> None:
-        """Begins a subtransaction of the caller's own transaction."""
-        inner = self.plpy.subtransaction()
-        inner.__enter__()
-        self._open.append(inner)
-
-    def commit(self) -> None:
-        """Keeps what was done, as long as the caller's transaction is kept."""
-        self._open.pop().__exit__(None, None, None)
-
-    def rollback(self) -> None:
-        """Undoes what was done."""
-        undone = RuntimeError("undone")
-        self._open.pop().__exit__(RuntimeError, undone, None)
-
 
 def _marked(text: str) -> Iterator[tuple[str, bool]]:
     """The parts of a statement, each with whether a parameter follows."""
@@ -188,7 +172,13 @@ class Inside(Postgres):
 
     def __init__(self, plpy: Plpy, path: str, *, superuser: bool = False) -> None:
         self._begin(Spi(plpy), superuser)
-        self._path_before = path
+        self._plpy, self._path_before = plpy, path
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing, within the transaction of whoever calls, and as isolated as that is."""
+        with self._plpy.subtransaction():
+            yield
 
     def received(self, origin: Origin) -> str:
         raise _NO_FILES

@@ -1,4 +1,4 @@
-"""Our functions for a server that has plpython3u: `python -m sqlanon.generating` writes `sql/udfs.sql` from `udfs/`.
+"""SQL for a server that has plpython3u: `python -m sqlanon.generating` writes `sql/udfs.sql` and `sql/inside.sql`.
 
 Each function holds all of its source, so that a DBA can read what will run and nothing need be installed beside the
 server's own Python; only those that calculate with arrays need numpy there. They are pure: no state, no clock, no file.
@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sqlanon.engines.postgres import Postgres
 from sqlanon.functions import FUNCTIONS
 from sqlanon.udfs import flat
 
@@ -202,11 +203,81 @@ def script() -> str:
     return "\n".join([_HEAD, *map(statements, declared())])
 
 
+# -- the whole job -----------------------------------------------------------------------------------------------------
+
+_JOB = """\
+-- The whole job from psql, where the server's Python can import sqlanon: CALL sqlanon.release('spec as YAML or JSON').
+-- Made by `python -m sqlanon.generating`; do not change it here. All of it runs with no rights but the caller's. The
+-- language is untrusted: grant EXECUTE to publishers only, and never let a view call it.
+CREATE SCHEMA IF NOT EXISTS sqlanon;
+
+CREATE OR REPLACE FUNCTION sqlanon.released(spec text, path text, superuser boolean)
+RETURNS jsonb
+{how}
+AS $sqlanon$
+from sqlanon import serving
+found = serving.release(plpy, spec, path, superuser=superuser)
+if isinstance(found, serving.Failure):
+    plpy.error(found.told, **found.more)
+return found
+$sqlanon$;
+REVOKE EXECUTE ON FUNCTION sqlanon.released(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.released(text, text, boolean) IS
+  'What sqlanon.release calls; path is the search path by which the relations of the spec are found.';
+
+-- No SET clause here: with one, a procedure could not begin a transaction, in which the source stays as it is. Within
+-- a transaction of the caller's, that must be REPEATABLE READ.
+CREATE OR REPLACE PROCEDURE sqlanon.release(
+  spec text, INOUT result jsonb DEFAULT NULL, superuser boolean DEFAULT false)
+LANGUAGE plpgsql SECURITY INVOKER
+AS $sqlanon$
+DECLARE
+  path pg_catalog.text := pg_catalog.current_setting('search_path');
+BEGIN
+  IF pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) 'read committed'::pg_catalog.text THEN
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+  END IF;
+  result := sqlanon.released(spec, path, superuser);
+END
+$sqlanon$;
+REVOKE EXECUTE ON PROCEDURE sqlanon.release(text, jsonb, boolean) FROM PUBLIC;
+COMMENT ON PROCEDURE sqlanon.release(text, jsonb, boolean) IS
+  'Publishes what a spec says if every model holds on what was made, else nothing; result is that of release --json.';
+
+CREATE OR REPLACE FUNCTION sqlanon.plan(
+  spec text, path text DEFAULT pg_catalog.current_setting('search_path'))
+RETURNS jsonb
+{how}
+AS $sqlanon$
+from sqlanon import serving
+found = serving.plan(plpy, spec, path)
+if isinstance(found, serving.Failure):
+    plpy.error(found.told, **found.more)
+return found
+$sqlanon$;
+REVOKE EXECUTE ON FUNCTION sqlanon.plan(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.plan(text, text) IS
+  'What a spec would publish, as plan --json prints it. Changes nothing but working tables of the session.';
+"""
+_OF_A_SESSION = ("client_encoding", "default_transaction_isolation")
+
+
+def job() -> str:
+    """The whole of `sql/inside.sql`; the settings are those of every connection of ours."""
+    kept = {name: value for name, value in Postgres.settings.items() if name not in _OF_A_SESSION}
+    lists = {"search_path"}
+    settings = "\n".join(f"SET {n} = {v if n in lists else repr(v)}" for n, v in kept.items())
+    how = f"LANGUAGE plpython3u VOLATILE STRICT PARALLEL UNSAFE SECURITY INVOKER\n{settings}"
+    return _JOB.format(how=how)
+
+
 def main() -> None:
-    """Writes the file."""
+    """Writes the files."""
     from sqlanon import sql
 
-    (Path(sql.__file__).parent / "udfs.sql").write_text(script(), encoding="utf-8")
+    for name, text in (("udfs.sql", script()), ("inside.sql", job())):
+        (Path(sql.__file__).parent / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

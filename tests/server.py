@@ -132,8 +132,9 @@ def python_of(server: NoopExecutor) -> None:
             there = Path(found.origin).parents[1] / name
             if there.exists():  # numpy of another system brings no libraries of its own
                 shutil.copytree(there, made / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-        for metadata in Path(sqlglot.__file__).parents[1].glob("sqlglot-*.dist-info"):
-            shutil.copytree(metadata, made / metadata.name)
+        for package in ("sqlglot", "sqlanon"):  # whose versions are told in the register
+            for metadata in Path(sqlglot.__file__).parents[1].glob(f"{package}-*.dist-info"):
+                shutil.copytree(metadata, made / metadata.name)
         shutil.copytree(
             _ROOT / "sqlanon", made / "sqlanon", ignore=shutil.ignore_patterns("udfs", "sql", "__pycache__")
         )

@@ -7,7 +7,7 @@ server's own files are none of the caller's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -179,6 +179,10 @@ class Inside(Postgres):
         """All of it or nothing, within the transaction of whoever calls, and as isolated as that is."""
         with self._plpy.subtransaction():
             yield
+
+    def _set_path(self, path: str) -> None:
+        with suppress(EngineError):  # until the procedure ends, which sets it for itself
+            self.run("set the session", "SELECT set_config('search_path', ?, true)", [path])
 
     def received(self, origin: Origin) -> str:
         raise _NO_FILES

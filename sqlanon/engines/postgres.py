@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
@@ -59,6 +59,7 @@ class Postgres(Publishing, Receiving):
     name = "postgres"
     dialect = "postgres"
     persistent = True
+    settings: ClassVar = {**_SETTINGS, "work_mem": f"{_LEAST_MEMORY}kB"}  # with which our procedures run in the server
 
     client: Client | Spi
 

@@ -131,15 +131,13 @@ def python_of(server: NoopExecutor) -> None:
             assert found and found.origin, f"{name} is not installed"
             there = Path(found.origin).parents[1] / name
             if there.exists():  # numpy of another system brings no libraries of its own
-                shutil.copytree(there, made / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+                shutil.copytree(there, made / name, ignore=shutil.ignore_patterns("tests"))
         for package in ("sqlglot", "sqlanon"):  # whose versions are told in the register
             for metadata in Path(sqlglot.__file__).parents[1].glob(f"{package}-*.dist-info"):
                 shutil.copytree(metadata, made / metadata.name)
-        shutil.copytree(
-            _ROOT / "sqlanon", made / "sqlanon", ignore=shutil.ignore_patterns("udfs", "sql", "__pycache__")
-        )
+        shutil.copytree(_ROOT / "sqlanon", made / "sqlanon", ignore=shutil.ignore_patterns("udfs", "sql"))
         for room in ("udfs", "sql"):
-            shutil.copytree(_ROOT / room, made / "sqlanon" / room, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(_ROOT / room, made / "sqlanon" / room)
         for path in (made, *made.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         made.rename(folder)

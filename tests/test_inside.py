@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,37 +39,68 @@ SPEC: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def clinic(server: NoopExecutor, fresh: str) -> Iterator[str]:
-    """A database with a source, the procedure, and a publisher who may call it: its URL, for the superuser."""
+@pytest.fixture(scope="module")
+def prepared(server: NoopExecutor, database: str) -> Iterator[str]:
+    """A database with the procedure, and a publisher who may call it."""
     python_of(server)
-    name = HOSTILE.replace('"', '""')
     execute(
-        fresh,
+        database,
         "CREATE EXTENSION plpython3u",
         SCRIPT,
-        "GRANT CREATE, TEMP ON DATABASE fresh TO publisher",
+        "GRANT CREATE, TEMP ON DATABASE test_inside TO publisher",
         "GRANT USAGE, CREATE ON SCHEMA sqlanon TO publisher",
         "GRANT EXECUTE ON PROCEDURE sqlanon.release TO publisher",
         "GRANT EXECUTE ON FUNCTION sqlanon.released, sqlanon.plan TO publisher",
+        "GRANT USAGE ON SCHEMA sqlanon TO stranger",
         "CREATE SCHEMA raw AUTHORIZATION holder",
+        "GRANT USAGE ON SCHEMA raw TO publisher",
+    )
+    yield database
+    while _OPEN:
+        _OPEN.popitem()[1].close()
+    execute(database, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "holder", "reader", "stranger")))
+
+
+@pytest.fixture
+def clinic(prepared: str) -> Iterator[str]:
+    """The same with a source that the publisher may read: its URL, for the superuser."""
+    name = HOSTILE.replace('"', '""')
+    execute(
+        prepared,
+        "DROP TABLE IF EXISTS raw.patients",
         f'CREATE TABLE raw.patients (id int, name text, age int, seen date, "{name}" text, cost numeric(8, 2))',
         f"INSERT INTO raw.patients SELECT i, '{SECRET}', 30 + i % 23, date '2020-01-31' + i * 5, 'flu' || i % 4,"
         " CASE WHEN i % 9 > 0 THEN i % 7 * 10.5 END FROM generate_series(1, 90) AS i",
         "ALTER TABLE raw.patients OWNER TO holder",
-        "GRANT USAGE ON SCHEMA raw TO publisher",
         "GRANT SELECT ON raw.patients TO publisher",
     )
-    yield fresh
-    execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "holder", "reader", "stranger")))
+    yield prepared
+    execute(prepared, "DROP SCHEMA IF EXISTS releases CASCADE", "DROP TABLE IF EXISTS sqlanon.release")
+
+
+# A session per role: each reads the package once.
+_OPEN: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+
+
+def session(url: str, role: str = "publisher") -> psycopg.Connection[tuple[Any, ...]]:
+    """The session of a role."""
+    if role not in _OPEN:
+        _OPEN[role] = psycopg.connect(as_role(url, role), autocommit=True)
+    return _OPEN[role]
 
 
 def call(url: str, spec: Any, role: str = "publisher", what: str = "CALL sqlanon.release(%s)") -> dict[str, Any]:
     """What a statement on a spec gives a role."""
     text = spec if isinstance(spec, str) else json.dumps(spec)
-    with psycopg.connect(as_role(url, role), autocommit=True) as connection:
-        (found,) = connection.execute(what.encode(), [text]).fetchone() or (None,)
+    (found,) = session(url, role).execute(what.encode(), [text]).fetchone() or (None,)
     return dict(found)
+
+
+@contextmanager
+def ended(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """The publisher's session, whose settings are those of a new one afterwards."""
+    yield session(url)
+    session(url).execute("RESET ALL")
 
 
 def refused(url: str, spec: Any, role: str = "publisher") -> psycopg.Error:
@@ -174,7 +206,6 @@ def test_a_file_in_any_part_of_a_spec_is_found() -> None:
 
 
 def test_only_who_was_granted_to_may_call(clinic: str) -> None:
-    execute(clinic, "GRANT USAGE ON SCHEMA sqlanon TO stranger")
     assert refused(clinic, SPEC, "stranger").sqlstate == "42501"
     told = "SELECT proname::text, prosecdef, has_function_privilege('stranger', oid, 'EXECUTE') FROM pg_proc"
     rows = fetch(clinic, f"{told} WHERE pronamespace = 'sqlanon'::regnamespace ORDER BY 1")
@@ -193,7 +224,6 @@ def test_a_superuser_does_not_publish_unless_he_forces_it(clinic: str) -> None:
     assert "is a superuser" in str(refused(clinic, SPEC, "postgres"))
     forced = call(clinic, SPEC, "postgres", "CALL sqlanon.release(%s, superuser => true)")
     assert forced["version"] == 1
-    execute(clinic, "DROP SCHEMA releases CASCADE")
 
 
 # -- the session and its transaction -----------------------------------------------------------------------------------
@@ -204,7 +234,7 @@ def test_the_session_is_left_as_it_was_and_its_search_path_finds_the_source(clin
         "SELECT array_agg(name || setting ORDER BY name) FROM pg_settings WHERE name !~ '^(transaction|plpgsql)'",
         "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()",
     )
-    with psycopg.connect(as_role(clinic, "publisher"), autocommit=True) as connection:
+    with ended(clinic) as connection:
         connection.execute("SET search_path = raw; SET work_mem = '1MB'; SET DateStyle = 'German'")
         before = [connection.execute(text.encode()).fetchall() for text in asked]
         for source in ("patients", {"query": "SELECT * FROM patients -- all"}):
@@ -216,7 +246,7 @@ def test_the_session_is_left_as_it_was_and_its_search_path_finds_the_source(clin
 
 
 def test_within_a_transaction_the_source_must_stay_as_it_is_and_a_rollback_takes_all_back(clinic: str) -> None:
-    with psycopg.connect(as_role(clinic, "publisher"), autocommit=True) as connection:
+    with ended(clinic) as connection:
         connection.execute("BEGIN")
         with pytest.raises(psycopg.errors.InvalidTransactionTermination):
             connection.execute("CALL sqlanon.release(%s)", [json.dumps(SPEC)])
@@ -232,6 +262,7 @@ def test_within_a_transaction_the_source_must_stay_as_it_is_and_a_rollback_takes
 def test_functions_of_the_callers_path_are_not_called_in_the_place_of_the_servers(clinic: str) -> None:
     execute(
         clinic,
+        "DROP SCHEMA IF EXISTS trap CASCADE",
         "CREATE SCHEMA trap",
         "CREATE FUNCTION trap.count(text) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'",
         "CREATE FUNCTION trap.current_setting(text) RETURNS text LANGUAGE sql AS $$SELECT 'raw'::text$$",
@@ -239,7 +270,7 @@ def test_functions_of_the_callers_path_are_not_called_in_the_place_of_the_server
         "CREATE OPERATOR trap.= (LEFTARG = text, RIGHTARG = text, FUNCTION = trap.equal)",
         "GRANT USAGE ON SCHEMA trap TO publisher",
     )
-    with psycopg.connect(as_role(clinic, "publisher"), autocommit=True) as connection:
+    with ended(clinic) as connection:
         connection.execute("SET search_path = trap, pg_catalog")
         found = connection.execute("CALL sqlanon.release(%s)", [json.dumps(SPEC)]).fetchone()
         assert found is not None

@@ -203,9 +203,8 @@ class _Job:
         measured = verify(self.engine, rows, self.plan.models)
         measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
-            if self.plan.suppressed == "star":
-                raise _Starred
-            raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
+            broken = ModelNotMet(_broken(measured.verdicts), measured.verdicts)
+            raise _Starred if self.plan.suppressed == "star" else broken
         if self.plan.suppressed != "star":
             _agree(self.planned.verdicts, measured.verdicts)
         if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:

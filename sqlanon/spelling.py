@@ -40,11 +40,15 @@ class Spelling:
     def is_all(self, x: str, pattern: str) -> str:
         """Whether all of a text is of a pattern."""
         whole = constant(f"^({_ours(pattern)})$")
-        return f"({x} ~ {whole})" if self.postgres else f"regexp_full_match({x}, {constant(pattern)})"
+        return f'({x} COLLATE "C" ~ {whole})' if self.postgres else f"regexp_full_match({x}, {constant(pattern)})"
 
     def holds(self, x: str, pattern: str) -> str:
         """Whether a text has a part that is of a pattern."""
-        return f"({x} ~ {constant(_ours(pattern))})" if self.postgres else f"regexp_matches({x}, {constant(pattern)})"
+        return (
+            f'({x} COLLATE "C" ~ {constant(_ours(pattern))})'
+            if self.postgres
+            else f"regexp_matches({x}, {constant(pattern)})"
+        )
 
     def part(self, x: str, before: str, pattern: str, after: str = "") -> str:
         """The first part of a text that is of a pattern, between two others; empty where there is none.
@@ -52,21 +56,27 @@ class Spelling:
         The patterns hold no groups that are captured.
         """
         whole = constant(f"(?:{before})({pattern})(?:{after})")
-        return f"coalesce(substring({x} from {whole}), '')" if self.postgres else f"regexp_extract({x}, {whole}, 1)"
+        return (
+            f"coalesce(substring({x} COLLATE \"C\" from {whole}), '')"
+            if self.postgres
+            else f"regexp_extract({x}, {whole}, 1)"
+        )
 
     def without(self, x: str, pattern: str) -> str:
         """A text without the first part that is of a pattern."""
         return f"regexp_replace({x}, {constant(pattern)}, '')"
 
     def number(self, digits: str) -> str:
-        """Digits, with a decimal point among them or not, as a double; missing where there are none."""
+        """Digits, with a decimal point among them or not, as a double; missing where there are none.
+
+        Past all doubles, an infinity.
+        """
         cast = f"CAST({digits} AS DOUBLE PRECISION)"
         if not self.postgres:
             return f"TRY_{cast}"
-        return (
-            f"CASE WHEN {digits} = '' THEN NULL WHEN length(split_part({digits}, '.', 1)) > {_DIGITS_OF_DOUBLE}"
-            f" THEN CAST('Infinity' AS DOUBLE PRECISION) ELSE {cast} END"
-        )
+        long = f"length(ltrim(split_part({digits}, '.', 1), '0')) > {_DIGITS_OF_DOUBLE}"
+        infinity = "CAST('Infinity' AS DOUBLE PRECISION)"
+        return f"CASE WHEN {digits} = '' THEN NULL WHEN {long} THEN {infinity} ELSE {cast} END"
 
     def whole(self, x: str) -> str:
         """A double as a whole number; missing where it is none."""

@@ -17,9 +17,7 @@ from hypothesis import strategies as st
 from pytest_postgresql.executors import NoopExecutor
 from server import execute, fetch, python_of, url_of
 
-import sqlanon
 from sqlanon import generating, sql
-from sqlanon.engines.abilities import server_functions
 from sqlanon.functions import FUNCTIONS
 from sqlanon.udfs import draws, earth_mover, flat, groups, microaggregation
 from sqlanon.udfs.theta import Theta
@@ -186,21 +184,9 @@ def test_the_script_can_be_run_again(connection: Server) -> None:
     assert call(connection, "sqlanon_mean", [1.0, 2.0]) == [(1.5,)]
 
 
-def test_an_engine_knows_which_functions_it_may_call(server: NoopExecutor, connection: Server, fresh: str) -> None:
-    name = connection.info.dbname
-    execute(url_of(server, name), "GRANT USAGE ON SCHEMA sqlanon TO publisher, reader", *(
-        f"GRANT EXECUTE ON FUNCTION {f.signature} TO publisher" for f in generating.declared()))  # fmt: skip
-    for role, expected in (("publisher", set(KINDS)), ("reader", set()), ("stranger", set())):
-        with sqlanon.connect(url_of(server, name, role)) as engine:
-            assert server_functions(engine) == expected
-            assert engine.can("plpython") is bool(expected)
-    with sqlanon.connect(fresh) as engine:
-        assert not engine.can("plpython")
-    with sqlanon.connect() as engine:
-        assert server_functions(engine) == frozenset()
-
-
 def test_a_publisher_draws_in_the_server_what_he_would_draw_beside_it(server: NoopExecutor, connection: Server) -> None:
     url = url_of(server, connection.info.dbname, "publisher")
+    granted = (f"GRANT EXECUTE ON FUNCTION {f.signature} TO publisher" for f in generating.declared())
+    execute(url_of(server, connection.info.dbname), "GRANT USAGE ON SCHEMA sqlanon TO publisher", *granted)
     found = fetch(url, "SELECT sqlanon.sqlanon_uniform('key', 'age', i) FROM generate_series(-20, 20) AS i")
     assert [value for (value,) in found] == [draws.uniform("key", "age", i) for i in range(-20, 21)]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
-from sqlanon.engines.abilities import server_functions
 from sqlanon.engines.postgres_words import family_of
 from sqlanon.engines.publishing import KEY, Publishing
 from sqlanon.engines.receiving import Receiving
@@ -106,14 +105,7 @@ class Postgres(Publishing, Receiving):
 
     def can(self, ability: str) -> bool:
         """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        if ability == "plpython":
-            return bool(self.server_functions)
         return ability in {"grant", "secure_view"}
-
-    @cached_property
-    def server_functions(self) -> frozenset[str]:
-        """Which functions of ours run in the server, beside the data."""
-        return server_functions(self)
 
     def close(self) -> None:
         self.client.close()

@@ -110,3 +110,19 @@ class Client:
         ):
             for row in rows:
                 copy.write_row(row)
+
+    def copy_packed(self, step: str, item: str, packed: bytes) -> None:
+        """More rows for a table, in Postgres's own binary form."""
+        with (
+            self.failing(step),
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY {item} FROM STDIN (FORMAT binary)".encode()) as copy,
+        ):
+            copy.write(packed)
+
+    def fetched(self, step: str, text: str, many: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one after the other, of which so many are here at a time."""
+        with self.failing(step), self.connection.cursor(name="sqlanon rows", withhold=True) as cursor:
+            cursor.itersize = many
+            cursor.execute(text.encode(), binary=True)
+            yield from cursor

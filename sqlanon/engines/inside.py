@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Protocol
 
-from sqlanon.engines import Origin
+from sqlanon.engines import Origin, wire
 from sqlanon.engines.postgres import Postgres
 from sqlanon.engines.postgres_words import hint
 from sqlanon.errors import EngineError, SpecError
@@ -89,8 +89,17 @@ class Spi:
             if len(set(names)) < len(names):  # rows are dicts: a name that occurs twice is there once
                 names = [f"c{i}" for i in range(len(names))]
                 found = self.plpy.execute(f"SELECT * FROM (\n{text}\n) AS r ({', '.join(names)})")
-        loaders = [_LOADERS.get(oid) for oid in found.coltypes()]
-        return [tuple(_loaded(row[name], load) for name, load in zip(names, loaders, strict=True)) for row in found]
+        return list(_tuples(found))
+
+    def fetched(self, step: str, text: str, many: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query one after the other, of which so many are here at a time; no two columns of one name."""
+        with self.failing(step):
+            cursor = self.plpy.cursor(text)
+            try:
+                while len(found := cursor.fetch(many)):
+                    yield from _tuples(found)
+            finally:
+                cursor.close()
 
     def _literal(self, value: object) -> str:
         """A parameter as a literal, whose type the server works out as it does for one that is sent."""
@@ -117,6 +126,15 @@ class Spi:
         """None: nothing is copied inside the server."""
         return None
 
+    def copy_packed(self, step: str, item: str, packed: bytes) -> None:
+        """More rows for a table of numbers, in Postgres's own binary form."""
+        found = self.described(step, f"SELECT * FROM {item}")
+        named = ", ".join(f"(SELECT typname::text FROM pg_type WHERE oid = {oid})" for _, oid, _ in found)
+        columns = wire.fixed(bytearray(packed), self.rows(step, f"SELECT {named}")[0])
+        if columns is None:
+            raise ValueError("rows are packed where no number is missing")
+        self.copy_in(step, item, zip(*(cells.tolist() for cells in columns), strict=True))
+
     def copy_in(self, step: str, item: str, rows: Iterable[Sequence[object]]) -> None:
         """More rows for a table, as data: no statement holds them."""
         found = self.described(step, f"SELECT * FROM {item}")
@@ -134,6 +152,13 @@ class Spi:
             while block := list(islice(left, _BLOCK)):
                 columns = zip(*block, strict=True)
                 self.plpy.execute(made, [[None if c is None else str(c) for c in column] for column in columns])
+
+
+def _tuples(found: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows of a result, as a client gets them."""
+    names, loaders = found.colnames(), [_LOADERS.get(oid) for oid in found.coltypes()]
+    for row in found:
+        yield tuple(_loaded(row[name], load) for name, load in zip(names, loaders, strict=True))
 
 
 def _marked(text: str) -> Iterator[tuple[str, bool]]:

@@ -39,6 +39,12 @@ from sqlanon.utility import Recoded, Utility, measure
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
+_RELATED = (
+    "this is the plan of the first table by itself; related tables are planned and judged together when they are"
+    " released, and their levels may be higher"
+)
+
+
 @dataclass(frozen=True)
 class Planned:
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
@@ -99,9 +105,10 @@ class Planned:
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         head += [f"-- not in this statement: {one}" for one in self.blanked]
+        live = publish is not None and publish.live
         once = self.plan.recoded.counted
-        counted = [(once.table, once.filled)] if once and self.plan.counted and kind != "view" else []
-        made = self.plan.query if kind == "view" else shuffled(self.plan, engine)
+        counted = [(once.table, once.filled)] if once and self.plan.counted and not live else []
+        made = self.plan.query if live else shuffled(self.plan, engine)
         working = (*self.plan.source.working, *counted)
         before = "".join(f"{engine.creating(name, filled)}\n" for name, filled in working)
         if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
@@ -113,8 +120,8 @@ class Planned:
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
         statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
-        if kind == "view" and publish:
-            statement = engine.view_statement(path, made)
+        if publish and publish.live:
+            statement = engine.view_statement(path, made, kind)
         return f"{told}\n{engine.alone(f'{before}{script}{statement};{self._second(engine)}')}"
 
     def _second(self, engine: Engine) -> str:
@@ -205,6 +212,11 @@ def origin_of(spec: Spec) -> Origin:
     return _origin(spec, spec.source)
 
 
+def population_of(spec: Spec) -> Origin | None:
+    """Where the spec says that the population is, if it names one."""
+    return _origin(spec, spec.population) if spec.population else None
+
+
 def _origin(spec: Spec, source: Where) -> Origin:
     text = tuple(name for name, column in spec.columns.items() if column.type == "text")
     file = Path(spec.resolve(source.file)) if source.file else None
@@ -237,6 +249,7 @@ def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
         compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
+    notes += (_RELATED,) if spec.related else ()
     notes += tuple(filter(None, [engine.where_functions_run])) if _drawn(source, outcome) else ()
     made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
     return completed(made, engine)

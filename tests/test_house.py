@@ -22,6 +22,9 @@ FLOORS = {
     "sqlanon.sql": 0,
     "sqlanon.translation": 1,
     "sqlanon.portable": 6,
+    "sqlanon.spelling": 5,
+    "sqlanon.generating": 5,
+    "sqlanon.serving": 12,
     "sqlanon.annotations": 1,
     "sqlanon.query": 1,
     "sqlanon.rules": 1,
@@ -54,6 +57,7 @@ FLOORS = {
     "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.installing": 7,
     "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
@@ -74,9 +78,19 @@ FLOORS = {
     "sqlanon.attacks.catalogue": 6,
     "sqlanon.attacks.matching": 6,
     "sqlanon.pictures": 11,
+    "sqlanon.publication": 4,
+    "sqlanon.relating": 10,
+    "sqlanon.judging": 10,
+    "sqlanon.publishers": 10,
     "sqlanon.release": 10,
+    "sqlanon.refreshing": 10,
+    "sqlanon.remembering": 6,
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
+    "sqlanon.auditing": 10,
+    "sqlanon.together": 3,
+    "sqlanon.composing": 8,
+    "sqlanon.ledger": 9,
     "sqlanon.demo": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
@@ -86,7 +100,9 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows")),  # call public names
+    ("sqlanon.serving", "sqlanon"),  # calls public names
+    # call public names
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers")),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -98,10 +114,15 @@ SAME_FLOOR = {
     ("sqlanon.policies", "sqlanon.reading"),
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
     ("sqlanon.planning", "sqlanon.thresholds"),
+    ("sqlanon.publishers", "sqlanon.judging"),  # each form of a release is judged on its own rows
+    ("sqlanon.publishers", "sqlanon.relating"),  # and several tables together
+    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers", "relating")),
+    ("sqlanon.refreshing", "sqlanon.release"),  # a refresh is a release
     ("sqlanon.check", "sqlanon.thresholds"),
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
     ("sqlanon.planning", "sqlanon.blanking"),
     *(("sqlanon.gates", f"sqlanon.{room}") for room in ("blanking", "exploring", "prediction", "statistics")),
+    ("sqlanon.ledger", "sqlanon.planning"),  # where a spec's source is
     ("sqlanon.planning", "sqlanon.gates"),  # what would be published, judged by the spec's rules
     ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
@@ -117,8 +138,11 @@ SAME_FLOOR = {
 ONLY_IN = {
     "sqlglot": {"sqlanon.query", "sqlanon.translation", "sqlanon.calls"},
     "duckdb": {"sqlanon.engines.duckdb"},
-    "psycopg": {"sqlanon.engines.postgres"},
-    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows"))},
+    "psycopg": {"sqlanon.engines.client"},
+    "typer": {
+        "sqlanon.cli",
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
+    },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},
@@ -237,7 +261,7 @@ def test_every_exception_for_the_same_floor_is_in_use() -> None:
 
 def test_an_engine_knows_no_models() -> None:
     known = {n for m in modules() if m.startswith("sqlanon.engines") for n, _ in imports(m) if n.startswith("sqlanon")}
-    lower = {"sqlanon.query", "sqlanon.errors", "sqlanon.functions", "sqlanon.translation"}
+    lower = {"sqlanon.query", "sqlanon.errors", "sqlanon.functions", "sqlanon.calls", "sqlanon.translation"}
     assert {n for n in known if not n.startswith(("sqlanon.engines", "sqlanon.udfs"))} <= lower, known
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -89,13 +89,15 @@ class Postgres(Answering, Publishing, Receiving):
             raise SpecError("PostgreSQL 14 or later is needed", where="--db", found=self.version)
         # Before anything else, so that no function or operator in the path of the session is called instead.
         ((self._path_before,),) = self.run("read the settings", "SHOW search_path")
+        self._before.append(("search_path", self._path_before))
         self.run("set the session", f"SET search_path = {_SETTINGS['search_path']}")
         ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
         for setting, value in {**_SETTINGS, **self._sizes()}.items():
             ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
-            self._before.append((setting, before))
+            if setting != "search_path":
+                self._before.append((setting, before))
             self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
 
     def _sizes(self) -> dict[str, str]:
@@ -160,8 +162,9 @@ class Postgres(Answering, Publishing, Receiving):
         return self.client.rows(step, self._text(self.answered(step, what)), parameters)
 
     def tried(self, text: str) -> list[tuple[Any, ...]] | None:
-        with suppress(psycopg.Error), self.connection.transaction(), psycopg.RawCursor(self.connection) as cursor:
-            return cursor.execute(text.encode()).fetchall()
+        step = "try the functions"
+        with suppress(EngineError), self.client.attempt(step) if self.client.in_transaction else nullcontext():
+            return self.client.rows(step, text)
         return None
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:

@@ -1,10 +1,10 @@
 """What a person's classes in several releases have in common, computed against the source: exact, not estimated.
 
-A target is a record of the source; its class in a release is whatever released cells can hold its quasi-identifiers (see
-`attacks.matching`). Who knows a person's quasi-identifiers and has all releases can rule out every sensitive value that
-one of them does not allow (Ganta, Kasiviswanathan & Smith 2008), and everybody who is not in all of the same classes.
-Does not see: what an observer knows beside quasi-identifiers; releases that are not there any more, and persons who are
-not in the source any more, or whose quasi-identifiers were others then; the order in which values of a class are likelier.
+A target is a record of the source; its class in a release is whatever released cells can hold its quasi-identifiers
+(see `attacks.matching`). Who knows a person's quasi-identifiers and has all releases can rule out every sensitive value
+that one of them does not allow (Ganta, Kasiviswanathan & Smith 2008), and everybody who is not in all of the same
+classes. Does not see: what an observer knows beside quasi-identifiers; releases that are not there any more; persons
+who are not in the source any more, or whose quasi-identifiers were others then; which values of a class are likelier.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def compose(
     if len(releases) < 2:
         raise SpecError("two releases of one source are needed", where="ledger")
     outer = Relation.of(engine, source, "the source")
-    seen = [(one, Relation.of(engine, one.origin, f"release {one.name!r}", one.closed, one.half_open)) for one in releases]
+    seen = [
+        (one, Relation.of(engine, one.origin, f"release {one.name!r}", one.closed, one.half_open)) for one in releases
+    ]
     columns = [name for name in sensitive if all(name in relation.columns for _, relation in seen)]
     known = _Known(engine, outer, seen, entity)
     return tuple(_worst(known, name) for name in columns) or (known.left(None),)
@@ -124,9 +126,7 @@ class _Known:
         ((targets, candidates),) = self.engine.run("compose the releases", steps.then("told", told))
         return Left(name, int(targets), None if candidates is None else int(candidates))
 
-    def _values(
-        self, work: Workings, people: Side, sides: Sequence[Side], classes: Sequence[str], left: Left
-    ) -> Left:
+    def _values(self, work: Workings, people: Side, sides: Sequence[Side], classes: Sequence[str], left: Left) -> Left:
         """The values that all releases of a target allow, and whether each allows the same."""
         steps, read = Query(()), _read(sides)
         for i, (one, made) in enumerate(zip(sides, classes, strict=True)):
@@ -187,7 +187,9 @@ def _classes(met: str, one: Side) -> Query:
     """
     read = [column(cell, "b") for name, cell in one.cells.items() if one.reads_labels(name)]
     whole = bool(read) and len(read) == len(one.cells)
-    starred = every(fragment("$c in ($stars)", c=cell, stars=labels.STARS) for cell in read) if whole else fragment("false")
+    starred = (
+        every(fragment("$c in ($stars)", c=cell, stars=labels.STARS) for cell in read) if whole else fragment("false")
+    )
     sql = (
         "select m.l as l, m.r as r, case when coalesce($starred, false) then 1 else 0 end as starred"
         " from $met as m join $t as b on b.id = m.r"

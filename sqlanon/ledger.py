@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import linked, query, register
+from sqlanon import query, register
 from sqlanon.composing import Seen, compose
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError

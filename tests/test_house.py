@@ -130,7 +130,9 @@ ONLY_IN = {
     "sqlglot": {"sqlanon.query", "sqlanon.translation"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
-    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits"))},
+    "typer": {
+        "sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits"))
+    },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},

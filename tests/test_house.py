@@ -82,7 +82,7 @@ FLOORS = {
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
     "sqlanon.auditing": 10,
-    "sqlanon.together": 4,
+    "sqlanon.together": 3,
     "sqlanon.composing": 8,
     "sqlanon.ledger": 9,
     "sqlanon.demo": 11,
@@ -131,7 +131,8 @@ ONLY_IN = {
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.postgres"},
     "typer": {
-        "sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits"))
+        "sqlanon.cli",
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits")),
     },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},

@@ -23,7 +23,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlanon import life
 from sqlanon.attacks import Attack, Attacked, Known, parse_attack
@@ -35,7 +35,6 @@ from sqlanon.check import check as _check
 from sqlanon.comparison import SAMPLE_ROWS, Comparison
 from sqlanon.comparison import compare as _compare
 from sqlanon.engines import Engine, Origin, connect
-from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
 from sqlanon.exploring import Explored, explore
 from sqlanon.flow.model import FlowModel
@@ -102,6 +101,9 @@ from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
 from sqlanon.together import Together
 from sqlanon.utility import Described, Utility
 
+if TYPE_CHECKING:
+    from sqlanon.engines.duckdb import DuckDB
+
 __all__ = [
     "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk",
     "BalancedPPlusSensitivity", "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure",
@@ -119,6 +121,16 @@ __all__ = [
 ]  # fmt: skip
 
 __version__ = version()
+
+
+def __getattr__(name: str) -> Any:
+    """`DuckDB` is read where it is asked for: inside a server (`sqlanon.serving`) there is none."""
+    if name != "DuckDB":
+        raise AttributeError(f"module 'sqlanon' has no attribute {name!r}")
+    from sqlanon.engines.duckdb import DuckDB
+
+    return DuckDB
+
 
 Frame = TypeVar("Frame")
 AnySpec = Spec | str | Path | Mapping[str, Any]

@@ -28,7 +28,7 @@ from sqlanon.query import Query
 from sqlanon.remembering import keep
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell
-from sqlanon.verify import Measured, Published, verify
+from sqlanon.verify import COUNTED, Measured, Published, counted, verify
 
 _STAGED = blanking.STAGED
 
@@ -41,15 +41,17 @@ class Starred(Exception):
 class Terms:
     """What a release stands on beside its plan: whose it is, who reads it, and what its source was when it was read.
 
-    `types` are those of the source's columns; `action` is what the audit log tells: released or refreshed.
+    `types` are those of the source's columns, by table where there are several; `action` is what the audit log tells:
+    released or refreshed; `whole` is the spec of all tables, where there are several.
     """
 
     owner: Owner
     grants: tuple[str, ...] = ()
     source: str = ""
     state: str | None = None
-    types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, Any] = field(default_factory=dict)
     action: str = "released"
+    whole: Spec | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ class Job:
         """The verifier's measures of what was made; raises `ModelNotMet` unless every model holds on it."""
         self.tell("verifying the published rows", None)
         judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
-        measured = verify(self.engine, self._published(judged), self.plan.models)
+        rows = self._published(judged)
+        if self.once:
+            rows = counted(self.engine, rows, self.plan.published, self.plan.number)
+        measured = verify(self.engine, rows, self.plan.models)
         measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
             if self.plan.suppressed == "star":
@@ -115,7 +120,14 @@ class Job:
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
 
+    @property
+    def once(self) -> bool:
+        """Whether the published rows are read back but once, equal ones together: most are known to be equal."""
+        return self.plan.counted is not None and not self.separate
+
     def _digest(self, item: str) -> str:
+        if self.once:
+            return self.engine.digest(self.engine.sql(query.table(COUNTED)), self.plan.published, self.plan.number)
         return self.engine.digest(item, self.plan.published)
 
     def _published(self, item: str) -> Published:
@@ -153,7 +165,8 @@ class Job:
 
     def _kept(self) -> str:
         """The spec with what a refresh needs; nothing where the source is gone with the process."""
-        return keep(self.spec, self.plan.levels, self.terms.types) if self.terms.source else ""
+        kept = (self.terms.whole, None) if self.terms.whole else (self.spec, self.plan.levels)
+        return keep(*kept, self.terms.types) if self.terms.source else ""
 
     def made(self) -> dict[str, Any]:
         """What was done to the values beside recoding, as far as a reader may know it: never a key."""

@@ -39,6 +39,12 @@ from sqlanon.utility import Recoded, Utility, measure
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
 
 
+_RELATED = (
+    "this is the plan of the first table by itself; related tables are planned and judged together when they are"
+    " released, and their levels may be higher"
+)
+
+
 @dataclass(frozen=True)
 class Planned:
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
@@ -98,10 +104,13 @@ class Planned:
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         head += [f"-- not in this statement: {one}" for one in self.blanked]
-        made = self.plan.query if publish and publish.live else shuffled(self.plan, engine)
+        live = publish is not None and publish.live
+        once = self.plan.recoded.counted
+        counted = [(once.table, once.filled)] if once and self.plan.counted and not live else []
+        made = self.plan.query if live else shuffled(self.plan, engine)
         before = "".join(
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
-            for name, filled in self.plan.source.working
+            for name, filled in (*self.plan.source.working, *counted)
         )
         if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
@@ -214,7 +223,7 @@ def _origin(spec: Spec, source: Where) -> Origin:
 def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
     """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
 
-    The working tables of a partition are there as long as the `working` of the engine around this call.
+    The working tables that a plan reads are there as long as the `working` of the engine around this call.
     """
     started = time.monotonic()
     tell("reading the source", None)
@@ -226,18 +235,18 @@ def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell 
 def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
     """The best plan for a source whose spec was held against it. Raises as `make` does."""
     spec, started = source.spec, time.monotonic()
-    with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
-        outcome = recode(engine, source, tell)
+    outcome = recode(engine, source, tell)
     if spec.recoding.suppressed == "cell":
         tell("blanking cells", None)
         outcome = blanked(engine, source, outcome)
     suppressed = spec.recoding.suppressed
-    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
+    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing)
     if outcome.linked is not None:  # the records are published without their values, which stand beside their group
         open_ = [name for name in compiled.published if name != outcome.linked.sensitive]
         compiled = replace(compiled, published=(*open_, outcome.linked.group))
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
+    notes += (_RELATED,) if spec.related else ()
     made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
     return completed(made, engine)
 
@@ -318,7 +327,7 @@ def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
     before, outcome = planned.plan, planned.outcome
     if before.levels is not None:
-        outcome = replace(outcome, recoded=at_levels(before.source, before.levels))
-    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing, repeated=outcome.repeated)
+        outcome = replace(outcome, recoded=at_levels(before.source, before.levels, counted=before.recoded.counted))
+    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing)
     note = "the class of starred records does not satisfy every model, so they were dropped"
     return replace(planned, plan=compiled, outcome=outcome, notes=(*planned.notes, note))

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sqlanon import linked, query, register
+from sqlanon import linked, query, register, relating
 from sqlanon.engines import Engine
 from sqlanon.errors import ReleaseError
 from sqlanon.judging import Job
-from sqlanon.planning import values_shuffled
+from sqlanon.planning import Planned, values_shuffled
 from sqlanon.preparing import secret_key
 from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.verify import Measured
@@ -80,6 +80,45 @@ def publish_linked(job: Job) -> tuple[Measured, register.Entry]:
                 engine.comment([engine.schema, names[0]], column, text)
         register.write(engine, entry, job.terms.action)
     return measured, entry
+
+
+def publish_related(
+    jobs: Sequence[Job], tables: Sequence[relating.Table], k: int
+) -> list[tuple[Planned, Measured, register.Entry]]:
+    """Several tables about the same persons; call it in the transaction in which they were planned."""
+    engine, names, staged = jobs[0].engine, [job.publish.name for job in jobs], []
+    relating.number(engine, secrets.token_hex(16), k)
+    for job, table in zip(jobs, tables, strict=True):
+        path = [engine.schema, f"{job.publish.name} (staged by sqlanon)"]
+        job.tell("writing the tables", None)
+        made = relating.numbered(table, engine.sql(query.table(*path)))
+        shuffled = engine.shuffled(relating.rows(engine, table), made.planned.plan.published)
+        engine.create_table("write the release", path, shuffled, secret_key())
+        engine.hand_over(path, "table", job.terms.owner)
+        staged.append(made)
+    jobs[0].tell("verifying the published rows", None)
+    persons, measured = relating.classes(engine, staged, k), relating.judged(engine, staged, k)
+    if persons.small or not persons.number or not all(found.holds for found in measured):
+        raise ReleaseError("the made tables do not hold what was planned; nothing was published")
+    done = []
+    for job, made, found in zip(jobs, staged, measured, strict=True):
+        planned = relating.done(made, found)
+        facts = {"related": {"tables": names, "person": made.entity}}
+        done.append((planned, found, _beside(replace(job, planned=planned), found, made.item, facts)))
+    return done
+
+
+def _beside(job: Job, found: Measured, item: str, facts: Mapping[str, object]) -> register.Entry:
+    """Puts one of several tables in place, once all of them were judged."""
+    engine, name, entity = job.engine, job.publish.name, job.spec.entity or ""
+    stage = f"{name} (staged by sqlanon)"
+    entry = replace(job.entry(found, f"{engine.schema}.{name}", item), made=json.dumps({**job.made(), **facts}))
+    _open(job, stage, entry, found)
+    engine.comment([engine.schema, stage], entity, "a number in the place of the person, drawn for this release alone")
+    _drop_previous(engine, name)
+    engine.rename([engine.schema, stage], name)
+    register.write(engine, entry, job.terms.action)
+    return entry
 
 
 def _publish_view(job: Job) -> tuple[Measured, register.Entry]:

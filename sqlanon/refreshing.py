@@ -11,6 +11,7 @@ one version or the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlanon.planning import origin_of
 from sqlanon.register import Entry
 from sqlanon.release import Release, release
 from sqlanon.remembering import Kept, recall
+from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
 
 
@@ -60,7 +62,9 @@ def refresh(engine: Engine, name: str, *, anew: bool = False, utility: bool = Fa
             raise
         told = f"{error}; the levels are those of version {entry.version}: plan them anew with --anew"
         raise ModelNotMet(told, error.models, error.rules) from None
-    return Refreshed(made.planned, made.measured, made.entry, made.seconds, made.notes, entry.version, frozen)
+    return Refreshed(
+        made.planned, made.measured, made.entry, made.seconds, made.notes, made.related, entry.version, frozen
+    )
 
 
 def _kept(entry: Entry) -> Kept:
@@ -81,15 +85,20 @@ def _readers(engine: Engine, entry: Entry) -> tuple[str, ...] | None:
 
 def _drifted(engine: Engine, kept: Kept) -> None:
     """Refuses a source whose columns are not those that were released from. Raises `SpecError`."""
-    origin = origin_of(kept.spec)
+    for spec, types in kept.tables.values():
+        _same(engine, spec, types)
+
+
+def _same(engine: Engine, spec: Spec, types: Mapping[str, str]) -> None:
+    origin = origin_of(spec)
     now = {column.name: column.type for column in engine.columns(origin)}
-    for what, names in (("new", now.keys() - kept.types.keys()), ("missing", kept.types.keys() - now.keys())):
+    for what, names in (("new", now.keys() - types.keys()), ("missing", types.keys() - now.keys())):
         if names:
             told = f"the source has drifted: {what} since the release: {', '.join(map(repr, sorted(names)))}"
             raise SpecError(f"{told}; change the spec and release from it", where="columns")
     for name, kind in now.items():
-        if kind != kept.types[name]:
-            told = f"the source has drifted: the column is of type {kind}, and was of type {kept.types[name]}"
+        if kind != types[name]:
+            told = f"the source has drifted: the column is of type {kind}, and was of type {types[name]}"
             raise SpecError(f"{told}; look at the spec and release from it", where=f"columns.{name}")
 
 
@@ -126,7 +135,7 @@ def _stale(engine: Engine, entry: Entry) -> bool | None:
         return None
     try:
         kept = recall(entry.spec)
-        now = engine.state(origin_of(kept.spec)) if kept else None
+        now = engine.state(origin_of(kept.tables[entry.name][0])) if kept else None
     except (EngineError, SpecError, KeyError, ValueError):  # the source is gone, or out of reach for who asks
         return None
     return None if now is None else now != entry.source_state

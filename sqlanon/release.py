@@ -16,10 +16,11 @@ from sqlanon import linked, register
 from sqlanon.engines import Engine, require
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
 from sqlanon.judging import Job, Starred, Terms
-from sqlanon.models import Verdict
+from sqlanon.models import Verdict, k_of
 from sqlanon.planning import Planned, drop_instead, make, origin_of, population_of, with_usefulness
 from sqlanon.publication import Publish
-from sqlanon.publishers import PUBLISHERS, publish_linked
+from sqlanon.publishers import PUBLISHERS, publish_linked, publish_related
+from sqlanon.relating import related
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.verify import Measured
@@ -34,6 +35,7 @@ class Release:
     entry: register.Entry
     seconds: float
     notes: tuple[str, ...] = ()
+    related: tuple[Release, ...] = ()
 
     @property
     def name(self) -> str:
@@ -60,6 +62,7 @@ class Release:
             "location": self.entry.location,
             "owner": self.entry.owner or None,
             "notes": [*self.planned.notes, *self.notes],
+            **({"related": [one.to_dict() for one in self.related]} if self.related else {}),
         }
 
 
@@ -74,6 +77,8 @@ def release(
     `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
     started = time.monotonic()
+    if spec.related:
+        return _together(spec, engine, action, tell)
     publish = _target(spec, engine, frame)
     terms = _terms(spec, publish, engine, frame, readers)
     with engine.working():
@@ -81,6 +86,32 @@ def release(
         planned, measured, entry = job.done()
     notes = (terms.owner.note,) if terms.owner.note else ()
     return Release(planned, measured, entry, time.monotonic() - started, notes)
+
+
+def _together(spec: Spec, engine: Engine, action: str, tell: Tell) -> Release:
+    """All tables of a spec about the same persons, in one transaction. Raises as `release` does."""
+    started, jobs = time.monotonic(), []
+    targets = [(one, _target(one, engine, None)) for one in spec.tables]
+    stands = action == "refreshed" and engine.can("grant")
+    terms = [
+        replace(
+            _terms(one, publish, engine, None, engine.readers(publish.name) if stands else None),
+            action=action, whole=spec,
+        )
+        for one, publish in targets
+    ]  # fmt: skip
+    types = {publish.name: own.types for (_, publish), own in zip(targets, terms, strict=True)}
+    terms = [replace(own, types=types) for own in terms]
+    with engine.working(), engine.transaction():
+        tables, persons = related(spec, engine, tell)
+        for (one, publish), table, own in zip(targets, tables, terms, strict=True):
+            jobs.append(Job(one, publish, engine, table.planned, tell, own))
+        made = publish_related(jobs, tables, k_of(spec.privacy) or 1)
+    seconds, note = time.monotonic() - started, terms[0].owner.note
+    several = f"{persons.number - persons.small} persons in {persons.classes} classes by their records in all tables"
+    notes = (several, *([note] if note else []))
+    first, *others = (Release(*one, seconds, notes) for one in made)
+    return replace(first, related=tuple(others))
 
 
 @dataclass(frozen=True)

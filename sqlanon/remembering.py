@@ -24,11 +24,20 @@ from sqlanon.spec import Source, Spec, load
 
 @dataclass(frozen=True)
 class Kept:
-    """What the register keeps of a release's making: its spec, the levels that were chosen, the types of its source."""
+    """What the register keeps of a release's making: its spec, the levels that were chosen, the types of its source.
+
+    Where the spec has several tables, the types are by the name of each.
+    """
 
     spec: Spec
     levels: Mapping[str, int] | None
-    types: Mapping[str, str]
+    types: Mapping[str, Any]
+
+    @property
+    def tables(self) -> dict[str, tuple[Spec, Mapping[str, str]]]:
+        """The spec of each table, and the types of its source, by the name of its release."""
+        named = {one.publish.name if one.publish else "": one for one in self.spec.tables}
+        return {name: (one, self.types[name] if self.spec.related else self.types) for name, one in named.items()}
 
     @property
     def frozen(self) -> Spec:
@@ -38,7 +47,7 @@ class Kept:
         return replace(self.spec, recoding=replace(self.spec.recoding, method="full-domain", levels=self.levels))
 
 
-def keep(spec: Spec, levels: Mapping[str, int] | None, types: Mapping[str, str]) -> str:
+def keep(spec: Spec, levels: Mapping[str, int] | None, types: Mapping[str, Any]) -> str:
     """A spec as text for the register; empty where it would be read back as another one."""
     whole = _by_itself(spec)
     hierarchies = {name: column.hierarchy for name, column in whole.columns.items()}
@@ -89,8 +98,28 @@ def _by_itself(spec: Spec) -> Spec:
         publish = replace(publish, path=_whole(spec, publish.path))
     population = _source(spec, spec.population) if spec.population else None
     source, policy = _source(spec, spec.source), spec.policy.seen_from_here(spec.base) if spec.policy else None
+    related = tuple(
+        replace(
+            one,
+            source=_source(spec, one.source),
+            columns={
+                name: replace(column, hierarchy=replace(column.hierarchy, kept=column.hierarchy.rows(Path(spec.base))))
+                if isinstance(column.hierarchy, Csv)
+                else column
+                for name, column in one.columns.items()
+            },
+        )
+        for one in spec.related
+    )
     return replace(
-        spec, columns=columns, source=source, population=population, publish=publish, policy=policy, base=Path()
+        spec,
+        related=related,
+        columns=columns,
+        source=source,
+        population=population,
+        publish=publish,
+        policy=policy,
+        base=Path(),
     )
 
 

@@ -12,11 +12,12 @@ import yaml
 
 from sqlanon import predicting
 from sqlanon.annotations import keep_limits, keys_of
-from sqlanon.contradictions import contradictions, private
+from sqlanon.contradictions import beside, contradictions, private
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import (  # fmt: skip
     MODELS,
+    KAnonymity,
     Model,
     SafePub,
     ThetaSensitivity,
@@ -24,6 +25,7 @@ from sqlanon.models import (  # fmt: skip
     column_of,
     complete,
     guard_of,
+    k_of,
 )
 from sqlanon.policies import Policy, Predicted
 from sqlanon.presets import Asked, expanded
@@ -34,6 +36,7 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
+    composed,
     models_and_hierarchies,
     object_schema,
     path_text,
@@ -193,6 +196,18 @@ class Recoding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Related:
+    """A table with records of the same persons, such as their visits: released with the others, or not at all."""
+
+    name: Annotated[str, "The name of its release.", _NAMED]
+    source: Annotated[Source, "Where the records are: a table, a file or a query."]
+    key: Annotated[str | None, "The identifier of whom a record is about; the entity's name if not given."] = None
+    columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
+    privacy: Annotated[tuple[Model, ...], "Models over its own columns; k counts for all tables together."] = ()
+    levels: Annotated[Mapping[str, int] | None, "The level of every quasi-identifier; nothing is searched."] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """What each column of a table is, which privacy models must hold, and what is published under which name."""
 
@@ -207,6 +222,9 @@ class Spec:
     transforms: Annotated[tuple[Transform, ...], "What is done to values, in turn, before they are recoded."] = ()
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
+    related: Annotated[
+        tuple[Related, ...], "Further tables about the same persons, released together; classes are of all of them."
+    ] = ()
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
     predictions: Annotated[
         Mapping[str, Predicted], "When each sensitive column counts as predicted, for rules that ask how often."
@@ -231,6 +249,11 @@ class Spec:
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
         """What does not fit together, as far as the parts of a spec could be read."""
         return _contradictions(parts)
+
+    @property
+    def tables(self) -> tuple[Spec, ...]:
+        """A spec for each of its tables, this one first; the others have its k, its form and its readers."""
+        return (replace(self, related=()), *(_alone(vars(self), one) for one in self.related))
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -314,6 +337,8 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
+    if isinstance(related := parts.get("related"), tuple) and related:
+        yield from beside(parts, related, lambda one: _alone({"base": Path(), **parts}, one))
     yield from contradictions(parts, models, columns)
     for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
         yield from named(("predictions", name), name, "sensitive")
@@ -343,6 +368,18 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _alone(parts: Mapping[str, Any], table: Related) -> Spec:
+    """The spec of a related table by itself."""
+    k = KAnonymity(k_of(parts["privacy"]) or 1)
+    privacy = table.privacy if k_of(table.privacy) else (k, *table.privacy)
+    publish = parts.get("publish")
+    recoding = Recoding(method="full-domain", suppression=parts["recoding"].suppression, levels=table.levels)
+    return Spec(
+        source=table.source, entity=table.key or parts["entity"], columns=table.columns, privacy=privacy,
+        recoding=recoding, publish=replace(publish, name=table.name) if publish else None, base=parts["base"],
+    )  # fmt: skip
 
 
 def _bounds(columns: Mapping[str, Column]) -> Iterator[Problem]:
@@ -382,6 +419,8 @@ def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, st
     publish, privacy, columns = (parts.get(name) for name in ("publish", "privacy", "columns"))
     if isinstance(publish, Publish) and publish.live:
         yield ("publish", "as"), "a view computes its classes when it is read", publish.as_
+    if parts.get("related"):
+        yield ("related",), "persons are put into classes by all their tables at once", None
     for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
         if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
             yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
@@ -451,6 +490,16 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
+
+
+def read(text: str) -> Spec:
+    """The spec in a text of YAML or JSON, which names files from nowhere. Raises SpecError as `load` does."""
+    try:
+        return Reader("spec", composed(text, "spec", keys_of(Spec))).finish(Spec)
+    except yaml.YAMLError:
+        raise SpecError("this is no text of YAML", where="spec") from None
+    except RecursionError:
+        raise SpecError("this is nested too deeply", where="spec") from None
 
 
 def schema() -> dict[str, Any]:

@@ -22,6 +22,9 @@ FLOORS = {
     "sqlanon.sql": 0,
     "sqlanon.translation": 1,
     "sqlanon.portable": 6,
+    "sqlanon.spelling": 5,
+    "sqlanon.generating": 5,
+    "sqlanon.serving": 12,
     "sqlanon.annotations": 1,
     "sqlanon.query": 1,
     "sqlanon.rules": 1,
@@ -53,6 +56,7 @@ FLOORS = {
     "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.installing": 7,
     "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
@@ -74,6 +78,7 @@ FLOORS = {
     "sqlanon.attacks.matching": 6,
     "sqlanon.pictures": 11,
     "sqlanon.publication": 4,
+    "sqlanon.relating": 10,
     "sqlanon.judging": 10,
     "sqlanon.publishers": 10,
     "sqlanon.release": 10,
@@ -94,7 +99,9 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits")),  # call public names
+    ("sqlanon.serving", "sqlanon"),  # calls public names
+    # call public names
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers")),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -107,7 +114,8 @@ SAME_FLOOR = {
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
     ("sqlanon.planning", "sqlanon.thresholds"),
     ("sqlanon.publishers", "sqlanon.judging"),  # each form of a release is judged on its own rows
-    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers")),
+    ("sqlanon.publishers", "sqlanon.relating"),  # and several tables together
+    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers", "relating")),
     ("sqlanon.refreshing", "sqlanon.release"),  # a refresh is a release
     ("sqlanon.check", "sqlanon.thresholds"),
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
@@ -129,10 +137,10 @@ SAME_FLOOR = {
 ONLY_IN = {
     "sqlglot": {"sqlanon.query", "sqlanon.translation"},
     "duckdb": {"sqlanon.engines.duckdb"},
-    "psycopg": {"sqlanon.engines.postgres"},
+    "psycopg": {"sqlanon.engines.client"},
     "typer": {
         "sqlanon.cli",
-        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits")),
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
     },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},

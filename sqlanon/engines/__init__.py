@@ -136,6 +136,9 @@ class Engine(Protocol):
     def working(self) -> AbstractContextManager[None]:
         """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
 
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text that tells nothing of it, as long as a part of it is secret."""
+
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
 
@@ -223,8 +226,11 @@ class Engine(Protocol):
     def parquet_facts(self, path: Path) -> str | None:
         """The manifest of a Parquet file that `export_parquet` wrote, or None."""
 
-    def digest(self, item: str, columns: Sequence[str]) -> str:
-        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does."""
+    def digest(self, item: str, columns: Sequence[str], number: str | None = None) -> str:
+        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does.
+
+        Each row stands for as many as its column `number` says, or for one.
+        """
 
 
 def require(engine: Engine, ability: str, told: str) -> None:

@@ -1,27 +1,26 @@
-"""PostgreSQL 14 and later through psycopg 3: a server with roles. The only importer of psycopg."""
+"""PostgreSQL 14 and later: a server with roles. It is reached by a `Client`, or from inside (`inside.py`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import psycopg
-from psycopg import pq
-from psycopg.types.numeric import NumericLoader
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
-from sqlanon.engines.postgres_words import family_of, hint
+from sqlanon.engines.postgres_words import family_of
 from sqlanon.engines.publishing import KEY, Publishing
+from sqlanon.engines.receiving import Receiving
 from sqlanon.errors import EngineError, SpecError
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
     import numpy
+
+    from sqlanon.engines.client import Client
+    from sqlanon.engines.inside import Spi
 
 # Nothing is decided by how the session of the user, role or database happens to be set.
 _SETTINGS = {
@@ -38,6 +37,11 @@ _SETTINGS = {
     "jit": "off",
     # The planner knows nothing of how many classes expressions make, and would sort texts where hashing is far faster.
     "enable_sort": "off",
+    # Every join of ours has something to hash, which the planner takes for far rarer than it is.
+    "enable_nestloop": "off",
+    # What goes back from a worker is classes, far fewer than the planner thinks; small tables get no workers anyway.
+    "parallel_tuple_cost": "0.001",
+    "parallel_setup_cost": "100",
     "default_transaction_isolation": "repeatable read",
     "client_min_messages": "warning",
 }
@@ -45,15 +49,7 @@ _LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
 _PRIVATE_SCHEMA = "sqlanon"
 
 
-class _Number(NumericLoader):
-    """Whole numbers as int, as DuckDB gives its sums; all else as Decimal."""
-
-    def load(self, data: Any) -> Any:
-        text = bytes(data)
-        return int(text) if text.lstrip(b"-").isdigit() else super().load(data)
-
-
-class Postgres(Publishing):
+class Postgres(Publishing, Receiving):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
@@ -62,26 +58,33 @@ class Postgres(Publishing):
     name = "postgres"
     dialect = "postgres"
     persistent = True
+    settings: ClassVar = {**_SETTINGS, "work_mem": f"{_LEAST_MEMORY}kB"}  # with which our procedures run in the server
+
+    client: Client | Spi
 
     def __init__(self, url: str, *, superuser: bool = False) -> None:
-        self.forced = superuser
-        self._working: set[str] = set()
-        self._counted = 0
-        with self._step("connect to the server"):
-            self.connection = psycopg.connect(url, autocommit=True, application_name="sqlanon", prepare_threshold=None)
+        from sqlanon.engines.client import Client
+
+        self._begin(Client(url), superuser)
         try:
             self._set_up()
         except BaseException:
-            self.connection.close()
+            self.client.close()
             raise
 
+    def _begin(self, client: Client | Spi, superuser: bool) -> None:
+        self.client, self.forced = client, superuser
+        self._working: set[str] = set()
+        self._counted = 0
+        self._received: dict[tuple[object, ...], str] = {}
+
     def _set_up(self) -> None:
-        if self.connection.info.server_version < 140000:
+        if self.client.number < 140000:
             raise SpecError("PostgreSQL 14 or later is needed", where="--db", found=self.version)
-        self.connection.adapters.register_loader("numeric", _Number)
-        ((self._path_before, encoding),) = self.run(
-            "read the settings", "SELECT current_setting('search_path'), current_setting('server_encoding')"
-        )
+        # Before anything else, so that no function or operator in the path of the session is called instead.
+        ((self._path_before,),) = self.run("read the settings", "SHOW search_path")
+        self.run("set the session", f"SET search_path = {_SETTINGS['search_path']}")
+        ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
         ((memory,),) = self.run("read the settings", "SELECT setting::bigint FROM pg_settings WHERE name = 'work_mem'")
@@ -90,13 +93,12 @@ class Postgres(Publishing):
 
     @property
     def version(self) -> str:
-        number = self.connection.info.server_version
+        number = self.client.number
         return f"{number // 10000}.{number % 10000}"
 
     @property
     def url(self) -> str:
-        info = self.connection.info
-        return f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
+        return self.client.url
 
     @cached_property
     def user(self) -> str:
@@ -104,26 +106,16 @@ class Postgres(Publishing):
 
     def can(self, ability: str) -> bool:
         """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        return ability in {"grant", "secure_view", "materialized_view", "attack", "predict"}
+        return ability in {"grant", "secure_view", "materialized_view"}
 
     def close(self) -> None:
-        self.connection.close()
+        self.client.close()
 
     def __enter__(self) -> Postgres:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _step(self, step: str) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            kind = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__
-            lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-            told = hint(error.sqlstate) if error.sqlstate or lost else ""
-            raise EngineError(step, kind, str(error), told) from None
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
@@ -141,24 +133,11 @@ class Postgres(Publishing):
     def run(
         self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
     ) -> list[tuple[Any, ...]]:
-        text = self._text(what)
-        numbers = iter(range(1, len(parameters) + 1))
-        if parameters:
-            text = re.sub(r"\?", lambda _: f"${next(numbers)}", text)
-        with self._step(step), psycopg.RawCursor(self.connection) as cursor:
-            cursor.execute(text.encode(), list(parameters) or None)
-            return cursor.fetchall() if cursor.description is not None else []
+        return self.client.rows(step, self._text(what), parameters)
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
-        with self._step(step):
-            for result in (
-                self.connection.pgconn.prepare(b"", text.encode()),
-                self.connection.pgconn.describe_prepared(b""),
-            ):
-                if result.status != pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(result)
-        return [((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
+        return self.client.described(step, text)
 
     def types(self, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
         """The name and kind of types in the catalog."""
@@ -182,15 +161,8 @@ class Postgres(Publishing):
         return dict(zip(names, columns or wire.listed(self.run(step, text), kinds), strict=True))
 
     def _copied(self, step: str, text: str, kinds: Sequence[str]) -> list[numpy.ndarray[Any, Any]] | None:
-        data = bytearray()
-        with (
-            self._step(step),
-            self.connection.cursor() as cursor,
-            cursor.copy(f"COPY (\n{text}\n) TO STDOUT (FORMAT binary)".encode()) as copy,
-        ):
-            for block in copy:
-                data += block
-        return wire.fixed(data, kinds)
+        data = self.client.binary(step, text)
+        return None if data is None else wire.fixed(data, kinds)
 
     def columns(self, origin: Origin) -> tuple[Column, ...]:
         found = self.described(f"read the columns of {origin}", f"SELECT * FROM {self.origin(origin)} AS s")
@@ -212,7 +184,7 @@ class Postgres(Publishing):
         if origin.query is not None:
             return self._select(origin.query)
         if origin.file is not None:
-            return self.reader(origin.file)
+            return self.received(origin)
         return self.sql(query.table(*self._path(origin.relation or "")))
 
     def _view(self, text: str) -> str:
@@ -221,11 +193,8 @@ class Postgres(Publishing):
         name = f"sqlanon source {self._counted}"
         self._set_path(self._path_before)
         try:
-            made = f"CREATE TEMP VIEW {self.sql(query.identifier(name))} AS\n{text.strip().rstrip(';')}\n"
-            with self._step("read the query of the source"):
-                result = self.connection.pgconn.exec_params(made.encode(), [])
-                if result.status != pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(result)
+            made = f"CREATE TEMP VIEW {self.sql(query.identifier(name))} AS\n"
+            self.client.one_statement("read the query of the source", made, text.strip().rstrip(";"))
         except EngineError as error:
             state = error.kind.split()[-1]
             if state[:2] in ("42", "0A") and state != "42501":  # its words, or what it asks for
@@ -250,9 +219,7 @@ class Postgres(Publishing):
         return f"({str(read).rstrip().rstrip(';')}\n)"
 
     def reader(self, file: Path) -> str:
-        raise SpecError(
-            "Postgres reads no files of yours; load it into a table, or leave --db out", where="source", found=str(file)
-        )
+        return self.received(Origin(file=file))
 
     def _path(self, name: str) -> tuple[str, str]:
         """The schema and name of a table or view; `schema.name` is understood, else the user's search path decides."""
@@ -297,7 +264,7 @@ class Postgres(Publishing):
         return found
 
     def in_transaction(self) -> bool:
-        return self.connection.info.transaction_status != pq.TransactionStatus.IDLE
+        return self.client.in_transaction
 
     def reads(self, origin: Origin, name: str) -> bool:
         if origin.file is not None:
@@ -319,6 +286,9 @@ class Postgres(Publishing):
             self.run("explain the source", f"DROP VIEW {start}")
         return bool(found)
 
+    def attempt(self, step: str) -> AbstractContextManager[None]:
+        return self.client.attempt(step)
+
     # -- making ------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -328,13 +298,13 @@ class Postgres(Publishing):
         try:
             yield
         except BaseException:
-            with suppress(psycopg.Error):  # what went wrong before is what must be told
-                self.connection.execute("ROLLBACK")
+            with suppress(EngineError):  # what went wrong before is what must be told
+                self.run("roll back", "ROLLBACK")
             raise
         try:
             self.run("commit", "COMMIT")
         except EngineError as error:
-            told = "look with `sqlanon releases` whether it was published" if self.connection.closed else ""
+            told = "look with `sqlanon releases` whether it was published" if self.client.closed else ""
             raise EngineError("commit", error.kind, error.engine_text, told) from None
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
@@ -357,8 +327,8 @@ class Postgres(Publishing):
             names = sorted(self._working - before)
             self._working = before
             for name in [*names, KEY]:
-                with suppress(psycopg.Error):  # what went wrong, or right, before is what must be told
-                    self.connection.execute(f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}".encode())
+                with suppress(EngineError):  # what went wrong, or right, before is what must be told
+                    self.run("drop working tables", f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
 
     def secret(self, step: str, name: str, key: str) -> Text:
         self.set_key(key)
@@ -374,13 +344,7 @@ class Postgres(Publishing):
         self._copy_in("set the key", item, [(key,)])
 
     def _copy_in(self, step: str, item: str, rows: Iterable[Sequence[object]]) -> None:
-        with (
-            self._step(step),
-            self.connection.cursor() as cursor,
-            cursor.copy(f"COPY {item} FROM STDIN".encode()) as copy,
-        ):
-            for row in rows:
-                copy.write_row(row)
+        self.client.copy_in(step, item, rows)
 
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text = query.render(what, self.dialect, pretty=False)
@@ -420,12 +384,6 @@ class Postgres(Publishing):
             self._working.discard(name)
 
     # -- what a server has nothing of ----------------------------------------------------------------------------
-
-    def register(self, frame: object) -> Origin:
-        raise SpecError("a data frame is read by DuckDB, without --db; load it into a table for Postgres")
-
-    def frame(self, relation: str, like: object) -> Any:
-        raise SpecError("a data frame is made by DuckDB")
 
     def relations(self, catalog: str) -> set[str]:
         raise _NO_FILES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from sqlanon import query
@@ -32,6 +33,10 @@ class Publishing(Ownership):
 
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
+        raise NotImplementedError
+
+    def attempt(self, step: str) -> AbstractContextManager[None]:
+        """A part of a transaction: what fails in it is undone, and the rest goes on."""
         raise NotImplementedError
 
     def set_key(self, key: str) -> None:
@@ -66,7 +71,8 @@ class Publishing(Ownership):
         """The rows in an order of a key and their content: equal rows cannot be told apart."""
         *earlier, last = what.steps
         made = Query((*earlier, replace(last, inline=True)))
-        read = self._hashable(self.sql(what), columns)
+        # As texts, which every type has: the working tables that tell the types may be gone when a script is printed.
+        read = [f"CAST({self.sql(query.column(name, 'a'))} AS text)" for name in columns]
         ordered = (
             f"SELECT *\nFROM {self.sql(query.table(last.name))} AS a\n"
             f"ORDER BY hash_record_extended(ROW({', '.join([*key, *read])}), 0)"
@@ -81,6 +87,10 @@ class Publishing(Ownership):
         plain = {name for name, oid, _ in found if family_of(*types[oid]) != "other"}
         read = {name: self.sql(query.column(name, "a")) for name in columns}
         return [read[name] if name in plain else f"CAST({read[name]} AS text)" for name in columns]
+
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text."""
+        return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
 
     def view_statement(self, path: Sequence[str], what: Query, kind: str = "view") -> str:
         """A barrier: the reader's predicates are never run on rows that the view hides.
@@ -107,16 +117,13 @@ class Publishing(Ownership):
         step, until = "take the release away", time.monotonic() + PATIENCE
         self.run(step, f"SET LOCAL lock_timeout = {TURN}")
         while True:
-            self.run(step, "SAVEPOINT taking")
             try:
-                super().drop(path, kind)
-                break
+                with self.attempt(step):
+                    return super().drop(path, kind)
             except EngineError as error:
                 if "55P03" not in error.kind or time.monotonic() > until:
                     raise
-            self.run(step, "ROLLBACK TO SAVEPOINT taking")
             time.sleep(TURN / 1000)
-        self.run(step, "RELEASE SAVEPOINT taking")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         sql = "SELECT obj_description(to_regclass(?), 'pg_class')"
@@ -131,10 +138,12 @@ class Publishing(Ownership):
         found = self.run("read the catalog", sql, [schema or self.schema, short(name)])
         return _KINDS.get(found[0][0], "object") if found else None
 
-    def digest(self, item: str, columns: Sequence[str]) -> str:
+    def digest(self, item: str, columns: Sequence[str], number: str | None = None) -> str:
         """Of the rows in any order; comparable as long as the server's major version is the same."""
         named = f"{query.constant(repr(list(columns)))}::text"
         read = ", ".join([named, *self._hashable(f"SELECT * FROM {item}", columns)])
-        sql = f"SELECT count(*), sum(hash_record_extended(ROW({read}), 0)::numeric)::text FROM {item} AS a"
-        ((rows, total),) = self.run("digest the rows", sql)
-        return f"postgres-{self.version.split('.')[0]}:{rows}:{total}"
+        many = self.sql(query.column(number, "a")) if number else ""
+        rows, times = (f"sum({many})::bigint", f"::numeric * {many}") if number else ("count(*)", "")
+        sql = f"SELECT {rows}, sum(hash_record_extended(ROW({read}), 0){times})::text FROM {item} AS a"
+        ((records, total),) = self.run("digest the rows", sql)
+        return f"postgres-{self.version.split('.')[0]}:{records}:{total}"

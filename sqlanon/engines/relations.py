@@ -63,6 +63,10 @@ class Roleless(Relations):
         """A digest of a relation's rows."""
         raise NotImplementedError
 
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text."""
+        return f"sha256({text})"
+
     def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
         """Nothing: there are no rights to take away."""
 

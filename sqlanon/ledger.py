@@ -162,6 +162,7 @@ def followed(name: str, made: Mapping[str, Any]) -> None:
     told = {
         "transforms": "its values were changed before they were recoded",
         "cells_blanked_at_most": "some of its cells are blank",
+        "related": "its persons have numbers that link it with other tables",
         "linked": "it is two tables, and its quasi-identifiers are as they were",
     }
     for key, why in told.items():

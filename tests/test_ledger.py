@@ -84,6 +84,7 @@ def test_what_nobody_can_tell_is_no_safety(people: Engine) -> None:
     sqlanon.release(spec("zips", ZIPS), people)
     for column, value, told in (("made", '{"transforms": [{}]}', "changed before"),
                                 ("made", '{"cells_blanked_at_most": 10}', "are blank"),
+        ("made", '{"related": {"tables": []}}', "link it with other tables"),
                                 ("made", "{}", ""), ("spec", "", "keeps no spec")):  # fmt: skip
         people.run("change", f"UPDATE sqlanon.release SET {column} = ? WHERE status = 'published'", [value])
         (line,) = sqlanon.ledger(people).lines
@@ -192,3 +193,9 @@ def test_partitions_are_measured_too(represent: str) -> None:
     assert line.reason is None
     assert line.left[0].targets == 60
     assert 1 <= (line.left[0].candidates or 0) <= 60
+
+
+def test_related_tables_have_no_ledger_yet_and_say_so() -> None:
+    other = {"name": "visits", "source": "visits", "columns": {"who": "identifier", AGE: QI, ILL: "sensitive"}}
+    with pytest.raises(SpecError, match="ledger: this is not there yet for related tables"):
+        sqlanon.load({**spec("x", AGES, {"values": 2}), "entity": "who", "related": [other]})

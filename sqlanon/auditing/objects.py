@@ -200,7 +200,7 @@ ORDER BY 1
 """
 _LITERAL = (
     r"(salt|secret|passw|pepper|token|api_?key|[^a-z]key)\w*\W{0,3}(\w+\W{0,3})?(:=|=>?|,|\(|\mis\M)\s*E?''[^'']{6,}''"
-    r"|''[0-9a-f]{32,}''|(md5|sha\d+|hmac|digest|crypt|encrypt)\s*\([^;]{0,200}''[^'']{8,}''"
+    r"|''[0-9a-f]{32,}''|(md5|sha\d+|hmac|digest|crypt|encrypt)\s*\(.{0,160}?(\|\||,)\s*E?''[^''\s]{8,}''"
 )
 _VIEW_TEXT = f"""
 SELECT n.item, 'its definition, which every role reads, holds what looks like a key', NULL

@@ -159,6 +159,11 @@ class Postgres(Answering, Publishing, Receiving):
     ) -> list[tuple[Any, ...]]:
         return self.client.rows(step, self._text(self.answered(step, what)), parameters)
 
+    def tried(self, text: str) -> list[tuple[Any, ...]] | None:
+        with suppress(psycopg.Error), self.connection.transaction(), psycopg.RawCursor(self.connection) as cursor:
+            return cursor.execute(text.encode()).fetchall()
+        return None
+
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
         return self.client.described(step, text)

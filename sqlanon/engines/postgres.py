@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -160,8 +160,9 @@ class Postgres(Answering, Publishing, Receiving):
         return self.client.rows(step, self._text(self.answered(step, what)), parameters)
 
     def tried(self, text: str) -> list[tuple[Any, ...]] | None:
-        with suppress(psycopg.Error), self.connection.transaction(), psycopg.RawCursor(self.connection) as cursor:
-            return cursor.execute(text.encode()).fetchall()
+        step = "try a function"
+        with suppress(EngineError), self.client.attempt(step) if self.client.in_transaction else nullcontext():
+            return self.client.rows(step, text)
         return None
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:

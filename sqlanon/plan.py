@@ -310,17 +310,31 @@ def _check_column(source: Source, name: str, declared: Declared, found: Column) 
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Equal records of the source once: a working table, the steps that fill it, and its column of their `number`."""
+
+    table: str
+    filled: Query
+    number: str
+
+
+@dataclass(frozen=True)
 class Recoded:
     """How every record is recoded: the steps that end in `recoded`, and the published columns of each quasi-identifier.
 
     `levels`: the level of each quasi-identifier, where it is the same for the whole table. `script`: the statements
-    that make the working tables which the steps read, where they read any.
+    that make the working tables which the steps read, where they read any. `repeated`: other steps to it, for where
+    most records are known to occur many times and nothing is read beside what is published: from equal records of the
+    source that were `counted` already, with a column `number` that tells how many records each row stands for.
     """
 
     steps: Query
     keys: Mapping[str, tuple[str, ...]]
     levels: Mapping[str, int] | None = None
     script: str = ""
+    counted: Counted | None = None
+    repeated: Query | None = None
+    number: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -377,9 +391,7 @@ class Plan:
     @property
     def counted(self) -> Query | None:
         """The same with equal rows once and their `number` beside them, where that is known to be much less."""
-        if self.equal is None:
-            return None
-        return self._released((*self.published, self.number), self.equal, "equal")
+        return self._released((*self.published, self.number), self.equal, "equal") if self.equal else None
 
     @property
     def staged(self) -> Query:
@@ -427,26 +439,21 @@ class Plan:
         return "sha256:" + hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def compile_plan(
-    source: Source, recoded: Recoded, suppressed: str, *, failing: Expression | None = None, repeated: bool = False
-) -> Plan:
+def compile_plan(source: Source, recoded: Recoded, suppressed: str, *, failing: Expression | None = None) -> Plan:
     """The plan that publishes a source as it is recoded; `suppressed` is drop or star. Raises `SpecError`.
 
     `failing`: the classes outside a bound, where they were looked up before; else the plan's own steps find them.
-    `repeated`: most rows of the release occur many times, and nothing is read beside what is published.
     """
-    published = tuple(
-        label for name in source.spec.published for label in recoded.keys.get(name, (name,))
-    )  # fmt: skip
-    starred = suppressed == "star"
-    stars = {label: _star(source, name) for name, labels in recoded.keys.items() for label in labels} if starred else {}
-    number = query.fresh("records", published)
+    published = tuple(label for name in source.spec.published for label in recoded.keys.get(name, (name,)))
+    starred, labelled = suppressed == "star", [(name, label) for name in recoded.keys for label in recoded.keys[name]]
+    stars = {label: _star(source, name) for name, label in labelled} if starred else {}
+    number = recoded.number or query.fresh("records", published)
     if failing is not None:
         chain = recoded.steps.then("failing", failing, "the classes outside a bound")
         return Plan(source, recoded, suppressed, published, chain, stars, None, number)
     judged = judging(source, recoded)
     chain = outside(judged.query, source.spec.privacy, judged, starred=starred)
-    equal = _equal(source, recoded, number, published, starred=starred) if repeated else None
+    equal = _equal(source, recoded, published, starred=starred)
     return Plan(source, recoded, suppressed, published, chain, stars, equal, number)
 
 
@@ -458,13 +465,15 @@ def judging(source: Source, recoded: Recoded) -> Measured:
     return replace(judged, query=recoded.steps.join(judged.query))
 
 
-def _equal(source: Source, recoded: Recoded, number: str, published: tuple[str, ...], *, starred: bool) -> Query:
+def _equal(source: Source, recoded: Recoded, published: tuple[str, ...], *, starred: bool) -> Query | None:
     """The chain up to `failing` over `equal`: equal records once, with their number. The source is read once."""
-    people = "recoded people" if source.population is not None else None
+    if recoded.repeated is None:
+        return None
+    people, number = "recoded people" if source.population is not None else None, recoded.number
     rows = Records("equal", recoded.labels, entity=source.spec.entity, population=people, weight=number)
-    listed = [column(name) for name in published]
-    once = fragment("select $c, count(*) as $n from recoded group by $c", c=listed, n=query.identifier(number))
-    base = recoded.steps.then("equal", once, "equal records once, with their number")
+    total = named(fragment("cast(sum($n) as bigint)", n=column(number)), number)
+    once = fragment("select $c, $n from recoded group by $c", c=[column(name) for name in published], n=total)
+    base = recoded.repeated.then("equal", once, "equal records once, with their number")
     judged = measured(rows, needed(source.spec.privacy), source.references("equal", number))
     return outside(base.join(judged.query), source.spec.privacy, judged, starred=starred)
 

@@ -104,10 +104,12 @@ class Planned:
             f"-- {self.rows_out} of {self.rows_in} records in {self.classes} classes when this was planned",
         ]
         head += [f"-- not in this statement: {one}" for one in self.blanked]
-        made = self.plan.query if publish and publish.live else shuffled(self.plan, engine)
+        once, live = self.plan.recoded.counted, publish is not None and publish.live
+        counted = [(once.table, once.filled)] if once and self.plan.counted and not live else []
+        made = self.plan.query if live else shuffled(self.plan, engine)
         before = "".join(
             f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
-            for name, filled in self.plan.source.working
+            for name, filled in (*self.plan.source.working, *counted)
         )
         if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
@@ -116,7 +118,7 @@ class Planned:
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
         statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
-        if publish and publish.live:
+        if live and publish:
             statement = engine.view_statement([publish.name], made, kind)
         return f"{told}\n{before}{script}{statement};{self._second(engine)}"
 
@@ -220,7 +222,7 @@ def _origin(spec: Spec, source: Where) -> Origin:
 def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
     """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
 
-    The working tables of a partition are there as long as the `working` of the engine around this call.
+    The working tables that a plan reads are there as long as the `working` of the engine around this call.
     """
     started = time.monotonic()
     tell("reading the source", None)
@@ -232,13 +234,12 @@ def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell 
 def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
     """The best plan for a source whose spec was held against it. Raises as `make` does."""
     spec, started = source.spec, time.monotonic()
-    with engine.working() if spec.recoding.method == "full-domain" else nullcontext():
-        outcome = recode(engine, source, tell)
+    outcome = recode(engine, source, tell)
     if spec.recoding.suppressed == "cell":
         tell("blanking cells", None)
         outcome = blanked(engine, source, outcome)
     suppressed = spec.recoding.suppressed
-    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing, repeated=outcome.repeated)
+    compiled = compile_plan(source, outcome.recoded, suppressed, failing=outcome.failing)
     if outcome.linked is not None:  # the records are published without their values, which stand beside their group
         open_ = [name for name in compiled.published if name != outcome.linked.sensitive]
         compiled = replace(compiled, published=(*open_, outcome.linked.group))
@@ -325,7 +326,7 @@ def drop_instead(planned: Planned) -> Planned:
     """The same plan with suppressed records dropped, for where the starred class does not satisfy a model."""
     before, outcome = planned.plan, planned.outcome
     if before.levels is not None:
-        outcome = replace(outcome, recoded=at_levels(before.source, before.levels))
-    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing, repeated=outcome.repeated)
+        outcome = replace(outcome, recoded=at_levels(before.source, before.levels, counted=before.recoded.counted))
+    compiled = compile_plan(before.source, outcome.recoded, "drop", failing=outcome.failing)
     note = "the class of starred records does not satisfy every model, so they were dropped"
     return replace(planned, plan=compiled, outcome=outcome, notes=(*planned.notes, note))

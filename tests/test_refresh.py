@@ -259,7 +259,7 @@ def test_what_is_no_release_or_has_no_spec_cannot_be_refreshed(engine: Engine) -
     with pytest.raises(ReleaseError, match="there is no release 'out'"):
         sqlanon.refresh("out", engine)
     release(load(SPEC), engine)
-    for spec in ("", "{}", '{"spec": {}, "levels": null, "types": {}, "lines": {}}'):
+    for spec in ("", "{}", '{"spec": {}, "levels": null, "types": {}, "lines": [{}]}'):
         engine.run("forget", "UPDATE sqlanon.release SET spec = ?", [spec])
         with pytest.raises(ReleaseError, match="keeps no spec of 'out'") as caught:
             sqlanon.refresh("out", engine)

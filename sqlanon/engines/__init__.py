@@ -226,8 +226,11 @@ class Engine(Protocol):
     def parquet_facts(self, path: Path) -> str | None:
         """The manifest of a Parquet file that `export_parquet` wrote, or None."""
 
-    def digest(self, item: str, columns: Sequence[str]) -> str:
-        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does."""
+    def digest(self, item: str, columns: Sequence[str], number: str | None = None) -> str:
+        """A digest of a relation's rows, whatever their order: it changes when any cell or the number of rows does.
+
+        Each row stands for as many as its column `number` says, or for one.
+        """
 
 
 def require(engine: Engine, ability: str, told: str) -> None:

@@ -458,13 +458,14 @@ class DuckDB(Roleless):
         found = self.run("read the manifest", sql)
         return found[0][0] if found else None
 
-    def digest(self, item: str, columns: Sequence[str]) -> str:
+    def digest(self, item: str, columns: Sequence[str], number: str | None = None) -> str:
         """A digest of a relation's rows, whatever their order: it changes when a cell, a name or their number does."""
         names = ", ".join([query.constant(repr(list(columns))), *(self.sql(query.column(n)) for n in columns)])
-        ((rows, total),) = self.run(
-            "digest the rows", f"SELECT count(*), sum(hash({names})::HUGEINT)::VARCHAR FROM {item}"
-        )
-        return f"duckdb-{self.version}:{rows}:{total}"
+        many = self.sql(query.column(number)) if number else ""
+        rows, times = (f"sum({many})::BIGINT", f" * {many}") if number else ("count(*)", "")
+        sql = f"SELECT {rows}, sum(hash({names})::HUGEINT{times})::VARCHAR FROM {item}"
+        ((records, total),) = self.run("digest the rows", sql)
+        return f"duckdb-{self.version}:{records}:{total}"
 
 
 def _make(connection: duckdb.DuckDBPyConnection, function: Function, key: str, *, vectorised: bool) -> None:

@@ -38,6 +38,11 @@ _SETTINGS = {
     "jit": "off",
     # The planner knows nothing of how many classes expressions make, and would sort texts where hashing is far faster.
     "enable_sort": "off",
+    # Every join of ours has something to hash, which the planner takes for far rarer than it is.
+    "enable_nestloop": "off",
+    # What goes back from a worker is classes, far fewer than the planner thinks; small tables get no workers anyway.
+    "parallel_tuple_cost": "0.001",
+    "parallel_setup_cost": "100",
     "default_transaction_isolation": "repeatable read",
     "client_min_messages": "warning",
 }

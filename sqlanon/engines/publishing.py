@@ -66,7 +66,8 @@ class Publishing(Ownership):
         """The rows in an order of a key and their content: equal rows cannot be told apart."""
         *earlier, last = what.steps
         made = Query((*earlier, replace(last, inline=True)))
-        read = self._hashable(self.sql(what), columns)
+        # As texts, which every type has: the working tables that tell the types may be gone when a script is printed.
+        read = [f"CAST({self.sql(query.column(name, 'a'))} AS text)" for name in columns]
         ordered = (
             f"SELECT *\nFROM {self.sql(query.table(last.name))} AS a\n"
             f"ORDER BY hash_record_extended(ROW({', '.join([*key, *read])}), 0)"
@@ -135,10 +136,12 @@ class Publishing(Ownership):
         found = self.run("read the catalog", sql, [schema or self.schema, short(name)])
         return _KINDS.get(found[0][0], "object") if found else None
 
-    def digest(self, item: str, columns: Sequence[str]) -> str:
+    def digest(self, item: str, columns: Sequence[str], number: str | None = None) -> str:
         """Of the rows in any order; comparable as long as the server's major version is the same."""
         named = f"{query.constant(repr(list(columns)))}::text"
         read = ", ".join([named, *self._hashable(f"SELECT * FROM {item}", columns)])
-        sql = f"SELECT count(*), sum(hash_record_extended(ROW({read}), 0)::numeric)::text FROM {item} AS a"
-        ((rows, total),) = self.run("digest the rows", sql)
-        return f"postgres-{self.version.split('.')[0]}:{rows}:{total}"
+        many = self.sql(query.column(number, "a")) if number else ""
+        rows, times = (f"sum({many})::bigint", f"::numeric * {many}") if number else ("count(*)", "")
+        sql = f"SELECT {rows}, sum(hash_record_extended(ROW({read}), 0){times})::text FROM {item} AS a"
+        ((records, total),) = self.run("digest the rows", sql)
+        return f"postgres-{self.version.split('.')[0]}:{records}:{total}"

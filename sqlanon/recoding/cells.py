@@ -67,7 +67,7 @@ def _told(source: Source, outcome: Outcome, cells: _Cells, judged: _Judged, reco
     return replace(
         outcome, recoded=recoded, suppressed=suppressed, classes=judged.classes, verdicts=judged.verdicts,
         utility=known, failing=query.select([column(x) for x in cells.labels], cells.item, where=column(cells.fails)),
-        repeated=False, cells=judged.cells, whole=outcome, notes=(*outcome.notes, NOTE),
+        cells=judged.cells, whole=outcome, notes=(*outcome.notes, NOTE),
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from sqlanon.models import (
     needed,
     verdicts,
 )
-from sqlanon.plan import Source
+from sqlanon.plan import Counted, Source
 from sqlanon.query import Expression, Query, Step, column, fragment, fresh, named
 from sqlanon.recoding.objectives import Counts, Domain, Floats, Marginal, Node
 
@@ -63,6 +63,7 @@ class Lattice:
 
     engine: Engine
     source: Source
+    raw: Counted
     domains: tuple[Domain, ...]
     records: int
     combinations: int
@@ -138,10 +139,17 @@ class Lattice:
         return f'{made}, people AS NOT MATERIALIZED (SELECT *, {sums} FROM "{_PEOPLE}")'
 
     @property
-    def repeated(self) -> bool:
-        """Whether most rows of any release are known to occur many times, because the base table holds all of them."""
+    def repeated(self) -> Counted | None:
+        """The records of the source once, where most of any release are known by them to occur many times."""
         grouped, spec = {*self.source.quasi_identifiers, *self.source.sensitive}, self.source.spec
-        return not self.source.beside and grouped.issuperset(spec.published) and self.combinations * 4 <= self.records
+        known = not self.source.beside and grouped.issuperset(spec.published)
+        return self.raw if known and self.combinations * 4 <= self.records else None
+
+    def drop(self) -> None:
+        """Drops the working tables; that of `repeated` stays, where there is one."""
+        names = [_BASE, _PEOPLE, _PEOPLE_RAW, *map(_domain, range(len(self.domains)))]
+        names += map(_shares, self.source.sensitive)
+        self.engine.drop_temporary(*names, *[] if self.repeated else [_RAW])
 
     def labelled(self, i: int) -> str:
         """The working table of a quasi-identifier: `value`, `records` and, per level below the last, `code LEVEL`."""
@@ -157,7 +165,7 @@ def _shares(name: str) -> str:
 
 
 def build(engine: Engine, source: Source) -> Lattice:
-    """Reads the source once and encodes it, in working tables that whoever asks drops.
+    """Reads the source once and encodes it, in working tables that `drop` takes away.
 
     Raises `SpecError` where it has no rows or a value that no hierarchy knows.
     """
@@ -165,13 +173,14 @@ def build(engine: Engine, source: Source) -> Lattice:
     grouped = tuple(dict.fromkeys([*names, *source.sensitive, *source.beside]))
     n = fresh("n", grouped)
     frequencies = "select $g, count(*) as $n from $rows group by $g"
-    for name, steps, columns in (("source", source.step(), grouped), ("people", source.people(), names)):
-        if steps.steps:
-            counted = fragment(
-                frequencies, g=[column(x) for x in columns], n=query.identifier(n), rows=query.table(name)
-            )
-            raw = _RAW if name == "source" else _PEOPLE_RAW
-            engine.temporary(f"read the {name}", raw, steps.then("base", counted))
+
+    def counted_in(name: str, columns: Sequence[str]) -> Expression:
+        return fragment(frequencies, g=[column(x) for x in columns], n=query.identifier(n), rows=query.table(name))
+
+    read = Counted(_RAW, source.step().then("base", counted_in("source", grouped)), n)
+    engine.temporary("read the source", _RAW, read.filled)
+    if (people := source.people()).steps:
+        engine.temporary("read the people", _PEOPLE_RAW, people.then("base", counted_in("people", names)))
     counted = fragment("select cast(coalesce(sum($n), 0) as bigint) from $raw", n=column(n), raw=query.table(_RAW))
     ((records,),) = engine.run("count the records", counted)
     if records == 0:
@@ -186,11 +195,11 @@ def build(engine: Engine, source: Source) -> Lattice:
     carried = tuple(dict.fromkeys([*source.sensitive, *source.beside, n]))
     places = _places(domains, apart=any(m.steps == "observers" for m in needed(source.spec.privacy)))
     digits = _base(engine, source, domains, places, carried, n)
-    engine.drop_temporary(_RAW, _PEOPLE_RAW)
+    engine.drop_temporary(_PEOPLE_RAW)
     numbers = tuple(fresh(f"class {i}", grouped) for i in range(1 + max(place.number for place in places)))
     ((combinations,),) = engine.run("count the combinations", fragment("select count(*) from $b", b=query.table(_BASE)))
     return Lattice(
-        engine, source, domains, int(records), int(combinations), _listed(engine, carried),
+        engine, source, read, domains, int(records), int(combinations), _listed(engine, carried),
         tuple(_listed(engine, [name]) for name in numbers), places, digits, *_questions(engine, source, numbers, n),
     )  # fmt: skip
 

@@ -9,26 +9,36 @@ from collections.abc import Mapping
 
 from sqlanon import query
 from sqlanon.hierarchies import STAR
-from sqlanon.plan import Recoded, Source, no_clash
+from sqlanon.plan import Counted, Recoded, Source, no_clash
 from sqlanon.query import Expression, Query, column, fragment, named
 
 
-def at_levels(source: Source, levels: Mapping[str, int], *, starred: bool = False) -> Recoded:
+def at_levels(
+    source: Source, levels: Mapping[str, int], *, starred: bool = False, counted: Counted | None = None
+) -> Recoded:
     """The records of a source at the given levels; `starred`: `*` will stand beside their values, which are texts then.
 
-    Raises `SpecError` where a published column would have the name of another.
+    `counted`: its equal records once, where most are known to occur many times. Raises `SpecError` where a published
+    column would have the name of another.
     """
     keys = {
         name: tuple(_published(source, name, levels[name], "source", starred=starred))
         for name in source.quasi_identifiers
     }
     no_clash(source, keys)
-    steps = source.step(known=True).join(source.trees()).join(_labels(source, levels)).join(source.people())
+    beside = source.trees().join(_labels(source, levels)).join(source.people())
     if source.population is not None:
         people = _recoded(source, levels, "people", starred)
-        steps = steps.then("recoded people", people, "the population, generalised alike")
-    made = _recoded(source, levels, "source", starred)
-    return Recoded(steps.then("recoded", made, "every record, generalised", inline=True), keys, dict(levels))
+        beside = beside.then("recoded people", people, "the population, generalised alike")
+    steps, told = source.step(known=True).join(beside), "every record, generalised"
+    made = steps.then("recoded", _recoded(source, levels, "source", starred), told, inline=True)
+    if counted is None:
+        return Recoded(made, keys, dict(levels))
+    number = query.fresh("records", (*source.spec.columns, *(label for labels in keys.values() for label in labels)))
+    listed = [*map(column, source.spec.published), named(column(counted.number), number)]
+    once = Query(()).then("distinct", query.select(listed, counted.table), "equal records of the source once")
+    again = once.join(beside).then("recoded", _recoded(source, levels, "distinct", starred, number), told, inline=True)
+    return Recoded(made, keys, dict(levels), counted=counted, repeated=again, number=number)
 
 
 def _labels(source: Source, levels: Mapping[str, int]) -> Query:
@@ -42,8 +52,10 @@ def _labels(source: Source, levels: Mapping[str, int]) -> Query:
     return steps
 
 
-def _recoded(source: Source, levels: Mapping[str, int], relation: str, starred: bool) -> Expression:
-    """The records of `source`, or the quasi-identifiers of `people`, at the given levels."""
+def _recoded(
+    source: Source, levels: Mapping[str, int], relation: str, starred: bool, number: str | None = None
+) -> Expression:
+    """The records of `source`, or `distinct` with their `number`, or the quasi-identifiers of `people`, at levels."""
     columns: list[Expression] = []
     if relation == "source":
         columns += [column(name, relation) for name in source.carried]
@@ -51,8 +63,9 @@ def _recoded(source: Source, levels: Mapping[str, int], relation: str, starred: 
         if declared.role == "quasi-identifier":
             made = _published(source, name, levels[name], relation, starred=starred)
             columns += [named(expression, label) for label, expression in made.items()]
-        elif declared.role in ("sensitive", "insensitive") and relation == "source":
+        elif declared.role in ("sensitive", "insensitive") and relation != "people":
             columns.append(column(name, relation))
+    columns += [column(number, relation)] if number else []
     tree = query.select(columns, relation)
     tabled = [name for name, level in levels.items() if name in source.rows and 0 < level < source.height(name)]
     for name in tabled:

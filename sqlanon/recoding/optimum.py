@@ -43,10 +43,12 @@ def optimum(engine: Engine, source: Source, tell: Tell = silent) -> Outcome:
         raise _refused(lattice, spec)
     levels, counts = dict(zip(source.quasi_identifiers, found.node, strict=True)), found.counts
     told = f"stopped at the time limit; the optimum may be up to {found.gap:.1%} lower"
+    recoded = at_levels(source, levels, starred=spec.recoding.suppressed == "star", counted=lattice.repeated)
+    verdicts, utility = lattice.verdicts(found.node), _utility(lattice, source, found)
+    lattice.drop()
     return Outcome(
-        at_levels(source, levels, starred=spec.recoding.suppressed == "star"), lattice.records, counts.suppressed,
-        counts.kept_classes, lattice.verdicts(found.node), _utility(lattice, source, found),
-        repeated=lattice.repeated, search=found, notes=(told,) if found.gap else (),
+        recoded, lattice.records, counts.suppressed, counts.kept_classes, verdicts, utility, search=found,
+        notes=(told,) if found.gap else (),
     )  # fmt: skip
 
 

@@ -31,9 +31,9 @@ class Outcome:
 
     `rows`: records of the source, of which `suppressed` are in classes that fail; `classes` that are kept, with their
     `verdicts` and their `utility` by name. `failing`: the classes that fail, where they were looked up already.
-    `repeated`: most rows of the release occur many times, and nothing is read beside what is published. `search`: how
-    the best of many was found. `noise`: records of nobody; `swaps`: exchanges of records between classes; `cells`:
-    records with one value blanked, and `whole` the same without blanks. `linked`: the second relation of an Anatomy.
+    `search`: how the best of many was found. `noise`: records of nobody; `swaps`: exchanges of records between classes;
+    `cells`: records with one value blanked, and `whole` the same without blanks. `linked`: the second relation of an
+    Anatomy.
     """
 
     recoded: Recoded
@@ -43,7 +43,6 @@ class Outcome:
     verdicts: tuple[Verdict, ...]
     utility: Mapping[str, float]
     failing: Expression | None = None
-    repeated: bool = False
     search: Found | None = None
     noise: int = 0
     cells: int = 0

@@ -7,17 +7,20 @@ with numpy: dense where the planner is sparse, cumulative where it is closed. A 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sqlanon import query
 from sqlanon.engines import Engine, Origin
+from sqlanon.errors import ReleaseError
 from sqlanon.models import Model, Verdict, column_of, estimated_verdict, guard_of, verdict
 from sqlanon.verify.evidence import Evidence, Guards, Histogram, Ints, Places, Published, Sets
 from sqlanon.verify.judges import DETAILS, JUDGES, PLACED, WHOLE, WHOLE_ROWS
 
-__all__ = ["Measured", "Published", "verify"]
+__all__ = ["COUNTED", "Measured", "Published", "counted", "verify"]
+
+COUNTED = "sqlanon published rows"
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,27 @@ class Measured:
         return all(v.holds for v in self.verdicts)
 
 
+def counted(engine: Engine, published: Published, columns: Sequence[str], number: str) -> Published:
+    """The same published rows from a working table that holds equal ones once, with their number, in one pass.
+
+    For where most are known to be equal, and no entity is beside them.
+    """
+    listed = _list(engine, columns)
+    once = f"SELECT {listed}, count(*) AS {engine.sql(query.identifier(number))} FROM {published.item} AS p"
+    engine.temporary("count the published rows", COUNTED, query.Text(f"{once} GROUP BY {listed}"))
+    return replace(published, item=engine.sql(query.table(COUNTED)), number=number)
+
+
 def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Measured:
     """Every model's verdict on a published relation. Raises `EngineError`; nothing holds on an empty relation."""
-    records, persons = _sizes(engine, published)
     people = _people(engine, published) if published.population else None
     histograms = {
         name: _histogram(engine, published, name)
         for name in dict.fromkeys(column_of(m) for m in models if m.requires != "set" and type(m) not in PLACED)
         if name
     }
+    counted = next(iter(histograms.values()), None)
+    records, persons = _sizes(engine, published) if published.entity or counted is None else (counted.sizes,) * 2
     verdicts = []
     for model in models:
         name, guard = column_of(model) or "", guard_of(model)
@@ -86,15 +101,20 @@ def _list(engine: Engine, names: Sequence[str]) -> str:
     return ", ".join(engine.sql(query.column(name, "p")) for name in names)
 
 
+def _records(engine: Engine, published: Published) -> str:
+    """The number of records in a group of rows."""
+    return f"sum({_list(engine, [published.number])})::BIGINT" if published.number else "count(*)::BIGINT"
+
+
 def _sizes(engine: Engine, published: Published) -> tuple[Ints, Ints]:
     """Records and persons per class, in the order of the classes' numbers in the histograms."""
-    keys, persons = _list(engine, published.keys), "count(*)"
+    keys, persons = _list(engine, published.keys), _records(engine, published)
     if published.entity:
         # Records whose entity is missing may all be about one person, so together they count as one.
         who = _list(engine, [published.entity])
         persons = f"count(DISTINCT {who}) + (count(*) > count({who}))::INTEGER"
     sql = (
-        f"SELECT count(*)::BIGINT AS records, ({persons})::BIGINT AS persons FROM {published.item} AS p"
+        f"SELECT {_records(engine, published)} AS records, ({persons})::BIGINT AS persons FROM {published.item} AS p"
         f" GROUP BY {keys} ORDER BY {keys}"
     )
     found = engine.arrays("read back the classes", sql)
@@ -103,25 +123,30 @@ def _sizes(engine: Engine, published: Published) -> tuple[Ints, Ints]:
 
 def _histogram(engine: Engine, published: Published, name: str) -> Histogram:
     """The counts of one sensitive column. Values that the reference lacks get table count 0."""
-    value, keys = _list(engine, [name]), _list(engine, published.keys)
+    value, keys = _list(engine, [name]), [_list(engine, [key]) for key in published.keys]
+    step = f"read back the values of {name}"
+    # Counted first and numbered after: together they would sort every record.
     numbered = (
-        f"here AS (SELECT {value} AS v, count(*)::BIGINT AS n FROM {published.reference} AS p GROUP BY {value}),"
-        f" found AS (SELECT DISTINCT {value} AS v FROM {published.item} AS p),"
-        " everywhere AS (SELECT v, n FROM here UNION ALL SELECT f.v, 0 FROM found AS f"
-        " WHERE NOT EXISTS (SELECT 1 FROM here AS h WHERE h.v IS NOT DISTINCT FROM f.v)),"
-        " numbered AS (SELECT v, n, row_number() OVER (ORDER BY v NULLS FIRST) - 1 AS number FROM everywhere)"
+        f"WITH cells AS MATERIALIZED (SELECT {', '.join(f'{key} AS k{i}' for i, key in enumerate(keys))}, {value} AS v,"
+        f" {_records(engine, published)} AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value})"
+        f" SELECT dense_rank() OVER (ORDER BY {', '.join(f'k{i}' for i in range(len(keys)))}) - 1 AS class,"
+        " dense_rank() OVER (ORDER BY v NULLS FIRST) - 1 AS number, n AS counted FROM cells"
     )
-    joined = (
-        f"WITH cells AS (SELECT dense_rank() OVER (ORDER BY {keys}) - 1 AS class, {value} AS v, count(*)::BIGINT AS n"
-        f" FROM {published.item} AS p GROUP BY {keys}, {value}), {numbered}"
-        " SELECT c.class, a.number, c.n AS counted FROM cells AS c JOIN numbered AS a ON a.v IS NOT DISTINCT FROM c.v"
+    cells = engine.arrays(step, numbered)
+    known = (
+        f"WITH here AS (SELECT {value} AS v, count(*)::BIGINT AS n, 0 AS published FROM {published.reference} AS p"
+        f" GROUP BY {value} UNION ALL SELECT DISTINCT {value}, 0::BIGINT, 1 FROM {published.item} AS p)"
+        " SELECT min(v::VARCHAR) AS label, sum(n)::BIGINT AS n, max(published) AS published FROM here"
+        " GROUP BY v ORDER BY v NULLS FIRST"
     )
-    cells = engine.arrays(f"read back the values of {name}", joined)
-    labels = f"WITH {numbered} SELECT v::VARCHAR AS label, n FROM numbered ORDER BY number"
-    rows = engine.run(f"read back the values of {name}", labels)
+    rows = engine.run(step, known)
+    # The place among the published values becomes the place among all of them.
+    places = np.array([place for place, (_, _, found) in enumerate(rows) if found], dtype=np.int64)
     classes, values, counts = (cells[key].astype(np.int64) for key in ("class", "number", "counted"))
-    table = np.array([n for _, n in rows], dtype=np.int64)
-    return Histogram(classes, values, counts, table, tuple(v for v, _ in rows))
+    if len(places) != int(values.max(initial=-1)) + 1:
+        raise ReleaseError(f"the published values of {name} cannot be told apart as the source's are; nothing holds")
+    table = np.array([n for _, n, _ in rows], dtype=np.int64)
+    return Histogram(classes, places[values], counts, table, tuple(v for v, _, _ in rows))
 
 
 def _people(engine: Engine, published: Published) -> tuple[Ints, int]:
@@ -155,7 +180,7 @@ def _guards(engine: Engine, published: Published, guard: str) -> Guards:
 def _sets(engine: Engine, published: Published, name: str) -> Sets:
     """The different values of a set-valued column, with their records."""
     value = _list(engine, [name])
-    sql = f"SELECT {value} AS v, count(*) AS n FROM {published.item} AS p GROUP BY {value}"
+    sql = f"SELECT {value} AS v, {_records(engine, published)} AS n FROM {published.item} AS p GROUP BY {value}"
     return tuple((v, int(n)) for v, n in engine.run(f"read back the values of {name}", sql))
 
 
@@ -167,7 +192,7 @@ def _places(engine: Engine, published: Published, name: str, guard: str | None) 
     counted = (
         f"SELECT {listed}, dense_rank() OVER (ORDER BY {', '.join(keys)}) - 1 AS class, {value} AS v, {limit} AS t,"
         f" dense_rank() OVER (ORDER BY {value}) - 1 AS number, dense_rank() OVER (ORDER BY {limit}) - 1 AS kind,"
-        f" count(*)::BIGINT AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value}, {limit}"
+        f" {_records(engine, published)} AS n FROM {published.item} AS p GROUP BY {', '.join(keys)}, {value}, {limit}"
     )
     step = f"read back what {name} is near"
     ints = [*(f"k{i}" for i in range(len(keys))), "class", "number", "kind", "n"]

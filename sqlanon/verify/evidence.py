@@ -27,7 +27,8 @@ class Published:
     """A relation to be verified: its FROM item, its quasi-identifier columns, and the entity where it holds one.
 
     `reference` is the FROM item whose distribution of sensitive values the distances compare with; `orders` and `trees`
-    say how a column's values are arranged; `population` is the FROM item of the population, recoded alike.
+    say how a column's values are arranged; `population` is the FROM item of the population, recoded alike. `number`:
+    the column that tells how many published rows each row of the item stands for, where it is not one.
     """
 
     item: str
@@ -37,6 +38,7 @@ class Published:
     orders: Mapping[str, tuple[str, ...]]
     trees: Mapping[str, Rows]
     population: str | None = None
+    number: str | None = None
 
 
 @dataclass(frozen=True)

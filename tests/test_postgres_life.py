@@ -122,7 +122,9 @@ def test_an_owner_without_a_place_in_a_schema_of_somebody_elses_is_told_what_to_
     execute(
         owned, "GRANT USAGE, CREATE ON SCHEMA releases TO sqlanon_owner", "GRANT USAGE ON SCHEMA releases TO reader"
     )
-    assert published(owned, grant=[]).entry.owner == "sqlanon_owner"
+    assert published(owned).entry.owner == "sqlanon_owner"
+    with pytest.raises(SpecError, match='have its owner run: GRANT USAGE ON SCHEMA "releases" TO "stranger"'):
+        published(owned, grant=["stranger"])
 
 
 def test_two_publishers_of_one_owner_refresh_each_others_releases(owned: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import as_role, execute, fetch
+from server import execute, fetch
 
 import sqlanon
 from sqlanon import life, refreshing, register
@@ -309,4 +309,3 @@ def test_on_postgres_the_roles_that_may_read_are_those_of_the_version_before(fre
         False, True, False,
     ]  # fmt: skip
     execute(fresh, "REVOKE ALL ON SCHEMA releases FROM holder, reader")
-    assert as_role(fresh, "reader").startswith("postgresql://reader@")

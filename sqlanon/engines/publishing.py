@@ -122,6 +122,7 @@ class Publishing(Ownership):
             self.run(step, "ROLLBACK TO SAVEPOINT taking")
             time.sleep(TURN / 1000)
         self.run(step, "RELEASE SAVEPOINT taking")
+        self.run(step, "SET LOCAL lock_timeout TO DEFAULT")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         sql = "SELECT obj_description(to_regclass(?), 'pg_class')"

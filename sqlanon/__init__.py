@@ -23,17 +23,18 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlanon import life
 from sqlanon.attacks import Attack, Attacked, Known, parse_attack
 from sqlanon.attacks import attack as _attack
+from sqlanon.auditing import Audited
+from sqlanon.auditing import audit as _audit
 from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.comparison import SAMPLE_ROWS, Comparison
 from sqlanon.comparison import compare as _compare
 from sqlanon.engines import Engine, Origin, connect
-from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
 from sqlanon.exploring import Explored, explore
 from sqlanon.flow.model import FlowModel
@@ -42,6 +43,8 @@ from sqlanon.flow.risks import Assessment
 from sqlanon.flow.risks import assess as _assess
 from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
+from sqlanon.ledger import Ledger
+from sqlanon.ledger import ledger as _ledger
 from sqlanon.margins import margin as _margin
 from sqlanon.models import (
     AlphaKAnonymity,
@@ -94,23 +97,37 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
+from sqlanon.together import Together
 from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
+if TYPE_CHECKING:
+    from sqlanon.engines.duckdb import DuckDB
+
 __all__ = [
-    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk", "BalancedPPlusSensitivity",
     "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
     "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "Ledger", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
     "Refreshed", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec",
-    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction",
-    "Verdict", "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load", "plan", "predict",
-    "refresh", "release", "risk", "safe_harbor", "schema",
+    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility", "ValuePrediction",
+    "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "ledger", "load", "plan",
+    "predict", "refresh", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
+
+
+def __getattr__(name: str) -> Any:
+    """`DuckDB` is read where it is asked for: inside a server (`sqlanon.serving`) there is none."""
+    if name != "DuckDB":
+        raise AttributeError(f"module 'sqlanon' has no attribute {name!r}")
+    from sqlanon.engines.duckdb import DuckDB
+
+    return DuckDB
+
 
 Frame = TypeVar("Frame")
 AnySpec = Spec | str | Path | Mapping[str, Any]
@@ -328,6 +345,23 @@ def safe_harbor(relation: object, *, engine: Engine | None = None) -> SafeHarbor
     finally:
         if engine is None:
             used.close()
+
+
+def audit(engine: Engine, *, sources: Sequence[str] = ()) -> Audited:
+    """Ways to more than was released, around the releases of a database: grants, owners, settings, order of rows.
+
+    Changes nothing, and says what this role could not see. `sources`: raw tables that the register does not name.
+    Raises `SpecError`, `EngineError`.
+    """
+    return _audit(engine, sources=sources)
+
+
+def ledger(engine: Engine, names: Sequence[str] = (), *, bounds: Together | None = None) -> Ledger:
+    """What the releases of one source tell one audience, all of them together; measured on the source.
+
+    `names`: only sets with one of these releases. `bounds`: judge by these too. Raises `ReleaseError`, `EngineError`.
+    """
+    return _ledger(engine, names, bounds=bounds)
 
 
 def assess(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import removal, statistics
-from sqlanon.engines import Engine, Origin, require
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.margins import NUMERIC
 from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, records_of
@@ -130,7 +130,6 @@ def explore(
     with those of the `original`, else of the table itself before removal. `base` is the folder of a policy's file.
     Raises `SpecError`, `EngineError`.
     """
-    require(engine, "predict", "predicting sensitive values")
     records = records_of(engine, origin, base)
     before = records_of(engine, original) if original else None
     asked = [n for n in (target.column, *fields) if n in records.columns]

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlanon import blanking, gates, query, register
-from sqlanon.engines import Engine, Owner
+from sqlanon.engines import Engine, Origin, Owner
 from sqlanon.errors import ModelNotMet, ReleaseError
 from sqlanon.hierarchies import Order
+from sqlanon.ledger import Seen, gate
 from sqlanon.models import Verdict, k_of
 from sqlanon.plan import Plan
 from sqlanon.planning import Planned, shuffled
@@ -103,13 +104,17 @@ class Job:
         measured = verify(self.engine, rows, self.plan.models)
         measured = replace(measured, verdicts=blanking.told(measured.verdicts, self.planned.blanked))
         if not measured.holds:
-            broken = ModelNotMet(_broken(measured.verdicts), measured.verdicts)
-            raise Starred if self.plan.suppressed == "star" else broken
+            if self.plan.suppressed == "star":
+                raise Starred
+            raise ModelNotMet(_broken(measured.verdicts), measured.verdicts)
         if self.plan.suppressed != "star":
             _agree(self.planned.verdicts, measured.verdicts)
         if blocking := [rule for rule in gates.judge(self.engine, self.plan, self.planned.blanked) if rule.blocks]:
             told = "; ".join(map(str, blocking))
             raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
+        keys, made = tuple(self.plan.keys), {**self.made(), "linked": self.planned.outcome.linked is not None}
+        seen = Seen(self.publish.name, Origin(query=f"SELECT * FROM {item}"), keys, frozenset(self._closed()))
+        gate(self.engine, self.spec, seen, made, self.terms.source, self.terms.grants)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
@@ -120,8 +125,9 @@ class Job:
         return self.plan.counted is not None and not self.separate
 
     def _digest(self, item: str) -> str:
-        counted = (self.engine.sql(query.table(COUNTED)), self.plan.published, self.plan.number)
-        return self.engine.digest(*(counted if self.once else (item, self.plan.published)))
+        if self.once:
+            return self.engine.digest(self.engine.sql(query.table(COUNTED)), self.plan.published, self.plan.number)
+        return self.engine.digest(item, self.plan.published)
 
     def _published(self, item: str) -> Published:
         """What the verifier needs to know of the released rows; nothing of how they were computed."""

@@ -19,11 +19,12 @@ from typing import Any, cast
 
 import yaml
 
-from sqlanon import query
-from sqlanon.engines import Column, Engine, Origin, require
+from sqlanon import query, spelling
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.patterns import DIRECT, PATTERNS, kind_of
 from sqlanon.spec import FILE_ENDINGS
+from sqlanon.spelling import Spelling
 from sqlanon.telling import Tell, silent
 
 EXACT_ROWS = 5_000_000  # beyond, distinct values and quantiles are estimates; shares and entropies those of a sample
@@ -109,7 +110,6 @@ def profile(engine: Engine, origin: Origin, *, tell: Tell = silent) -> Profile:
 
     Raises `SpecError` where the source is not there or has no rows, `EngineError` where the engine fails.
     """
-    require(engine, "profile", "proposing a spec")
     tell("reading the columns", None)
     origin, there = _read(engine, origin)
     item = f"{engine.origin(origin)} AS s"
@@ -119,12 +119,17 @@ def profile(engine: Engine, origin: Origin, *, tell: Tell = silent) -> Profile:
     tell(f"counting {rows:,} records in {len(there)} columns", 0.1)
     facts = _facts(engine, item, there, rows)
     tell("counting how often values occur", 0.3)
+    words = spelling.of(engine)
     if rows > EXACT_ROWS:
-        item += f" TABLESAMPLE bernoulli({100 * EXACT_ROWS / rows:.6f}%)"
+        item = words.sample(item, EXACT_ROWS / rows)
     scalar = [c for c in there if c.family != "other"]
-    for start in range(0, len(scalar), 50):  # the engine numbers up to 64 columns
-        for name, (groups, occurrences) in _occurrences(engine, item, scalar[start : start + 50]).items():
-            facts[name] = {"distinct": groups - (facts[name]["nulls"] > 0)} | facts[name] | occurrences
+    for start in range(0, len(scalar), words.columns_at_once):
+        for name, (groups, occurrences) in _occurrences(
+            engine, item, scalar[start : start + words.columns_at_once]
+        ).items():
+            seen = {"distinct": groups - (facts[name]["nulls"] > 0)}
+            few = groups <= EXACT_ROWS // 10  # then the sample has them all
+            facts[name] = {**seen, **facts[name], **(seen if few else {}), **occurrences}
     text = origin.text_columns if origin.file else ()
     columns = tuple(
         ColumnProfile(c.name, _head(c.type), c.family, rows, as_text=c.name in text, **facts[c.name]) for c in there
@@ -150,7 +155,7 @@ def _read(engine: Engine, origin: Origin) -> tuple[Origin, tuple[Column, ...]]:
 
 def _head(kind: str) -> str:
     """The first words of a type: members of an ENUM are cell values, names of fields may be anything."""
-    word = re.match(r"[A-Z_]+(\(\d+(, ?\d+)?\))?( [A-Z_]+)*", kind)
+    word = re.match(r"[A-Z_]+(\(\d+(, ?\d+)?\))?( [A-Z_]+)*", kind, re.IGNORECASE)
     return (word[0] if word else "other") + ("[]" if kind.endswith("]") else "")
 
 
@@ -160,49 +165,54 @@ def _at(engine: Engine, name: str) -> str:
 
 def _facts(engine: Engine, item: str, there: Sequence[Column], rows: int) -> dict[str, dict[str, Any]]:
     """Missing values and magnitudes of all columns; in a large table, estimates of their distinct values too."""
-    asked = {c.name: _questions(_at(engine, c.name), c.family, rows <= EXACT_ROWS) for c in there}
+    words = spelling.of(engine)
+    asked = {c.name: _questions(words, _at(engine, c.name), c.family, rows <= EXACT_ROWS) for c in there}
     sql = ", ".join(question for questions in asked.values() for question in questions.values())
     (row,) = engine.run("profile the columns", f"SELECT {sql} FROM {item}")
     answers = iter(row)
     return {name: {key: next(answers) for key in questions} for name, questions in asked.items()}
 
 
-def _questions(x: str, family: str, exact: bool) -> dict[str, str]:
+def _questions(words: Spelling, x: str, family: str, exact: bool) -> dict[str, str]:
     asked = {"nulls": f"count(*) - count({x})"}
     if family != "other" and not exact:
-        asked["distinct"] = f"approx_count_distinct({x})"
+        asked["distinct"] = words.distinct(x)
     if family in ("integer", "decimal", "float"):
-        part, only = f"CAST({x} AS DOUBLE) / {BINS}", f"FILTER (WHERE isfinite(CAST({x} AS DOUBLE)))"
-        high, low = (f"{'quantile_cont' if exact else 'approx_quantile'}({part}, {at}) {only}" for at in (0.95, 0.05))
-        span, size = f"max({part}) {only} - min({part}) {only}", f"max(abs({part})) {only} * {BINS}"
+        number = f"({words.double(x, family)})"
+        part, only = f"{number} / {BINS}", f"FILTER (WHERE {spelling.finite(number)})"
+        high, low = (words.quantile(part, at, only, exact=exact) for at in (0.95, 0.05))
+        span, size = f"max({part}) {only} - min({part}) {only}", f"max(abs({number})) {only}"
         for key, number in (("spread", f"{high} - {low}"), ("span", span), ("size", size)):
             above = f"CASE WHEN {number} > 0 THEN {number} END"
-            asked[key] = f"TRY_CAST(round(3 * log10({above})) AS INTEGER)"
+            asked[key] = words.whole(f"round(3 * log10({above}))")
     return asked
 
 
 def _occurrences(engine: Engine, item: str, columns: Sequence[Column]) -> dict[str, tuple[int, dict[str, Any]]]:
     """Per column the number of groups (a missing value is one), and what distinct values and their frequencies tell."""
+    words = spelling.of(engine)
     # A row of a grouping set holds one column's value and no other's, so that one expression reads them all.
     word, digits = (
-        ", ".join(f"{_at(engine, c.name)}::VARCHAR" for c in columns if c.family == family) or "NULL::VARCHAR"
+        ", ".join(words.text(_at(engine, c.name), family) for c in columns if c.family == family) or "NULL::VARCHAR"
         for family in ("text", "integer")
     )
-    read = f"trim(coalesce({word})) AS word, coalesce({digits}) AS digits"
+    read = f"{words.trimmed(f'coalesce({word})')} AS word, coalesce({digits}) AS digits"
     counted, codes = _grouped(engine, item, [(c.name,) for c in columns], read)
     any_of = "|".join(f"({pattern})" for pattern in PATTERNS.values())
-    each = " ".join(f"WHEN regexp_full_match(word, '{p}') THEN {i}" for i, p in enumerate(PATTERNS.values()))
-    present = "sum(n) FILTER (WHERE word IS NOT NULL)"
-    shares = ", ".join(f"sum(n) FILTER (WHERE looks = {i}) / {present}" for i in range(len(PATTERNS)))
+    each = " ".join(f"WHEN {words.is_all('word', p)} THEN {i}" for i, p in enumerate(PATTERNS.values()))
+    present = "sum(x) FILTER (WHERE word IS NOT NULL)"
+    shares = ", ".join(f"sum(x) FILTER (WHERE looks = {i}) / {present}" for i in range(len(PATTERNS)))
+    entropy = "ln(sum(x)) - sum(x * ln(x)) / sum(x)"
     sql = (
-        f"SELECT which, count(*), max(length(coalesce(word, digits))), ln(sum(n)) - sum(n * ln(n)) / sum(n), {shares}"
-        f" FROM (SELECT *, CASE WHEN NOT regexp_full_match(word, '{any_of}') THEN NULL {each} END AS looks"
-        f" FROM ({counted})) GROUP BY which"
+        f"SELECT which, count(*), max(length(coalesce(word, digits))), {entropy}, {shares}"
+        f" FROM (SELECT *, CAST(n AS DOUBLE PRECISION) AS x,"
+        f" CASE WHEN NOT {words.is_all('word', any_of)} THEN NULL {each} END AS looks"
+        f" FROM ({counted}) AS c) AS l GROUP BY which"
     )
     found: dict[str, tuple[int, dict[str, Any]]] = {}
-    for code, groups, length, entropy, *looks in engine.run("count the values of the columns", sql):
+    for code, groups, length, nats, *looks in engine.run("count the values of the columns", sql):
         patterns = {name: share for name, share in zip(PATTERNS, looks, strict=True) if share}
-        facts = {"length": length or 0, "entropy": round(max(0.0, entropy), 9), "patterns": patterns}
+        facts = {"length": length or 0, "entropy": round(max(0.0, nats), 9), "patterns": patterns}
         found[codes[code][0]] = groups, facts
     return found
 
@@ -223,7 +233,8 @@ def _pairs(engine: Engine, item: str, names: Sequence[str]) -> dict[tuple[str, s
     if len(names) < 2:
         return {}
     counted, codes = _grouped(engine, item, list(combinations(names, 2)), "NULL AS nothing")
-    sql = f"SELECT which, coalesce(sum(n) FILTER (WHERE n = 1), 0) / sum(n) FROM ({counted}) GROUP BY which"
+    single, every = (f"CAST({n} AS DOUBLE PRECISION)" for n in ("count(*) FILTER (WHERE n = 1)", "sum(n)"))
+    sql = f"SELECT which, {single} / {every} FROM ({counted}) AS c GROUP BY which"
     unique = {codes[code]: share for code, share in engine.run("count pairs of values", sql)}
     return {pair: unique.get(pair, 0.0) for pair in combinations(names, 2)}
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from sqlanon.annotations import keep_limits
+from sqlanon.together import Together
 
 _NAMED = {"minLength": 1}
 _LASTING = {"pattern": "^[1-9][0-9]{0,4}[hdw]$", "examples": ["90d, 12h or 4w"]}
@@ -36,6 +37,7 @@ class Publish:
         "sqlanon_owner, where that is there and whoever publishes is a member of it.",
         _NAMED,
     ] = None
+    ledger: Annotated[Together | None, "What all releases of the source for one audience must leave together."] = None
     expires: Annotated[str | None, "Hours, days or weeks after which it is withdrawn.", _LASTING] = None
 
     def __post_init__(self) -> None:

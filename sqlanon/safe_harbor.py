@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from sqlanon import query
-from sqlanon.engines import Column, Engine, Origin, require
+from sqlanon import query, spelling
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.patterns import PATTERNS, kind_of, named, words_of
+from sqlanon.spelling import Spelling
 
 Status = Literal["found", "not found", "cannot be checked"]
 
@@ -192,7 +193,7 @@ class _Seen:
 
     @property
     def binary(self) -> bool:
-        return self.column.type == "BLOB"
+        return self.column.type in ("BLOB", "bytea")
 
     @property
     def is_postal(self) -> bool:
@@ -211,7 +212,6 @@ def safe_harbor(engine: Engine, origin: Origin, *, today: date | None = None) ->
     """Checks a relation against the 18 items; one GROUP BY per column. `today` decides which years of birth tell an age
     over 89. Raises `SpecError` where the relation is not there, `EngineError`.
     """
-    require(engine, "safe_harbor", "looking for the identifiers of Safe Harbor")
     columns = engine.columns(origin)
     born = (today or date.today()).year - 90
     with _read_once(engine, origin) as item:
@@ -250,23 +250,25 @@ def _look(engine: Engine, item: str, found: Column, born: int) -> _Seen:
     if seen.binary:
         ((seen.present,),) = engine.run(f"look at {found.name}", f"SELECT count({value}) FROM {item}")
         return seen
-    asked = _questions(found, born)
+    words = spelling.of(engine)
+    asked = _questions(words, found, born)
     # A value of stars only is a suppressed one.
+    text = words.trimmed(words.text(value, found.family))
     grouped = (
-        f"SELECT trim(CAST({value} AS VARCHAR)) AS word, {_finer_than_year(found, value)} AS dated, count(*) AS n"
-        f" FROM {item} WHERE {value} IS NOT NULL GROUP BY ALL"
+        f"SELECT {text} AS word, {_finer_than_year(found, value)} AS dated, count(*) AS n"
+        f" FROM {item} WHERE {value} IS NOT NULL GROUP BY 1, 2"
     )
     # A number has lost the zeros that its ZIP code began with.
-    digits = "regexp_extract(word, '^[0-9]+')"
+    digits = words.part("word", "^", "[0-9]+")
     padded = f"lpad({digits}, CAST(greatest(3, length({digits})) AS INTEGER), '0')"
-    any_of = query.constant("|".join(_within(pattern) for pattern in _LOOKS.values()))
+    any_of = "|".join(_within(pattern) for pattern in _LOOKS.values())
+    number = words.number(words.part("word", "", "[0-9]+(?:[.][0-9]+)?"))
     looked = (
-        f"SELECT *, regexp_matches(word, {any_of}) AS alike,"
-        f" {padded if found.family == 'integer' else digits} AS digits,"
-        " TRY_CAST(regexp_extract(word, '[0-9]+([.][0-9]+)?') AS DOUBLE) AS number"
-        f" FROM ({grouped}) WHERE word <> '' AND NOT regexp_full_match(word, '[*]+')"
+        f"SELECT *, {words.holds('word', any_of)} AS alike,"
+        f" {padded if found.family == 'integer' else digits} AS digits, {number} AS number"
+        f" FROM ({grouped}) AS g WHERE word <> '' AND NOT {words.is_all('word', '[*]+')}"
     )
-    (row,) = engine.run(f"look at {found.name}", f"SELECT {', '.join(asked.values())} FROM ({looked})")
+    (row,) = engine.run(f"look at {found.name}", f"SELECT {', '.join(asked.values())} FROM ({looked}) AS l")
     for name, number in zip(asked, row, strict=True):
         if name in _LOOKS or name in _LOOKS_WHOLE:
             seen.looks[name] = int(number)
@@ -275,39 +277,41 @@ def _look(engine: Engine, item: str, found: Column, born: int) -> _Seen:
     return seen
 
 
-def _questions(found: Column, born: int) -> dict[str, str]:
+def _questions(words: Spelling, found: Column, born: int) -> dict[str, str]:
     def records(condition: str) -> str:
         return f"CAST(coalesce(sum(n) FILTER (WHERE {condition}), 0) AS BIGINT)"
 
     small = ", ".join(query.constant(zip3) for zip3 in sorted(frozenset().union(*RESTRICTED_ZIP3.values())))
+    coarse = words.is_all(f"digits || {words.without('word', '^[0-9]+')}", "[0-9]{0,3}[*xX#?-]*")
+    year = words.number(words.part("word", "^|[^0-9]", "[0-9]{4}", "[^0-9]|$"))
     asked = {
         "present": records("true"),
         "distinct": "count(*)",
         "most": "coalesce(max(n), 0)",
-        "long": records(f"length(word) > {_TEXT_LENGTH} AND contains(word, ' ')"),
-        "postal": records(f"regexp_full_match(word, {query.constant(PATTERNS['postal codes'])})"),
-        "finer": records("NOT regexp_full_match(digits || regexp_replace(word, '^[0-9]+', ''), '[0-9]{0,3}[*xX#?-]*')"),
+        "long": records(f"length(word) > {_TEXT_LENGTH} AND position(' ' in word) > 0"),
+        "postal": records(words.is_all("word", PATTERNS["postal codes"])),
+        "finer": records(f"NOT {coarse}"),
         "restricted": records(f"left(digits, 3) IN ({small})"),
         "dated": records("dated"),
         "over": records("number > 89"),
         "over_kinds": "count(*) FILTER (WHERE number > 89)",
         "over_exact": "count(*) FILTER (WHERE number = 90)",
-        "born": records(
-            f"TRY_CAST(regexp_extract(word, '(^|[^0-9])([0-9]{{4}})([^0-9]|$)', 2) AS INTEGER) BETWEEN 1000 AND {born}"
-        ),
+        "born": records(f"{year} BETWEEN 1000 AND {born}"),
     }
     if found.family in ("text", "integer"):
-        asked |= {name: records(f"regexp_full_match(word, {query.constant(p)})") for name, p in _LOOKS_WHOLE.items()}
-    if found.family == "text" or (found.family == "other" and "TIME" not in found.type):
-        asked |= {
-            name: records(f"alike AND regexp_matches(word, {query.constant(_within(p))})") for name, p in _LOOKS.items()
-        }
+        asked |= {name: records(words.is_all("word", pattern)) for name, pattern in _LOOKS_WHOLE.items()}
+    if found.family == "text" or (found.family == "other" and not _timed(found)):
+        asked |= {name: records(f"alike AND {words.holds('word', _within(p))}") for name, p in _LOOKS.items()}
     return asked
+
+
+def _timed(found: Column) -> bool:
+    return "TIME" in found.type.upper()
 
 
 def _finer_than_year(found: Column, value: str) -> str:
     """Dates of which every one is a first of January are taken for years."""
-    if found.family in ("date", "timestamp") or "TIME ZONE" in found.type:
+    if found.family in ("date", "timestamp") or found.type.upper().startswith("TIMESTAMP"):
         return f"isfinite({value}) AND {value} <> date_trunc('year', {value})"
     return "false"
 
@@ -378,7 +382,7 @@ def _hiding(rule: Rule, seen: _Seen) -> Iterable[Evidence]:
             yield Evidence(name, "binary values, which nobody read", seen.present)
     elif "text" in rule.hidden and (seen.long or (family == "text" and seen.kind == "free text")):
         yield Evidence(name, "free text, in which only patterns were looked for", seen.long or seen.present)
-    elif "text" in rule.hidden and family == "other" and "TIME" not in seen.column.type:
+    elif "text" in rule.hidden and family == "other" and not _timed(seen.column):
         yield Evidence(name, "nested values, in which only patterns were looked for", seen.present)
     elif "read" in rule.hidden and family == "text" and seen.kind is None:
         if _CALLED.search(seen.words):

@@ -8,10 +8,12 @@ and nowhere else. Where no server is installed, the tests that need one are skip
 from __future__ import annotations
 
 import glob
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlglot
 from pytest_postgresql.executors import NoopExecutor
 from pytest_postgresql.janitor import DatabaseJanitor
 
@@ -54,6 +57,35 @@ def _as_nobody_special() -> list[str]:
     return ["runuser", "-u", _UNPRIVILEGED, "--"]
 
 
+def _with_extension(programs: Path, folder: Path) -> Path:
+    """The programs in a tree of their own whose extensions are the server's and ours, so that nothing is installed.
+
+    A server finds its files from where it stands: its programs are copied, what belongs to them is linked.
+    """
+    asked = subprocess.run(
+        [programs / "pg_config", "--bindir", "--sharedir", "--pkglibdir"], capture_output=True, text=True, check=False
+    )
+    found = [Path(line) for line in asked.stdout.splitlines()] if asked.returncode == 0 else []
+    if len(found) != 3:
+        return programs
+    top = os.path.commonpath(found)
+    binaries, shared, libraries = (folder / "tree" / path.relative_to(top) for path in found)
+    binaries.mkdir(parents=True)
+    (shared / "extension").mkdir(parents=True)
+    libraries.parent.mkdir(parents=True, exist_ok=True)
+    for name in ("postgres", "initdb", "pg_ctl"):
+        shutil.copy2(found[0] / name, binaries / name)
+    libraries.symlink_to(found[2])
+    for file in found[1].iterdir():
+        if file.name != "extension":
+            (shared / file.name).symlink_to(file)
+    ours = Path(__file__).resolve().parents[1] / "sql"
+    for file in (*(found[1] / "extension").iterdir(), *ours.glob("sqlanon*")):
+        (shared / "extension" / file.name).unlink(missing_ok=True)
+        shutil.copy2(file, shared / "extension" / file.name)
+    return binaries
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[NoopExecutor]:
     """The server, running; its superuser is `postgres`."""
@@ -81,14 +113,17 @@ def running(options: str = _OPTIONS) -> Iterator[Path]:
     before = _as_nobody_special()
     folder = Path(tempfile.mkdtemp(prefix="sqlanon-postgres-", dir="/tmp"))
     try:
+        programs = _with_extension(programs, folder)
         if before:
             shutil.chown(folder, _UNPRIVILEGED)
         data = str(folder / "data")
+        environment = {**os.environ, "PYTHONPATH": str(folder / "python")}  # see `python_of`
 
         def program(name: str, *arguments: str) -> None:
             ran = subprocess.run(
-                [*before, str(programs / name), *arguments], cwd="/", capture_output=True, text=True, check=False
-            )
+                [*before, str(programs / name), *arguments], cwd="/", capture_output=True, text=True, check=False,
+                env=environment,
+            )  # fmt: skip
             assert ran.returncode == 0, f"{name} failed: {ran.stderr}"
 
         # Texts are sorted as in a dictionary by default, and not as we need them.
@@ -103,6 +138,46 @@ def running(options: str = _OPTIONS) -> Iterator[Path]:
             program("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+# What sqlanon needs in the server's own Python; and this package, of which `sql` and `udfs` stand beside it.
+_PACKAGES = ("numpy", "numpy.libs", "sqlglot", "yaml", "_yaml")
+_ROOT = Path(sqlanon.__file__).resolve().parents[1]
+
+
+def python_of(server: NoopExecutor) -> None:
+    """Gives the server's Python what sqlanon needs: copies, since the server's user may not read ours.
+
+    Skips where the server has no plpython3u, or one of another version of Python.
+    """
+    folder = Path(str(server.host)) / "python"
+    programs = _programs()
+    if programs is None or not list(programs.parent.glob("lib/plpython3.so")):
+        pytest.skip("the server has no plpython3u (Debian: apt-get install postgresql-plpython3-15)")
+    if not folder.exists():
+        made = folder.with_name("python being made")
+        for name in _PACKAGES:
+            found = importlib.util.find_spec(name.split(".")[0])
+            assert found and found.origin, f"{name} is not installed"
+            there = Path(found.origin).parents[1] / name
+            if there.exists():  # numpy of another system brings no libraries of its own
+                shutil.copytree(there, made / name, ignore=shutil.ignore_patterns("tests"))
+        for package in ("sqlglot", "sqlanon"):  # whose versions are told in the register
+            for metadata in Path(sqlglot.__file__).parents[1].glob(f"{package}-*.dist-info"):
+                shutil.copytree(metadata, made / metadata.name)
+        shutil.copytree(_ROOT / "sqlanon", made / "sqlanon", ignore=shutil.ignore_patterns("udfs", "sql"))
+        for room in ("udfs", "sql"):
+            shutil.copytree(_ROOT / room, made / "sqlanon" / room)
+        for path in (made, *made.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        made.rename(folder)
+    with psycopg.connect(url_of(server, "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS plpython3u")
+        body = "'import sys; return list(sys.version_info[:2])'"
+        connection.execute(f"CREATE FUNCTION pg_temp.asked() RETURNS int[] LANGUAGE plpython3u AS {body}".encode())
+        (version,) = connection.execute("SELECT pg_temp.asked()").fetchone() or ([],)
+    if version != [*sys.version_info[:2]]:
+        pytest.skip(f"the server's Python is {version}, so that what is installed for ours does not run there")
 
 
 def execute(url: str, *statements: str) -> None:
@@ -174,7 +249,14 @@ def remake(engine: Engine, item: str, what: str) -> None:
         careless = "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
         engine.run("make", f"CREATE COLLATION IF NOT EXISTS public.careless {careless}")
     known = re.sub(r"\bDOUBLE\b(?! PRECISION)", "DOUBLE PRECISION", what).replace("NOCASE", "public.careless")
+    known = re.sub(r"\bBLOB\b", "BYTEA", known)
     engine.run("make", f"CREATE TEMP TABLE {item} {known}")
+
+
+def with_threads(engine: Engine, number: int) -> None:
+    """So many threads on DuckDB; a server has its own."""
+    if engine.name == "duckdb":
+        engine.run("set the threads", f"SET threads = {number}")
 
 
 def working_tables(engine: Engine) -> list[str]:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -271,14 +270,6 @@ def test_arrays_are_those_of_duckdb(engine: Engine) -> None:
     for name, cells in there.items():
         assert here[name].tolist() == cells.tolist(), name
     assert engine.arrays("ask", "SELECT 1 AS a WHERE false")["a"].tolist() == []
-
-
-def test_what_is_not_there_yet_on_postgres_is_refused_before_anything_runs(fresh: str, engine: Engine) -> None:
-    execute(fresh, "CREATE TABLE t AS SELECT 1 AS q, 2 AS s")
-    with pytest.raises(SpecError, match="reads no files"):
-        engine.columns(Origin(file=Path("people.csv")))
-    with pytest.raises(SpecError, match="data frame"):
-        engine.register(object())
 
 
 def test_a_join_on_possibly_missing_values_is_hashed_or_merged_and_never_a_nested_loop(engine: Engine) -> None:

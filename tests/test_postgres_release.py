@@ -475,7 +475,7 @@ class Dying(Postgres):
         self.last = f"{step}: {str(given[0])[:60]}"
         if self.begun and not step.startswith(("read", "digest")):
             if self.left == 0:
-                pid = self.connection.info.backend_pid
+                pid = self.client.connection.info.backend_pid
                 execute(self.killer, f"SELECT pg_terminate_backend({pid}, 5000)")
             self.left -= 1
         return super().run(step, *given)

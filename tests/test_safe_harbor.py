@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from server import made
 
 import sqlanon
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.safe_harbor import RESTRICTED_ZIP3, RULES, SafeHarbor, safe_harbor
 
@@ -21,12 +20,11 @@ LETTERS = "ABCDEFGHIJKLMNOPQR"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found, found.one_thread():
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
-def checked(engine: DuckDB, columns: dict[str, list[Any]], types: dict[str, str] | None = None) -> SafeHarbor:
+def checked(engine: Engine, columns: dict[str, list[Any]], types: dict[str, str] | None = None) -> SafeHarbor:
     """The columns as a table; texts, unless a type is given or all values are whole numbers."""
     kinds = types or {}
 
@@ -34,10 +32,8 @@ def checked(engine: DuckDB, columns: dict[str, list[Any]], types: dict[str, str]
         numbers = all(isinstance(value, int) for value in columns[name] if value is not None)
         return kinds.get(name, "BIGINT" if numbers else "VARCHAR")
 
-    declared = ", ".join('"{}" {}'.format(name.replace('"', '""'), kind(name)) for name in columns)
-    engine.run("make", f"CREATE OR REPLACE TABLE people ({declared})")
-    for row in zip(*columns.values(), strict=True):
-        engine.run("fill", f"INSERT INTO people VALUES ({', '.join('?' * len(columns))})", row)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    made(engine, "people", {name: kind(name) for name in columns}, rows)
     return safe_harbor(engine, Origin(relation="people"), today=TODAY)
 
 
@@ -67,14 +63,14 @@ def test_the_list_has_the_18_items_in_order_each_with_a_rule() -> None:
     ("imei", "M"), ("device_serial", "M"), ("homepage", "N"), ("ip_address", "O"), ("fingerprint", "P"),
     ("photo", "Q"), ("uuid", "R"),
 ])  # fmt: skip
-def test_a_column_is_found_by_its_name(engine: DuckDB, name: str, letter: str) -> None:
+def test_a_column_is_found_by_its_name(engine: Engine, name: str, letter: str) -> None:
     result = found(checked(engine, {name: [f"v{i}" for i in range(3)]}))
     assert (name, "by its name", 3) in result[letter]
 
 
 @pytest.mark.parametrize("name", ["sex", "state", "country", "diagnosis", "race", "education", "ageing", "weight_kg",
                                   "marital_status", "icd_code", "country_code", "year"])  # fmt: skip
-def test_a_column_that_may_stay_is_not_found(engine: DuckDB, name: str) -> None:
+def test_a_column_that_may_stay_is_not_found(engine: Engine, name: str) -> None:
     result = checked(engine, {name: ["x", "y", "x", "y", None]})
     assert found(result) == {}
     assert set(statuses(result).values()) == {"not found"}
@@ -89,7 +85,7 @@ def test_a_column_that_may_stay_is_not_found(engine: DuckDB, name: str) -> None:
     ("seen on 2020-03-14 by", "C"), ("14.03.2020", "C"), ("2020-03", "C"), ("2020-Q1", "C"), ("20200314", "C"),
     ("f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "R"),
 ])  # fmt: skip
-def test_contents_are_found_whatever_the_column_is_called(engine: DuckDB, value: str, letter: str) -> None:
+def test_contents_are_found_whatever_the_column_is_called(engine: Engine, value: str, letter: str) -> None:
     result = checked(engine, {"x": [value, value, None]})
     assert letter in found(result)
     assert found(result)[letter][0][2] == 2
@@ -97,7 +93,7 @@ def test_contents_are_found_whatever_the_column_is_called(engine: DuckDB, value:
 
 
 @pytest.mark.parametrize("value", ["hello", "2020", "12", "2010-2019", "C34.1", "1.5", "n/a", "3-4 times", "[20, 40)"])
-def test_contents_that_may_stay_are_not_found(engine: DuckDB, value: str) -> None:
+def test_contents_that_may_stay_are_not_found(engine: Engine, value: str) -> None:
     assert found(checked(engine, {"x": [value, value, None]})) == {}
 
 
@@ -107,20 +103,20 @@ def test_contents_that_may_stay_are_not_found(engine: DuckDB, value: str) -> Non
     ("9****", False, False), ("205**", False, True), ("063", False, True),
 ])  # fmt: skip
 def test_the_zip_rule_lets_three_digits_stay_where_enough_people_live(
-    engine: DuckDB, value: str, finer: bool, small: bool
+    engine: Engine, value: str, finer: bool, small: bool
 ) -> None:
     told = [why for _, why, _ in found(checked(engine, {"zip": [value] * 2})).get("B", [])]
     assert ("postal codes of more than three digits" in told) is finer
     assert ("areas of 20,000 people or fewer that are not 000" in told) is small
 
 
-def test_the_zip_rule_knows_that_numbers_have_lost_their_zeros(engine: DuckDB) -> None:
+def test_the_zip_rule_knows_that_numbers_have_lost_their_zeros(engine: Engine) -> None:
     wrong = found(checked(engine, {"zip": [36, 941, 94110, None]}))["B"]
     assert [(why.split()[0], records) for _, why, records in wrong] == [("postal", 1), ("areas", 1)]
     assert "B" not in found(checked(engine, {"zip": [941, 100, 0]}))
 
 
-def test_postal_codes_are_seen_under_another_name(engine: DuckDB) -> None:
+def test_postal_codes_are_seen_under_another_name(engine: Engine) -> None:
     assert found(checked(engine, {"x": ["94110", "94111", "10001"]}))["B"][0][1].startswith("postal codes")
 
 
@@ -129,22 +125,22 @@ def test_postal_codes_are_seen_under_another_name(engine: DuckDB) -> None:
     (["90", "91"], 2), (["90-94", "95-99", "20"], 2), (["[80, 100)"], 0), (["97"], 1), ([34, 90, 90], 0),
     ([34, 102], 1),
 ])  # fmt: skip
-def test_ages_over_89_are_one_category(engine: DuckDB, ages: list[Any], wrong: int) -> None:
+def test_ages_over_89_are_one_category(engine: Engine, ages: list[Any], wrong: int) -> None:
     told = found(checked(engine, {"age": ages})).get("C", [])
     assert [records for _, _, records in told] == ([wrong] if wrong else [])
 
 
-def test_ages_are_ages_only_by_their_name(engine: DuckDB) -> None:
+def test_ages_are_ages_only_by_their_name(engine: Engine) -> None:
     assert found(checked(engine, {"weight_kg": [91, 102, 91]})) == {}
 
 
 @pytest.mark.parametrize(("years", "wrong"), [([1936, 1937, 1936], 2), ([1937, 1990], 0), ([1900], 1), ([36, 90], 0)])
-def test_years_of_birth_that_tell_an_age_over_89_are_found(engine: DuckDB, years: list[int], wrong: int) -> None:
+def test_years_of_birth_that_tell_an_age_over_89_are_found(engine: Engine, years: list[int], wrong: int) -> None:
     told = found(checked(engine, {"birth_year": years})).get("C", [])
     assert [records for _, _, records in told] == ([wrong] if wrong else [])
 
 
-def test_dates_are_years_where_all_are_a_first_of_january(engine: DuckDB) -> None:
+def test_dates_are_years_where_all_are_a_first_of_january(engine: Engine) -> None:
     types = {"seen": "DATE", "left": "TIMESTAMP", "zoned": "TIMESTAMP WITH TIME ZONE"}
     years = {"seen": ["2020-01-01", "2021-01-01"], "left": ["2020-01-01", None], "zoned": [None, None]}
     assert "C" not in found(checked(engine, years, types))
@@ -155,16 +151,16 @@ def test_dates_are_years_where_all_are_a_first_of_january(engine: DuckDB) -> Non
     ]
 
 
-def test_an_infinite_date_is_no_failure(engine: DuckDB) -> None:
+def test_an_infinite_date_is_no_failure(engine: Engine) -> None:
     assert "C" not in found(checked(engine, {"seen": ["infinity", "2020-01-01"]}, {"seen": "DATE"}))
 
 
-def test_a_code_that_no_two_share_is_found_and_the_codes_of_categories_are_not(engine: DuckDB) -> None:
+def test_a_code_that_no_two_share_is_found_and_the_codes_of_categories_are_not(engine: Engine) -> None:
     result = found(checked(engine, {"x": [f"k{i}" for i in range(20)], "ward_code": [f"w{i % 3}" for i in range(20)]}))
     assert result == {"R": [("x", "no value occurs twice", 20)]}
 
 
-def test_what_could_hide_an_identifier_cannot_be_checked(engine: DuckDB) -> None:
+def test_what_could_hide_an_identifier_cannot_be_checked(engine: Engine) -> None:
     long = "the patient came in with his brother and complained of a cough"
     told = statuses(checked(engine, {"remarks": [long, long]}))
     assert {told[letter] for letter in "ABCDEFGHIJKLMNOR"} == {"cannot be checked"}
@@ -178,12 +174,12 @@ def test_what_could_hide_an_identifier_cannot_be_checked(engine: DuckDB) -> None
     assert statuses(checked(engine, {"pt_name": ["x", "y"]}))["A"] == "cannot be checked"
 
 
-def test_suppressed_and_missing_values_are_no_identifiers(engine: DuckDB) -> None:
+def test_suppressed_and_missing_values_are_no_identifiers(engine: Engine) -> None:
     assert found(checked(engine, {"name": ["*", "***", None, ""], "zip": ["*", None, "**", "*"]})) == {}
     assert set(statuses(checked(engine, {"name": [], "note": []})).values()) == {"not found"}
 
 
-def test_no_cell_is_told_and_hostile_names_are_names(engine: DuckDB) -> None:
+def test_no_cell_is_told_and_hostile_names_are_names(engine: Engine) -> None:
     hostile = '"; DROP TABLE people; --'
     secret = "mary.miller@example.org"
     result = checked(engine, {hostile: [secret, secret], "$s'\nfirst\nname": ["Zoe", "Zoe"]})

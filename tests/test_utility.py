@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
+from math import isfinite
 from random import Random
 from typing import Any
 
@@ -15,12 +16,12 @@ import oracle_utility as oracle
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from server import made
 from shared import adult, needs_shared, read
 from test_vectors import vector
 
 import sqlanon
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.hierarchies import Csv, Hierarchy, Suppress, Width
 from sqlanon.utility import Recoded, Utility, compared, measure
 from sqlanon.utility.counting import counted, draw, estimated
@@ -35,18 +36,13 @@ BEFORE, AFTER = Origin(relation="before"), Origin(relation="after")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found, found.one_thread():
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
-def table(engine: DuckDB, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Origin:
+def table(engine: Engine, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Origin:
     """A table of these rows."""
-    quoted = ['"{}" {}'.format(column.replace('"', '""'), kind) for column, kind in columns.items()]
-    engine.run("make", f'CREATE OR REPLACE TABLE "{name}" ({", ".join(quoted)})')
-    if rows:
-        places = ", ".join(f"({', '.join('?' * len(columns))})" for _ in rows)
-        engine.run("fill", f'INSERT INTO "{name}" VALUES {places}', [cell for row in rows for cell in row])
+    made(engine, name, columns, [dict(zip(columns, row, strict=True)) for row in rows])
     return Origin(relation=name)
 
 
@@ -95,7 +91,7 @@ class Example:
     records: list[oracle.Record]
     sensitive: str
 
-    def load(self, engine: DuckDB) -> None:
+    def load(self, engine: Engine) -> None:
         """The tables `before` and `after`."""
         kinds = {kind.name: kind.sql for kind in self.kinds} | {"s": self.sensitive}
         table(engine, "before", kinds, [[row[name] for name in kinds] for row, _ in self.records])
@@ -294,17 +290,17 @@ def associations(example: Example) -> dict[tuple[str, str, str], tuple[float, fl
     return found
 
 
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=40)
 @given(examples(full_domain=True))
-def test_every_measure_of_a_release_with_known_levels_is_the_oracles(engine: DuckDB, example: Example) -> None:
+def test_every_measure_of_a_release_with_known_levels_is_the_oracles(engine: Engine, example: Example) -> None:
     example.load(engine)
     found = measure(engine, AFTER, BEFORE, columns=example.recoded, sensitive=["s"], k=2, queries=0)
     agree(found, example, 2)
 
 
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=40)
 @given(examples(full_domain=False))
-def test_every_measure_of_a_release_that_mixes_levels_is_the_oracles(engine: DuckDB, example: Example) -> None:
+def test_every_measure_of_a_release_that_mixes_levels_is_the_oracles(engine: Engine, example: Example) -> None:
     example.load(engine)
     found = measure(engine, AFTER, BEFORE, columns=example.recoded, sensitive=["s"], k=3, queries=0)
     agree(found, example, 3)
@@ -312,7 +308,7 @@ def test_every_measure_of_a_release_that_mixes_levels_is_the_oracles(engine: Duc
 
 @settings(QUICK, max_examples=25)
 @given(examples(full_domain=False), st.integers(0, 99))
-def test_count_queries_find_what_the_oracle_counts(engine: DuckDB, example: Example, seed: int) -> None:
+def test_count_queries_find_what_the_oracle_counts(engine: Engine, example: Example, seed: int) -> None:
     example.load(engine)
     with compared.comparing(engine, AFTER, BEFORE, example.recoded, {}) as found:
         asked = draw(found, 30, seed)
@@ -355,7 +351,7 @@ def intervals(draw: st.DrawFn) -> tuple[list[oracle.Record], list[oracle.Column]
 @settings(QUICK, max_examples=40)
 @given(intervals())
 def test_overlapping_intervals_of_no_hierarchy_are_measured_too(
-    engine: DuckDB, example: tuple[list[oracle.Record], list[oracle.Column]]
+    engine: Engine, example: tuple[list[oracle.Record], list[oracle.Column]]
 ) -> None:
     records, columns = example
     table(engine, "before", {"a": "INTEGER", "b": "SMALLINT"}, [list(row.values()) for row, _ in records])
@@ -373,12 +369,12 @@ def test_overlapping_intervals_of_no_hierarchy_are_measured_too(
 # -- the worked vectors ------------------------------------------------------------------------------------------------
 
 
-def as_tabled(engine: DuckDB, name: str, paths: Mapping[str, tuple[str, ...]]) -> Recoded:
+def as_tabled(engine: Engine, name: str, paths: Mapping[str, tuple[str, ...]]) -> Recoded:
     """A quasi-identifier with these lines as its hierarchy."""
     return Recoded(name, Csv("unused"), tuple((value, *above) for value, above in paths.items()))
 
 
-def test_the_vector_of_quality_metrics_holds(engine: DuckDB) -> None:
+def test_the_vector_of_quality_metrics_holds(engine: Engine) -> None:
     found = vector("quality-metrics")
     rows, expected = found["rows"], found["expected"]
     table(engine, "before", {"age": "INTEGER", "sex": "VARCHAR"}, [row[:2] for row in rows])
@@ -404,7 +400,7 @@ def near_all(expected: Mapping[str, float]) -> Any:
     return pytest.approx(dict(expected), **CLOSE)
 
 
-def test_the_vectors_of_class_sizes_hold(engine: DuckDB) -> None:
+def test_the_vectors_of_class_sizes_hold(engine: Engine) -> None:
     found = vector("theta-metrics")
     sizes, expected, k = [size for (size,) in found["rows"]], found["expected"], found["params"]["k"]
     table(engine, "before", {"q": "INTEGER"}, [[i] for i, size in enumerate(sizes) for _ in range(min(size, k))])
@@ -421,7 +417,7 @@ def test_the_vectors_of_class_sizes_hold(engine: DuckDB) -> None:
     assert sizes.discernibility_baseline == found["expected"]["baseline"]
 
 
-def test_the_vector_of_the_query_error_holds(engine: DuckDB) -> None:
+def test_the_vector_of_the_query_error_holds(engine: Engine) -> None:
     found = vector("query-error")
     expected = found["expected"]
     source = [(31, 14), (35, 14), (40, 14), (33, 16), (44, 14), (45, 14), (46, 14), (50, 14)]
@@ -483,7 +479,7 @@ VISITS = [
     ],
 )
 def test_the_short_report_of_a_plan_is_the_long_one_of_what_it_makes(
-    engine: DuckDB, suppressed: str, represent: str, levels: tuple[int, ...]
+    engine: Engine, suppressed: str, represent: str, levels: tuple[int, ...]
 ) -> None:
     kinds = {
         "age": "INTEGER",
@@ -493,7 +489,13 @@ def test_the_short_report_of_a_plan_is_the_long_one_of_what_it_makes(
         "room": "INTEGER",
         "code": "VARCHAR",
     }
-    table(engine, "visits", kinds | {"ill": "VARCHAR"}, VISITS)
+    rows: list[tuple[Any, ...]] = VISITS
+    if engine.name == "postgres":  # which has no type for a range with two ends, and texts of its own for floats
+        represent = "bounds" if represent == "range" else represent
+        if suppressed == "star":
+            kinds["income"] = "DECIMAL(12, 2)"
+            rows = [(*r[:3], None if r[3] is None or not isfinite(r[3]) else Decimal(str(r[3])), *r[4:]) for r in rows]
+    table(engine, "visits", kinds | {"ill": "VARCHAR"}, rows)
     hierarchies: list[Any] = [
         {"width": [10, 40]}, {"mask": 5}, {"date": ["month", "quarter", "year"]}, {"width": [1000, 1000000]},
         {"tree": {"low": {"*": ["1", "2"], "b": ["3"]}, "high": {"c": ["7", "9"]}}}, None,
@@ -514,7 +516,7 @@ def test_the_short_report_of_a_plan_is_the_long_one_of_what_it_makes(
 
 
 @needs_shared
-def test_the_loss_of_adult_is_arx_s(engine: DuckDB) -> None:
+def test_the_loss_of_adult_is_arx_s(engine: Engine) -> None:
     (case,) = [c for c in read("vectors/arx.json")["cases"] if c["id"] == "arx-005"]
     spec = adult(case["quasi_identifiers"], case["models"], suppression=case["suppression"],
                  levels=case["solution"]["levels"])  # fmt: skip

@@ -1,27 +1,27 @@
-"""PostgreSQL 14 and later through psycopg 3: a server with roles. The only importer of psycopg."""
+"""PostgreSQL 14 and later: a server with roles. It is reached by a `Client`, or from inside (`inside.py`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import psycopg
-from psycopg import pq
-from psycopg.types.numeric import NumericLoader
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
-from sqlanon.engines.postgres_words import family_of, hint
+from sqlanon.engines.answering import Answering
+from sqlanon.engines.postgres_words import family_of
 from sqlanon.engines.publishing import KEY, Publishing
+from sqlanon.engines.receiving import Receiving
 from sqlanon.errors import EngineError, SpecError
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
     import numpy
+
+    from sqlanon.engines.client import Client
+    from sqlanon.engines.inside import Spi
 
 # Nothing is decided by how the session of the user, role or database happens to be set.
 _SETTINGS = {
@@ -46,19 +46,14 @@ _SETTINGS = {
     "default_transaction_isolation": "repeatable read",
     "client_min_messages": "warning",
 }
-_LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
+# At least so much for each sort and hash, and so many workers for a scan of the source, unless the session has more.
+_LEAST = {"work_mem": (128 * 1024, "kB"), "hash_mem_multiplier": (2, ""), "max_parallel_workers_per_gather": (4, "")}
 _PRIVATE_SCHEMA = "sqlanon"
+_DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)"  # strong random bits, on the server
+_FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
-class _Number(NumericLoader):
-    """Whole numbers as int, as DuckDB gives its sums; all else as Decimal."""
-
-    def load(self, data: Any) -> Any:
-        text = bytes(data)
-        return int(text) if text.lstrip(b"-").isdigit() else super().load(data)
-
-
-class Postgres(Publishing):
+class Postgres(Answering, Publishing, Receiving):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
@@ -67,68 +62,84 @@ class Postgres(Publishing):
     name = "postgres"
     dialect = "postgres"
     persistent = True
+    # With which our procedures run in the server.
+    settings: ClassVar = {**_SETTINGS, **{name: f"{least}{unit}" for name, (least, unit) in _LEAST.items()}}
+
+    client: Client | Spi
 
     def __init__(self, url: str, *, superuser: bool = False) -> None:
-        self.forced = superuser
-        self._working: set[str] = set()
-        self._counted = 0
-        with self._step("connect to the server"):
-            self.connection = psycopg.connect(url, autocommit=True, application_name="sqlanon", prepare_threshold=None)
+        from sqlanon.engines.client import Client
+
+        self._begin(Client(url), superuser)
         try:
             self._set_up()
         except BaseException:
-            self.connection.close()
+            self.client.close()
             raise
 
+    def _begin(self, client: Client | Spi, superuser: bool) -> None:
+        self.client, self.forced = client, superuser
+        self._working: set[str] = set()
+        self._counted = 0
+        self._before: list[tuple[str, str]] = []
+        self._received: dict[tuple[object, ...], str] = {}
+
     def _set_up(self) -> None:
-        if self.connection.info.server_version < 140000:
+        if self.client.number < 140000:
             raise SpecError("PostgreSQL 14 or later is needed", where="--db", found=self.version)
-        self.connection.adapters.register_loader("numeric", _Number)
-        ((self._path_before, encoding),) = self.run(
-            "read the settings", "SELECT current_setting('search_path'), current_setting('server_encoding')"
-        )
+        # Before anything else, so that no function or operator in the path of the session is called instead.
+        ((self._path_before,),) = self.run("read the settings", "SHOW search_path")
+        self.run("set the session", f"SET search_path = {_SETTINGS['search_path']}")
+        ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
-        ((memory,),) = self.run("read the settings", "SELECT setting::bigint FROM pg_settings WHERE name = 'work_mem'")
-        for setting, value in {**_SETTINGS, "work_mem": f"{max(memory, _LEAST_MEMORY)}kB"}.items():
+        for setting, value in {**_SETTINGS, **self._sizes()}.items():
+            ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
+            self._before.append((setting, before))
             self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
+
+    def _sizes(self) -> dict[str, str]:
+        """Memory and workers: at least so many, unless the session has more."""
+        sql = "SELECT name, setting::float8 FROM pg_settings WHERE name = ANY(?)"
+        found = dict(self.run("read the settings", sql, [list(_LEAST)]))
+        return {name: f"{max(found[name], least):.10g}{unit}" for name, (least, unit) in _LEAST.items()}
+
+    def restore(self) -> None:
+        """Sets back what this set on the connection, which may be one that a pooler gives to somebody else next."""
+        with suppress(EngineError):
+            for setting, value in reversed(self._before):
+                self.run("restore the session", "SELECT set_config(?, ?, false)", [setting, value])
+        self._before.clear()
 
     @property
     def version(self) -> str:
-        number = self.connection.info.server_version
+        number = self.client.number
         return f"{number // 10000}.{number % 10000}"
 
     @property
     def url(self) -> str:
-        info = self.connection.info
-        return f"postgresql://{info.user}@{info.host}:{info.port}/{info.dbname}"
+        return self.client.url
 
     @cached_property
     def user(self) -> str:
         return str(self.run("read the role", "SELECT session_user")[0][0])
 
     def can(self, ability: str) -> bool:
-        """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
-        return ability in {"grant", "secure_view", "materialized_view", "attack", "predict"}
+        """What runs on Postgres beside `check`, `risk`, `plan` and `release`; `functions` of ours on the server."""
+        if ability == "functions":
+            return self.functions_on_server
+        return ability in {"grant", "secure_view", "materialized_view"}
 
     def close(self) -> None:
-        self.connection.close()
+        if not self.client.closed:
+            self.restore()
+        self.client.close()
 
     def __enter__(self) -> Postgres:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _step(self, step: str) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            kind = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__
-            lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-            told = hint(error.sqlstate) if error.sqlstate or lost else ""
-            raise EngineError(step, kind, str(error), told) from None
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:
@@ -146,24 +157,11 @@ class Postgres(Publishing):
     def run(
         self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
     ) -> list[tuple[Any, ...]]:
-        text = self._text(what)
-        numbers = iter(range(1, len(parameters) + 1))
-        if parameters:
-            text = re.sub(r"\?", lambda _: f"${next(numbers)}", text)
-        with self._step(step), psycopg.RawCursor(self.connection) as cursor:
-            cursor.execute(text.encode(), list(parameters) or None)
-            return cursor.fetchall() if cursor.description is not None else []
+        return self.client.rows(step, self._text(self.answered(step, what)), parameters)
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
-        with self._step(step):
-            for result in (
-                self.connection.pgconn.prepare(b"", text.encode()),
-                self.connection.pgconn.describe_prepared(b""),
-            ):
-                if result.status != pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(result)
-        return [((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
+        return self.client.described(step, text)
 
     def types(self, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
         """The name and kind of types in the catalog."""
@@ -171,7 +169,7 @@ class Postgres(Publishing):
         return {int(oid): (name, kind) for oid, name, kind in self.run("read the types", sql, [sorted(set(oids))])}
 
     def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
-        text = self._text(what)
+        text = self._text(self.answered(step, what))
         found = self.described(step, text)
         types = self.types(oid for _, oid, _ in found)
         kinds = [types[oid][0] for _, oid, _ in found]
@@ -187,15 +185,8 @@ class Postgres(Publishing):
         return dict(zip(names, columns or wire.listed(self.run(step, text), kinds), strict=True))
 
     def _copied(self, step: str, text: str, kinds: Sequence[str]) -> list[numpy.ndarray[Any, Any]] | None:
-        data = bytearray()
-        with (
-            self._step(step),
-            self.connection.cursor() as cursor,
-            cursor.copy(f"COPY (\n{text}\n) TO STDOUT (FORMAT binary)".encode()) as copy,
-        ):
-            for block in copy:
-                data += block
-        return wire.fixed(data, kinds)
+        data = self.client.binary(step, text)
+        return None if data is None else wire.fixed(data, kinds)
 
     def columns(self, origin: Origin) -> tuple[Column, ...]:
         found = self.described(f"read the columns of {origin}", f"SELECT * FROM {self.origin(origin)} AS s")
@@ -217,7 +208,7 @@ class Postgres(Publishing):
         if origin.query is not None:
             return self._select(origin.query)
         if origin.file is not None:
-            return self.reader(origin.file)
+            return self.received(origin)
         return self.sql(query.table(*self._path(origin.relation or "")))
 
     def _view(self, text: str) -> str:
@@ -226,11 +217,8 @@ class Postgres(Publishing):
         name = f"sqlanon source {self._counted}"
         self._set_path(self._path_before)
         try:
-            made = f"CREATE TEMP VIEW {self.sql(query.identifier(name))} AS\n{text.strip().rstrip(';')}\n"
-            with self._step("read the query of the source"):
-                result = self.connection.pgconn.exec_params(made.encode(), [])
-                if result.status != pq.ExecStatus.COMMAND_OK:
-                    raise psycopg.errors.error_from_result(result)
+            made = f"CREATE TEMP VIEW {self.sql(query.identifier(name))} AS\n"
+            self.client.one_statement("read the query of the source", made, text.strip().rstrip(";"))
         except EngineError as error:
             state = error.kind.split()[-1]
             if state[:2] in ("42", "0A") and state != "42501":  # its words, or what it asks for
@@ -255,9 +243,7 @@ class Postgres(Publishing):
         return f"({str(read).rstrip().rstrip(';')}\n)"
 
     def reader(self, file: Path) -> str:
-        raise SpecError(
-            "Postgres reads no files of yours; load it into a table, or leave --db out", where="source", found=str(file)
-        )
+        return self.received(Origin(file=file))
 
     def _path(self, name: str) -> tuple[str, str]:
         """The schema and name of a table or view; `schema.name` is understood, else the user's search path decides."""
@@ -302,7 +288,7 @@ class Postgres(Publishing):
         return found
 
     def in_transaction(self) -> bool:
-        return self.connection.info.transaction_status != pq.TransactionStatus.IDLE
+        return self.client.in_transaction
 
     def reads(self, origin: Origin, name: str) -> bool:
         if origin.file is not None:
@@ -324,6 +310,9 @@ class Postgres(Publishing):
             self.run("explain the source", f"DROP VIEW {start}")
         return bool(found)
 
+    def attempt(self, step: str) -> AbstractContextManager[None]:
+        return self.client.attempt(step)
+
     # -- making ------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -333,17 +322,17 @@ class Postgres(Publishing):
         try:
             yield
         except BaseException:
-            with suppress(psycopg.Error):  # what went wrong before is what must be told
-                self.connection.execute("ROLLBACK")
+            with suppress(EngineError):  # what went wrong before is what must be told
+                self.run("roll back", "ROLLBACK")
             raise
         try:
             self.run("commit", "COMMIT")
         except EngineError as error:
-            told = "look with `sqlanon releases` whether it was published" if self.connection.closed else ""
+            told = "look with `sqlanon releases` whether it was published" if self.client.closed else ""
             raise EngineError("commit", error.kind, error.engine_text, told) from None
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
-        text, there = query.render(what, self.dialect, pretty=False), name in self._working
+        text, there = self._text(self.answered(step, what)), name in self._working
         made = f"{name} (new)" if there else name  # what is made may read what it replaces
         self._working.add(made)
         self.run(step, f"CREATE TEMP TABLE {self.own(made)} AS {text}")
@@ -352,6 +341,26 @@ class Postgres(Publishing):
             self.run(step, f"ALTER TABLE pg_temp.{self.own(made)} RENAME TO {self.own(name)}")
             self._working.discard(made)
         self.run(step, f"ANALYZE pg_temp.{self.own(name)}")  # nobody else does, for a working table
+
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        item, new = self.own(name), self.own(f"{name} (new)" if again else name)
+        made = f"CREATE TEMP TABLE {new} AS\n{self.sql(what)};\nANALYZE {new};"
+        return f"{made}\nDROP TABLE {item};\nALTER TABLE {new} RENAME TO {item};" if again else made
+
+    def alone(self, statements: str) -> str:
+        """In a transaction with our settings, and with a key of its own for ties and the order of rows."""
+        settings = "".join(f"SET LOCAL {name} = {value};\n" for name, value in self._settings_of_scripts())
+        key = f"CREATE TEMP TABLE {self.own(KEY)} ON COMMIT DROP AS\nSELECT {_DRAWN_KEY} AS key;\n"
+        schema = self.own(self.schema)
+        if f"{schema}." in statements:
+            settings += f"CREATE SCHEMA IF NOT EXISTS {schema};\n"
+        return f"BEGIN;\n{settings}{key}{statements}\nCOMMIT;"
+
+    def _settings_of_scripts(self) -> Iterator[tuple[str, str]]:
+        """Those that decide what statements do, or whether they are fast."""
+        for name, value in _SETTINGS.items():
+            if name not in ("client_encoding", "client_min_messages", "default_transaction_isolation"):
+                yield name, value if name == "search_path" else query.constant(value)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -362,8 +371,8 @@ class Postgres(Publishing):
             names = sorted(self._working - before)
             self._working = before
             for name in [*names, KEY]:
-                with suppress(psycopg.Error):  # what went wrong, or right, before is what must be told
-                    self.connection.execute(f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}".encode())
+                with suppress(EngineError):  # what went wrong, or right, before is what must be told
+                    self.run("drop working tables", f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
 
     def secret(self, step: str, name: str, key: str) -> Text:
         self.set_key(key)
@@ -379,13 +388,24 @@ class Postgres(Publishing):
         self._copy_in("set the key", item, [(key,)])
 
     def _copy_in(self, step: str, item: str, rows: Iterable[Sequence[object]]) -> None:
-        with (
-            self._step(step),
-            self.connection.cursor() as cursor,
-            cursor.copy(f"COPY {item} FROM STDIN".encode()) as copy,
-        ):
-            for row in rows:
-                copy.write_row(row)
+        self.client.copy_in(step, item, rows)
+
+    def _copy_packed(self, step: str, item: str, packed: bytes) -> None:
+        self.client.copy_packed(step, item, packed)
+
+    def fetched(self, step: str, what: Query) -> Iterator[tuple[Any, ...]]:
+        return self.client.fetched(step, self._text(what), _FETCHED)
+
+    def filled(self, step: str, name: str, declared: Mapping[str, str], rows: Iterable[Sequence[object]]) -> None:
+        item = f"pg_temp.{self.own(name)}"
+        self._working.add(name)
+        columns = ", ".join(f"{self.own(label)} {kind}" for label, kind in declared.items())
+        self.run(step, f"CREATE TEMP TABLE {self.own(name)} ({columns})")
+        self._copy_in(step, item, rows)
+        self.run(step, f"ANALYZE {item}")
+
+    def indexed(self, step: str, name: str, by: str) -> None:
+        self.run(step, f"CREATE UNIQUE INDEX ON pg_temp.{self.own(name)} ({self.own(by)})")
 
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text = query.render(what, self.dialect, pretty=False)
@@ -400,6 +420,9 @@ class Postgres(Publishing):
                 declared = ", ".join(f"{self.own(label)} {wire.declared(cells)}" for label, cells in block.items())
                 self.run(step, f"CREATE TEMP TABLE {item} ({declared})")
                 made = True
+            if (packed := wire.packed([*block.values()])) is not None:
+                self._copy_packed(step, f"pg_temp.{item}", packed)
+                continue
             rows = zip(*(cells.tolist() for cells in block.values()), strict=True)
             self._copy_in(step, f"pg_temp.{item}", rows)
         self.run(step, f"ANALYZE pg_temp.{item}")
@@ -413,24 +436,12 @@ class Postgres(Publishing):
         }
         self.load(step, name, [cells])
 
-    @contextmanager
-    def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
-        """Not there yet: noise, draws and microaggregation need functions of ours in the server, or beside it."""
-        raise SpecError("functions that run beside the data are not there yet on postgres; nothing was run")
-        yield
-
     def drop_temporary(self, *names: str) -> None:
         for name in names:
             self.run("drop working tables", f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
             self._working.discard(name)
 
     # -- what a server has nothing of ----------------------------------------------------------------------------
-
-    def register(self, frame: object) -> Origin:
-        raise SpecError("a data frame is read by DuckDB, without --db; load it into a table for Postgres")
-
-    def frame(self, relation: str, like: object) -> Any:
-        raise SpecError("a data frame is made by DuckDB")
 
     def relations(self, catalog: str) -> set[str]:
         raise _NO_FILES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from sqlanon import query
@@ -32,6 +33,10 @@ class Publishing(Ownership):
 
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
+        raise NotImplementedError
+
+    def attempt(self, step: str) -> AbstractContextManager[None]:
+        """A part of a transaction: what fails in it is undone, and the rest goes on."""
         raise NotImplementedError
 
     def set_key(self, key: str) -> None:
@@ -112,16 +117,14 @@ class Publishing(Ownership):
         step, until = "take the release away", time.monotonic() + PATIENCE
         self.run(step, f"SET LOCAL lock_timeout = {TURN}")
         while True:
-            self.run(step, "SAVEPOINT taking")
             try:
-                super().drop(path, kind)
+                with self.attempt(step):
+                    super().drop(path, kind)
                 break
             except EngineError as error:
                 if "55P03" not in error.kind or time.monotonic() > until:
                     raise
-            self.run(step, "ROLLBACK TO SAVEPOINT taking")
             time.sleep(TURN / 1000)
-        self.run(step, "RELEASE SAVEPOINT taking")
         self.run(step, "SET LOCAL lock_timeout TO DEFAULT")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:

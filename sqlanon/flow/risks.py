@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon import blanking, planning, query, statistics
-from sqlanon.engines import Engine, Origin, require
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.exploring import MOST_FIELDS, subsets, told
 from sqlanon.flow.model import Flow, FlowModel
@@ -137,7 +137,6 @@ def assess(model: FlowModel, engine: Engine, *, limit: int = LIMIT, tell: Tell =
     Raises `SpecError` where the model explodes or the data do not fit it, `ModelNotMet` where a flow's spec allows no
     release, `EngineError`.
     """
-    require(engine, "flow", "a data-flow model")
     tell("generating the states", None)
     states = generate(model, limit)
     dangers: list[Danger] = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sqlanon.engines import Column, Engine, Origin, require
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
@@ -85,7 +85,6 @@ def measure(
     for where, number in (("--queries", queries), ("seed", seed)):
         if number < 0:
             raise SpecError("this is a whole number, 0 or more", where=where, found=str(number))
-    require(engine, "utility", "measuring the usefulness")
     others = dict(sensitive) if isinstance(sensitive, Mapping) else dict.fromkeys(sensitive)
     others = {name: order for name, order in others.items() if name not in {c.name for c in columns}}
     with comparing(engine, released, source, columns, others) as found:

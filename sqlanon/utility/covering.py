@@ -333,7 +333,8 @@ class Covering:
             everything = self._everything(level) if self.is_label else query.literal(False)
             steps = steps.then(f"level {level}", self._make(made, level=level, keys=keys, everything=everything))
         if not steps.steps:
-            none = [named(column("value"), key) for key in self.keys]
+            value = text_of(column("value"), *self.types) if self.is_label else column("value")
+            none = [named(value, key) for key in self.keys]
             steps = steps.then(
                 "level 0", self._make("select 0 as level, $none, code from $values where false", none=none)
             )

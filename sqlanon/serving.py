@@ -1,0 +1,76 @@
+"""What `CALL sqlanon.release(…)` and `sqlanon.plan(…)` do inside a server: the whole job, as whoever calls.
+
+Nothing is raised here: what went wrong is given back as a `Failure`, in our own words and with an SQLSTATE, so that no
+traceback, which the server would log, can hold a cell.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlanon
+from sqlanon.engines.inside import Inside, Plpy, without_files
+from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
+from sqlanon.spec import read
+
+# As the standard and the server have them: a parameter, a feature, a check, the state of an object, an internal error.
+_STATES: tuple[tuple[type[Exception], str], ...] = (
+    (SpecError, "22023"), (NotPortable, "0A000"), (ModelNotMet, "23514"), (ReleaseError, "55000"),
+)  # fmt: skip
+_INTERNAL = "XX000"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why nothing was done: one of our sentences, an SQLSTATE, and for a model that does not hold its verdicts."""
+
+    told: str
+    state: str
+    detail: str = ""
+
+    @property
+    def more(self) -> dict[str, str]:
+        """What `plpy.error` takes beside the message."""
+        return {"sqlstate": self.state, **({"detail": self.detail} if self.detail else {})}
+
+
+def release(plpy: Plpy, spec: str, path: str, *, superuser: bool = False) -> str | Failure:
+    """Publishes what a spec, as text of YAML or JSON, says: what `release --json` prints, as text."""
+    return _served(plpy, spec, path, superuser=superuser, publish=True)
+
+
+def plan(plpy: Plpy, spec: str, path: str) -> str | Failure:
+    """What would be published: what `plan --json` prints, as text."""
+    return _served(plpy, spec, path, superuser=False, publish=False)
+
+
+def _served(plpy: Plpy, spec: str, path: str, *, superuser: bool, publish: bool) -> str | Failure:
+    try:
+        wanted = read(spec)
+        without_files(wanted)
+        if wanted.publish is not None and wanted.publish.as_ == "file":
+            raise SpecError("inside the server no file is written", where="publish.as", found="file")
+        engine = Inside(plpy, path, superuser=superuser)
+        made: Any = sqlanon.release(wanted, engine) if publish else sqlanon.plan(wanted, engine)
+        return json.dumps(made.to_dict(), allow_nan=False)
+    except SqlanonError as error:
+        return Failure(str(error), _state(error), _detail(error))
+    except Exception as error:  # a fault of ours, whose words nobody has looked at
+        return Failure(f"sqlanon failed ({type(error).__name__}); nothing was done", _INTERNAL)
+
+
+def _state(error: SqlanonError) -> str:
+    if isinstance(error, EngineError):  # the server's own
+        word = error.kind.split()[-1]
+        return word if len(word) == 5 and word.isalnum() and word.isupper() | word.isdigit() else _INTERNAL
+    return next((state for kind, state in _STATES if isinstance(error, kind)), _INTERNAL)
+
+
+def _detail(error: SqlanonError) -> str:
+    """The verdicts, or the rules that block, as JSON."""
+    if not isinstance(error, ModelNotMet):
+        return ""
+    told = {"models": [v.to_dict() for v in error.models], "rules": [r.to_dict() for r in error.rules]}
+    return json.dumps({name: found for name, found in told.items() if found}) if any(told.values()) else ""

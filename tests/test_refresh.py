@@ -173,6 +173,20 @@ WIDE: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+def test_the_hierarchies_of_related_tables_are_kept_too(tmp_path: Path) -> None:
+    (tmp_path / "town.csv").write_text("a;north\nb;north\nc;south\n")
+    visits = {"name": "v", "source": "visits.csv", "columns": {"id": "identifier", "town": QI}}
+    visits["columns"] = {"id": "identifier", "town": {"role": QI, "hierarchy": {"csv": "town.csv"}}}
+    (tmp_path / "spec.yaml").write_text(json.dumps({**SPEC, "entity": "id", "related": [visits]}))
+    text = keep(load(tmp_path / "spec.yaml"), None, {"out": {}, "v": {}})
+    (tmp_path / "town.csv").unlink()
+    kept = recall(text)
+    assert kept is not None and list(kept.tables) == ["out", "v"]
+    spec = kept.tables["v"][0]
+    assert spec.columns["town"].hierarchy.rows(Path("elsewhere"))[2] == ("c", "south", "*")  # type: ignore[union-attr]
+    assert spec.source.file == str(tmp_path / "visits.csv")
+
+
 @pytest.mark.parametrize("number", range(len(WIDE)))
 def test_a_kept_spec_is_read_back_as_it_was(number: int) -> None:
     try:

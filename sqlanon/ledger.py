@@ -125,7 +125,7 @@ def _spec(entry: Entry) -> Spec:
     kept = recall(entry.spec)
     if kept is None:
         raise SpecError(f"the register keeps no spec of {entry.name!r}, so that nobody can tell what its cells hold")
-    return kept.spec
+    return kept.tables[entry.name][0] if kept.spec.related else kept.spec
 
 
 def _measured(engine: Engine, spec: Spec, shown: Sequence[Seen]) -> tuple[Left, ...]:
@@ -164,6 +164,7 @@ def followed(name: str, made: Mapping[str, Any]) -> None:
         "cells_blanked_at_most": "some of its cells are blank",
         "related": "its persons have numbers that link it with other tables",
         "linked": "it is two tables, and its quasi-identifiers are as they were",
+        "related": "its records are linked with those of other tables",
     }
     for key, why in told.items():
         if made.get(key):

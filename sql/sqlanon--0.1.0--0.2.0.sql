@@ -880,7 +880,7 @@ BEGIN
     SELECT format('ROUTINE %s', p.oid::regprocedure), a.grantee
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace,
       aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-    WHERE n.nspname = 'sqlanon' AND a.grantee <> p.proowner
+    WHERE n.nspname = 'sqlanon' AND a.grantee <> p.proowner AND p.proowner = n.nspowner
   LOOP
     EXECUTE format('REVOKE ALL ON %s FROM %s', given.object,
                    CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(given.grantee)) END);

@@ -181,12 +181,23 @@ def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted
     "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))", "CREATE TABLE sqlanon.audit_log (at timestamp)",
 ])  # fmt: skip
 def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str, hostile: str) -> None:
-    execute(hospital, "CREATE SCHEMA sqlanon", *hostile.split("|"))
+    execute(hospital, "GRANT CREATE ON DATABASE fresh TO stranger", "GRANT CREATE ON SCHEMA public TO stranger")
+    execute(as_role(hospital, "stranger"), "CREATE SCHEMA sqlanon", *hostile.split("|"))
     before = fetch(hospital, "SELECT count(*) FROM pg_class")
     with pytest.raises(ReleaseError, match="what sqlanon did not make") as caught:
         installed(hospital)
     assert caught.value.exit_status == 2
     assert fetch(hospital, "SELECT count(*) FROM pg_class") == before
+
+
+def test_what_a_superuser_put_beside_it_stays_his(hospital: str) -> None:
+    execute(hospital, "CREATE SCHEMA sqlanon", "CREATE FUNCTION sqlanon.sqlanon_mean(float8[]) RETURNS float8 RETURN 1",
+            "CREATE PROCEDURE sqlanon.release(text) LANGUAGE sql AS 'SELECT 1'",
+            "REVOKE ALL ON ALL ROUTINES IN SCHEMA sqlanon FROM PUBLIC")  # fmt: skip
+    assert installed(hospital).before is None
+    mine = "SELECT has_function_privilege('sqlanon_publisher', 'sqlanon.release(text)', 'EXECUTE')"
+    assert fetch(hospital, mine) == [(False,)]
+    assert fetch(hospital, "SELECT sqlanon.sqlanon_mean('{2}')") == [(1.0,)]
 
 
 def test_install_is_refused_where_the_extension_is_and_where_a_newer_one_is(

@@ -34,6 +34,7 @@ FLOORS = {
     "sqlanon.uniqueness": 2,
     "sqlanon.hierarchies": 2,
     "sqlanon.functions": 2,
+    "sqlanon.calls": 2,
     "sqlanon.measuring": 3,
     "sqlanon.engines": 3,
     "sqlanon.models": 4,
@@ -135,7 +136,7 @@ SAME_FLOOR = {
 }
 
 ONLY_IN = {
-    "sqlglot": {"sqlanon.query", "sqlanon.translation"},
+    "sqlglot": {"sqlanon.query", "sqlanon.translation", "sqlanon.calls"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.client"},
     "typer": {

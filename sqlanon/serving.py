@@ -10,8 +10,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 import sqlanon
 from sqlanon.annotations import keys_of
 from sqlanon.engines.inside import Inside, Plpy, without_files
@@ -69,8 +67,6 @@ def _read(text: str) -> Spec:
     """The spec in a text of YAML or JSON. Raises `SpecError` as `load` does."""
     try:
         return Reader("spec", composed(text, "spec", keys_of(Spec))).finish(Spec)
-    except yaml.YAMLError:
-        raise SpecError("this is no text of YAML", where="spec") from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where="spec") from None
 

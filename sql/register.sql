@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS sqlanon.release (
   name               VARCHAR NOT NULL,
   version            INTEGER NOT NULL,
   status             VARCHAR NOT NULL,   -- published, superseded or withdrawn
-  kind               VARCHAR NOT NULL,   -- table, view or file
+  kind               VARCHAR NOT NULL,   -- table, view, materialized view or file
   location           VARCHAR NOT NULL,
   fingerprint        VARCHAR NOT NULL,   -- of spec, SQL and library versions
   versions           VARCHAR NOT NULL,   -- JSON: sqlanon, engine, sqlglot
@@ -24,5 +24,20 @@ CREATE TABLE IF NOT EXISTS sqlanon.release (
   expires_at         TIMESTAMP,
   withdrawn_at       TIMESTAMP,
   made               VARCHAR NOT NULL,   -- JSON: what was done to the values beside recoding, never a key
+  owner              VARCHAR NOT NULL,   -- the role that has it, empty where there are no roles
+  -- For publishers alone, and empty in files, which leave the house.
+  source             VARCHAR NOT NULL,   -- what it was made from
+  grants             VARCHAR NOT NULL,   -- JSON: the roles that may read it
+  source_state       VARCHAR NOT NULL,   -- a mark that changes when the source does, empty where there is none
+  spec               VARCHAR NOT NULL,   -- JSON: all that a refresh needs, empty where it cannot be kept
   PRIMARY KEY (name, version)
+);
+-- Who released, refreshed and withdrew what, and when. A line is written with what it tells, or not at all.
+CREATE TABLE IF NOT EXISTS sqlanon.audit_log (
+  "at"    TIMESTAMP NOT NULL,            -- UTC
+  "by"    VARCHAR NOT NULL,              -- on Postgres the role that connected
+  action  VARCHAR NOT NULL,              -- released, refreshed or withdrawn
+  name    VARCHAR NOT NULL,
+  version INTEGER NOT NULL,
+  detail  VARCHAR NOT NULL
 );

@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlanon import life
 from sqlanon.attacks import Attack, Attacked, Known, parse_attack
 from sqlanon.attacks import attack as _attack
+from sqlanon.auditing import Audited
+from sqlanon.auditing import audit as _audit
 from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.comparison import SAMPLE_ROWS, Comparison
@@ -41,6 +43,8 @@ from sqlanon.flow.risks import Assessment
 from sqlanon.flow.risks import assess as _assess
 from sqlanon.flow.states import LIMIT
 from sqlanon.hierarchies import Csv, Date, Hierarchy, Mask, Order, Tree, Width
+from sqlanon.ledger import Ledger
+from sqlanon.ledger import ledger as _ledger
 from sqlanon.margins import margin as _margin
 from sqlanon.models import (
     AlphaKAnonymity,
@@ -77,10 +81,13 @@ from sqlanon.policies import Policy
 from sqlanon.policies import load as _load_policy
 from sqlanon.prediction import Target
 from sqlanon.prediction import threshold as _threshold
+from sqlanon.publication import Publish
 from sqlanon.reading import parse_model
 from sqlanon.recoding.microaggregation import Microaggregation
 from sqlanon.recoding.perturbation import AdditiveNoise, Coding, MultiplicativeNoise, Pram, RankSwapping, Rounding
 from sqlanon.recoding.transforms import Transform
+from sqlanon.refreshing import Refreshed
+from sqlanon.refreshing import refresh as _refresh
 from sqlanon.register import version
 from sqlanon.release import Release
 from sqlanon.release import release as _release
@@ -90,23 +97,24 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.spec import FILE_ENDINGS, Publish, Spec, load, schema
+from sqlanon.together import Together
+from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
 from sqlanon.utility import Described, Utility
 
 if TYPE_CHECKING:
     from sqlanon.engines.duckdb import DuckDB
 
 __all__ = [
-    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "AverageRisk", "BalancedPPlusSensitivity",
+    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk", "BalancedPPlusSensitivity",
     "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
     "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "Known", "LDiversity", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "Ledger", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
-    "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping", "Release",
-    "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec", "SpecError",
-    "SqlanonError", "TCloseness", "ThetaSensitivity", "Transform", "Tree", "Utility", "ValuePrediction", "Verdict",
-    "Width", "anonymize", "assess", "attack", "check", "compare", "connect", "load", "plan", "predict", "release",
-    "risk", "safe_harbor", "schema",
+    "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
+    "Refreshed", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec",
+    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility", "ValuePrediction",
+    "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "ledger", "load", "plan",
+    "predict", "refresh", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -154,6 +162,15 @@ def release(spec: AnySpec, engine: Engine, *, utility: bool = False) -> Release:
     Raises `SpecError`, `ModelNotMet` (nothing was published), `EngineError`, `ReleaseError`.
     """
     return _release(_spec(spec), engine, utility=utility)
+
+
+def refresh(name: str, engine: Engine, *, anew: bool = False, utility: bool = False) -> Refreshed:
+    """Publishes a release again from its source as it is now; until then, and if it fails, the version before stands.
+
+    Levels are kept unless `anew`. Raises `SpecError` (the source has drifted), `ModelNotMet`, `EngineError`,
+    `ReleaseError`.
+    """
+    return _refresh(engine, name, anew=anew, utility=utility)
 
 
 def check(
@@ -328,6 +345,23 @@ def safe_harbor(relation: object, *, engine: Engine | None = None) -> SafeHarbor
     finally:
         if engine is None:
             used.close()
+
+
+def audit(engine: Engine, *, sources: Sequence[str] = ()) -> Audited:
+    """Ways to more than was released, around the releases of a database: grants, owners, settings, order of rows.
+
+    Changes nothing, and says what this role could not see. `sources`: raw tables that the register does not name.
+    Raises `SpecError`, `EngineError`.
+    """
+    return _audit(engine, sources=sources)
+
+
+def ledger(engine: Engine, names: Sequence[str] = (), *, bounds: Together | None = None) -> Ledger:
+    """What the releases of one source tell one audience, all of them together; measured on the source.
+
+    `names`: only sets with one of these releases. `bounds`: judge by these too. Raises `ReleaseError`, `EngineError`.
+    """
+    return _ledger(engine, names, bounds=bounds)
 
 
 def assess(

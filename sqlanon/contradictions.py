@@ -6,10 +6,20 @@ unread or wrong here; what cannot be judged then is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlanon.models import KAnonymity, LDiversity, Model, SafePub, ThetaSensitivity, guard_of
+from sqlanon.errors import SpecError
+from sqlanon.models import (
+    KAnonymity,
+    LDiversity,
+    Model,
+    SafePub,
+    ThetaSensitivity,
+    ValuePrediction,
+    guard_of,
+    k_of,
+)
 from sqlanon.recoding.catalogue import BLANKED_ANEW, DEALT_ANEW, IDENTITY, problems
 from sqlanon.recoding.transforms import Transform
 
@@ -42,9 +52,41 @@ def private(parts: Mapping[str, Any], i: int, models: Sequence[Any], columns: Ma
         yield ("columns", published), "with safepub, every published column is a quasi-identifier", published, ()
 
 
+def beside(parts: Mapping[str, Any], related: Sequence[Any], alone: Callable[[Any], object]) -> Iterator[_Problem]:
+    """What related tables need of the others, and what they cannot be released with; `alone` reads one as a spec."""
+    entity, privacy, recoding, publish = (parts.get(name) for name in ("entity", "privacy", "recoding", "publish"))
+    models = [model for model in privacy if isinstance(model, Model)] if isinstance(privacy, tuple) else None
+    if entity is None:
+        yield ("related",), "related tables need `entity:`, the identifier of the persons", None, ()
+    if models is not None and not k_of(models):
+        yield ("privacy",), "related tables need k-anonymity: k counts persons by all their records", None, ()
+    if publish is not None and _form(parts) != "table":
+        yield ("publish", "as"), "related tables are published as tables", _form(parts), ("table",)
+    if getattr(recoding, "suppressed", "drop") != "drop":
+        yield ("recoding", "suppressed"), "persons of related tables are left out whole", None, ("drop",)
+    for key in ("population", "transforms", "policy", "predictions", "rules"):
+        if parts.get(key):
+            yield (key,), "this is not there yet for related tables", None, ()
+    names = [getattr(publish, "name", None), *(getattr(one, "name", None) for one in related)]
+    for i, one in enumerate(related):
+        found = [m for m in (*getattr(one, "privacy", ()), *(models or ())) if isinstance(m, Model)]
+        alien = next((m for m in found if m.reads & {"population", "guard"} or m.requires == "set"), None)
+        private = next((m for m in found if isinstance(m, SafePub | ValuePrediction)), None)
+        if (other := alien or private) is not None:
+            yield ("related", i), f"{other.name} is not there yet for related tables", None, ()
+        elif hasattr(one, "name") and one.name in names[: i + 1]:
+            yield ("related", i, "name"), "two tables cannot have one name", one.name, ()
+        elif hasattr(one, "name") and isinstance(entity, str) and recoding is not None and models is not None:
+            try:
+                alone(one)
+            except SpecError as error:
+                yield ("related", i), str(error), None, ()
+
+
 def _form(parts: Mapping[str, Any]) -> str | None:
-    """As what is published, where that could be read."""
-    return getattr(parts.get("publish"), "as_", None)
+    """As what is published, where that could be read; a materialized view is as restricted as a view."""
+    publish = parts.get("publish")
+    return "view" if getattr(publish, "live", False) else getattr(publish, "as_", None)
 
 
 def _transformed(parts: Mapping[str, Any], models: Sequence[Any], roles: Mapping[str, Any]) -> Iterator[_Problem]:

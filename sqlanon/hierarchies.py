@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -260,9 +260,13 @@ class Date(Hierarchy):
 
 @dataclass(frozen=True)
 class Csv(Hierarchy):
-    """A file of lines `value;level1;level2;…`, as users of ARX have them; `*` is added as the last level."""
+    """A file of lines `value;level1;level2;…`, as users of ARX have them; `*` is added as the last level.
+
+    `kept` are its lines, where a release remembers them: then the file is read no more.
+    """
 
     path: str
+    kept: Rows = field(default=(), metadata={"outside": True})
 
     name: ClassVar[str] = "csv"
     categories: ClassVar[bool] = True
@@ -275,6 +279,8 @@ class Csv(Hierarchy):
         return None
 
     def rows(self, base: Path) -> Rows:
+        if self.kept:
+            return _checked(self.kept, "the hierarchy of the release")
         file = base / self.path
         found: list[tuple[str, ...]] = []
         ends: list[int] = [0]

@@ -65,6 +65,10 @@ def verify(engine: Engine, name: str) -> Verified:
             found = measure(engine, published, models)
             return Verified(entry, None, found.rows, found.verdicts, ())
         unchanged = _unchanged(engine, item, entry)
+        for beside in _together(engine, entry) if entry.kind == "table" else ():  # what all of them promise together
+            if beside.name != entry.name:
+                other = engine.sql(query.table(engine.schema, beside.name))
+                unchanged = unchanged and _unchanged(engine, other, beside)
         if (second := linked.of(entry)) is not None:
             return _both(engine, item, entry, models, second, unchanged)
         return _again(engine, item, entry, keys, models, recheck, unchanged)
@@ -213,7 +217,7 @@ def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
         recheck = json.loads(entry.recheck)
         trees = {column: tuple(map(tuple, rows)) for column, rows in recheck.get("trees", {}).items()}
         yield Remembered(
-            Origin(query=f"SELECT * FROM {item}"),
+            Origin(query=f"SELECT * FROM {item} AS s"),
             tuple(json.loads(entry.quasi_identifiers)),
             tuple(dict.fromkeys(column for column in promised if column)),
             {column: Tabled(rows) for column, rows in trees.items() if column not in recheck.get("orders", {})},
@@ -236,14 +240,27 @@ def _is_release(engine: Engine, name: str) -> bool:
         return any(e.status == "published" for e in register.entries(engine, catalog))
 
 
+def _together(engine: Engine, entry: Entry) -> list[Entry]:
+    """A release and those that were released with it, about the same persons, and still are."""
+    told = json.loads(entry.made).get("related")
+    found = [register.current(engine, name) for name in told["tables"]] if told else [entry]
+    beside = [(one, json.loads(one.made).get("related") or told) for one in found if one is not None]
+    return [one for one, its in beside if its is None or its["tables"] == told["tables"]]
+
+
 def withdraw(engine: Engine, name: str) -> Entry:
-    """Takes a release away and says so in the register, in one transaction. Raises `ReleaseError`, `EngineError`."""
+    """Takes a release away and says so in the register, in one transaction; related tables go together.
+
+    Raises `ReleaseError`, `EngineError`.
+    """
     entry = register.require(engine, name)
     with engine.transaction():
-        register.mark(engine, name, "withdrawn")
-        if entry.kind != "file":
-            linked.drop(engine, entry)
-            engine.drop([engine.schema, name], entry.kind)
+        for one in _together(engine, entry):
+            register.mark(engine, one.name, "withdrawn")
+            register.log(engine, "withdrawn", one)
+            if one.kind != "file":
+                linked.drop(engine, one)
+                engine.drop([engine.schema, one.name], one.kind)
     if entry.kind == "file":
         Path(entry.location).unlink(missing_ok=True)
     return entry

@@ -43,7 +43,7 @@ def ingredients(parts: Mapping[str, Any], i: int, model: ValuePrediction) -> Ite
         yield ("privacy", i, "threshold"), "needs `policy:`, what the persons agreed to", POLICY, ("0.9", "2/3")
     if model.threshold_column is not None and model.threshold_column not in columns:
         yield ("privacy", i, "threshold_column"), "columns has no such column", model.threshold_column, columns
-    if getattr(parts.get("publish"), "as_", None) == "view" and (model.guard or model.remove):
+    if getattr(parts.get("publish"), "live", False) and (model.guard or model.remove):
         what = "blank what can be predicted" if model.remove else "ask what each person agreed to"
         told = f"value-prediction: a view cannot {what} when it is read; publish a table or a file"
         yield ("publish", "as"), told, "view", ("table", "file")

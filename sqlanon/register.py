@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from typing import Any
@@ -12,15 +12,35 @@ from typing import Any
 from sqlanon.engines import Engine
 from sqlanon.errors import ReleaseError
 
-SCHEMA, TABLE = "sqlanon", "release"
+SCHEMA, TABLE, LOG = "sqlanon", "release", "audit_log"
 
-# The columns that hold JSON which a reader may see.
+# The columns that hold JSON which a reader may see, and those that publishers alone may.
 JSON = ("versions", "quasi_identifiers", "promises", "utility", "made")
+PRIVATE = ("recheck", "source", "grants", "source_state", "spec")
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A line of the audit log: who did what with a release, and when (UTC)."""
+
+    at: datetime
+    by: str
+    action: str
+    name: str
+    version: int
+    detail: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "at": self.at.isoformat(timespec="seconds")}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the register; `promises`, `utility`, `quasi_identifiers`, `versions`, `recheck` and `made` are JSON."""
+    """A row of the register; `promises`, `utility`, `quasi_identifiers`, `versions`, `recheck` and `made` are JSON.
+
+    `owner` is the role that has the release, empty where there are no roles. `source`, `grants`, `source_state` and
+    `spec` are for publishers alone, as `recheck` is: they stand in no `to_dict` and in no released file.
+    """
 
     name: str
     version: int
@@ -43,6 +63,16 @@ class Entry:
     expires_at: datetime | None = None
     withdrawn_at: datetime | None = None
     made: str = "{}"
+    owner: str = ""
+    source: str = ""
+    grants: str = "[]"
+    source_state: str = ""
+    spec: str = ""
+
+    @property
+    def outside(self) -> Entry:
+        """The same without what is for publishers alone, for a file that leaves the house."""
+        return replace(self, source="", grants="[]", source_state="", spec="")
 
     @property
     def expired(self) -> bool:
@@ -52,7 +82,8 @@ class Entry:
         found = asdict(self)
         for key in JSON:
             found[key] = json.loads(found[key])
-        del found["recheck"]
+        for key in PRIVATE:
+            del found[key]
         for key in ("released_at", "expires_at", "withdrawn_at"):
             found[key] = found[key].isoformat(timespec="seconds") if found[key] else None
         return {**found, "expired": self.expired}
@@ -74,8 +105,8 @@ def coarse(suppressed: int, k: int) -> int:
     return -(-suppressed // step) * step
 
 
-def _table(catalog: str | None) -> str:
-    return f"{catalog}.{SCHEMA}.{TABLE}" if catalog else f"{SCHEMA}.{TABLE}"
+def _at(table: str, catalog: str | None = None) -> str:
+    return f"{catalog}.{SCHEMA}.{table}" if catalog else f"{SCHEMA}.{table}"
 
 
 def exists(engine: Engine, catalog: str | None = None) -> bool:
@@ -84,14 +115,14 @@ def exists(engine: Engine, catalog: str | None = None) -> bool:
 
 
 def create(engine: Engine, catalog: str | None = None) -> None:
-    """The register's own table, where it is not there yet."""
+    """The register's own tables, where they are not there yet; a file gets no audit log."""
     if exists(engine, catalog):
         return
     script = (resources.files("sqlanon.sql") / "register.sql").read_text()
     if catalog:
         script = script.replace("EXISTS sqlanon", f"EXISTS {catalog}.sqlanon")
     for statement in script.split(";"):
-        if statement.strip():
+        if statement.strip() and not (catalog and f"sqlanon.{LOG}" in statement):
             engine.run("create the register", statement)
 
 
@@ -101,7 +132,7 @@ def entries(engine: Engine, catalog: str | None = None) -> list[Entry]:
         return []
     names = ", ".join(field.name for field in fields(Entry))
     rows = engine.run(
-        "read the register", f"SELECT {names} FROM {_table(catalog)} ORDER BY released_at DESC, name, version DESC"
+        "read the register", f"SELECT {names} FROM {_at(TABLE, catalog)} ORDER BY released_at DESC, name, version DESC"
     )
     return [Entry(*row) for row in rows]
 
@@ -127,13 +158,18 @@ def require(engine: Engine, name: str) -> Entry:
     return entry
 
 
-def write(engine: Engine, entry: Entry, catalog: str | None = None) -> None:
-    """Adds a version, after superseding the one before; call it in the transaction of the release."""
+def write(engine: Engine, entry: Entry, action: str = "released", catalog: str | None = None) -> None:
+    """Adds a version, after superseding the one before; call it in the transaction of the release.
+
+    What was done is told in the audit log, and in a file (`catalog`) nothing that is for publishers alone.
+    """
     create(engine, catalog)
     mark(engine, entry.name, "superseded", catalog)
-    values: Sequence[object] = list(asdict(entry).values())
-    places = ", ".join("?" * len(values))
-    engine.run("write the register", f"INSERT INTO {_table(catalog)} VALUES ({places})", values)
+    values: Sequence[object] = list(asdict(entry.outside if catalog else entry).values())
+    names, places = ", ".join(field.name for field in fields(Entry)), ", ".join("?" * len(values))
+    engine.run("write the register", f"INSERT INTO {_at(TABLE, catalog)} ({names}) VALUES ({places})", values)
+    if not catalog:
+        log(engine, action, entry)
 
 
 def mark(engine: Engine, name: str, status: str, catalog: str | None = None) -> None:
@@ -141,9 +177,26 @@ def mark(engine: Engine, name: str, status: str, catalog: str | None = None) -> 
     withdrawn = now() if status == "withdrawn" else None
     engine.run(
         "write the register",
-        f"UPDATE {_table(catalog)} SET status = ?, withdrawn_at = ? WHERE name = ? AND status = 'published'",
+        f"UPDATE {_at(TABLE, catalog)} SET status = ?, withdrawn_at = ? WHERE name = ? AND status = 'published'",
         [status, withdrawn, name],
     )
+
+
+def log(engine: Engine, action: str, entry: Entry) -> None:
+    """A line of the audit log; call it in the transaction of what it tells, which it then shares the end of."""
+    readers = json.loads(entry.grants)
+    detail = ", ".join([f"as {entry.kind}", *([f"read by {', '.join(readers)}"] if readers else [])])
+    values = [now(), engine.user, action, entry.name, entry.version, detail]
+    sql = f'INSERT INTO {_at(LOG)} ("at", "by", action, name, version, detail) VALUES (?, ?, ?, ?, ?, ?)'
+    engine.run("write the audit log", sql, values)
+
+
+def logged(engine: Engine) -> list[Logged]:
+    """The audit log, the latest first."""
+    if engine.kind_of(LOG, SCHEMA) != "table":
+        return []
+    sql = f'SELECT "at", "by", action, name, version, detail FROM {_at(LOG)} ORDER BY "at" DESC, name, version DESC'
+    return [Logged(*row) for row in engine.run("read the audit log", sql)]
 
 
 def version() -> str:

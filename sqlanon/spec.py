@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,11 +12,12 @@ import yaml
 
 from sqlanon import predicting
 from sqlanon.annotations import keep_limits, keys_of
-from sqlanon.contradictions import contradictions, private
+from sqlanon.contradictions import beside, contradictions, private
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import (  # fmt: skip
     MODELS,
+    KAnonymity,
     Model,
     SafePub,
     ThetaSensitivity,
@@ -25,9 +25,11 @@ from sqlanon.models import (  # fmt: skip
     column_of,
     complete,
     guard_of,
+    k_of,
 )
 from sqlanon.policies import Policy, Predicted
 from sqlanon.presets import Asked, expanded
+from sqlanon.publication import Publish
 from sqlanon.reading import (
     Place,
     Problem,
@@ -192,39 +194,16 @@ class Recoding:
         return replace(self, method=method, loss=(self.loss or "loss") if method == "full-domain" else None)
 
 
-_LASTING = {"pattern": "^[1-9][0-9]{0,4}[hdw]$", "examples": ["90d, 12h or 4w"]}
-_RELEASE_FILE = {
-    "pattern": r"^(?:[^\n]*[/\\])?[^/\\\n]+\.(parquet|duckdb)$",
-    "examples": ["NAME.parquet or NAME.duckdb"],
-}
+@dataclass(frozen=True, kw_only=True)
+class Related:
+    """A table with records of the same persons, such as their visits: released with the others, or not at all."""
 
-
-@dataclass(frozen=True)
-class Publish:
-    """Under which name, in which form and for whom the result is published."""
-
-    name: Annotated[str, "The name of the release.", _NAMED]
-    as_: Annotated[Literal["table", "view", "file"], "The form of the release."] = "table"
-    path: Annotated[str | None, "The file, relative to the folder of the spec; else NAME.parquet.", _RELEASE_FILE] = (
-        None
-    )
-    grant: Annotated[tuple[str, ...], "The roles that may read it."] = ()
-    expires: Annotated[str | None, "Hours, days or weeks after which it is withdrawn.", _LASTING] = None
-
-    def __post_init__(self) -> None:
-        keep_limits(self)
-        if self.path is not None and self.as_ != "file":
-            raise ValueError("path belongs to as: file only")
-        if self.as_ == "file" and self.path is None:
-            if re.search(r"[/\\]", self.name):
-                raise ValueError("name holds a slash, so that path is needed")
-            object.__setattr__(self, "path", f"{self.name}.parquet")
-
-    @property
-    def lifetime(self) -> timedelta | None:
-        """The time after which the release expires."""
-        hours = {"h": 1, "d": 24, "w": 168}
-        return timedelta(hours=int(self.expires[:-1]) * hours[self.expires[-1]]) if self.expires else None
+    name: Annotated[str, "The name of its release.", _NAMED]
+    source: Annotated[Source, "Where the records are: a table, a file or a query."]
+    key: Annotated[str | None, "The identifier of whom a record is about; the entity's name if not given."] = None
+    columns: Annotated[Mapping[str, Column], "Every column of the source, in the order of the release."]
+    privacy: Annotated[tuple[Model, ...], "Models over its own columns; k counts for all tables together."] = ()
+    levels: Annotated[Mapping[str, int] | None, "The level of every quasi-identifier; nothing is searched."] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +221,9 @@ class Spec:
     transforms: Annotated[tuple[Transform, ...], "What is done to values, in turn, before they are recoded."] = ()
     recoding: Annotated[Recoding, "How the table is made coarser."] = field(default_factory=Recoding)
     publish: Annotated[Publish | None, "What is published; without it there is only a plan."] = None
+    related: Annotated[
+        tuple[Related, ...], "Further tables about the same persons, released together; classes are of all of them."
+    ] = ()
     policy: Annotated[Policy | None, "What the persons agreed to; for predict and flow, which measure it."] = None
     predictions: Annotated[
         Mapping[str, Predicted], "When each sensitive column counts as predicted, for rules that ask how often."
@@ -266,6 +248,11 @@ class Spec:
     def contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
         """What does not fit together, as far as the parts of a spec could be read."""
         return _contradictions(parts)
+
+    @property
+    def tables(self) -> tuple[Spec, ...]:
+        """A spec for each of its tables, this one first; the others have its k, its form and its readers."""
+        return (replace(self, related=()), *(_alone(vars(self), one) for one in self.related))
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -349,6 +336,8 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
             key, found = ("distance", "hierarchical") if hasattr(model, "distance") else ("column", about)
             yield ("privacy", i, key), f"needs a hierarchy of kind tree or csv at column {about!r}", found, ()
     yield from _ingredients(parts, tuple(m for m in models if isinstance(m, Model)), known)
+    if isinstance(related := parts.get("related"), tuple) and related:
+        yield from beside(parts, related, lambda one: _alone({"base": Path(), **parts}, one))
     yield from contradictions(parts, models, columns)
     for name in scored if isinstance(scored := parts.get("predictions"), Mapping) else ():
         yield from named(("predictions", name), name, "sensitive")
@@ -378,6 +367,18 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _alone(parts: Mapping[str, Any], table: Related) -> Spec:
+    """The spec of a related table by itself."""
+    k = KAnonymity(k_of(parts["privacy"]) or 1)
+    privacy = table.privacy if k_of(table.privacy) else (k, *table.privacy)
+    publish = parts.get("publish")
+    recoding = Recoding(method="full-domain", suppression=parts["recoding"].suppression, levels=table.levels)
+    return Spec(
+        source=table.source, entity=table.key or parts["entity"], columns=table.columns, privacy=privacy,
+        recoding=recoding, publish=replace(publish, name=table.name) if publish else None, base=parts["base"],
+    )  # fmt: skip
 
 
 def _bounds(columns: Mapping[str, Column]) -> Iterator[Problem]:
@@ -415,8 +416,10 @@ def _nobody(models: tuple[Any, ...]) -> Iterator[Problem]:
 def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
     """What no partition can do: where it stands, what it is, and the word."""
     publish, privacy, columns = (parts.get(name) for name in ("publish", "privacy", "columns"))
-    if isinstance(publish, Publish) and publish.as_ == "view":
-        yield ("publish", "as"), "a view computes its classes when it is read", "view"
+    if isinstance(publish, Publish) and publish.live:
+        yield ("publish", "as"), "a view computes its classes when it is read", publish.as_
+    if parts.get("related"):
+        yield ("related",), "persons are put into classes by all their tables at once", None
     for i, model in enumerate(privacy if isinstance(privacy, tuple) else ()):
         if isinstance(model, SafePub) or (isinstance(model, Model) and "population" in model.reads):
             yield ("privacy", i), f"{model.name} needs levels that are the same for everybody", model.name
@@ -465,8 +468,8 @@ def _ingredients(
             yield ("privacy", i, "guard"), "columns has no such column", guard, columns
         elif guard is not None and guard in columns and columns[guard].role in ("quasi-identifier", "sensitive"):
             yield ("privacy", i, "guard"), f"a guarding node cannot be a {columns[guard].role}", guard, ()
-        if isinstance(publish, Publish) and publish.as_ == "view" and not model.in_views:
-            yield ("publish", "as"), f"{model.name}: {view}", "view", ("table", "file")
+        if isinstance(publish, Publish) and publish.live and not model.in_views:
+            yield ("publish", "as"), f"{model.name}: {view}", publish.as_, ("table", "file")
         if isinstance(model, SafePub):
             yield from private(parts, i, models, columns)
     try:

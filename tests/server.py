@@ -57,6 +57,35 @@ def _as_nobody_special() -> list[str]:
     return ["runuser", "-u", _UNPRIVILEGED, "--"]
 
 
+def _with_extension(programs: Path, folder: Path) -> Path:
+    """The programs in a tree of their own whose extensions are the server's and ours, so that nothing is installed.
+
+    A server finds its files from where it stands: its programs are copied, what belongs to them is linked.
+    """
+    asked = subprocess.run(
+        [programs / "pg_config", "--bindir", "--sharedir", "--pkglibdir"], capture_output=True, text=True, check=False
+    )
+    found = [Path(line) for line in asked.stdout.splitlines()] if asked.returncode == 0 else []
+    if len(found) != 3:
+        return programs
+    top = os.path.commonpath(found)
+    binaries, shared, libraries = (folder / "tree" / path.relative_to(top) for path in found)
+    binaries.mkdir(parents=True)
+    (shared / "extension").mkdir(parents=True)
+    libraries.parent.mkdir(parents=True, exist_ok=True)
+    for name in ("postgres", "initdb", "pg_ctl"):
+        shutil.copy2(found[0] / name, binaries / name)
+    libraries.symlink_to(found[2])
+    for file in found[1].iterdir():
+        if file.name != "extension":
+            (shared / file.name).symlink_to(file)
+    ours = Path(__file__).resolve().parents[1] / "sql"
+    for file in (*(found[1] / "extension").iterdir(), *ours.glob("sqlanon*")):
+        (shared / "extension" / file.name).unlink(missing_ok=True)
+        shutil.copy2(file, shared / "extension" / file.name)
+    return binaries
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[NoopExecutor]:
     """The server, running; its superuser is `postgres`."""
@@ -84,6 +113,7 @@ def running(options: str = _OPTIONS) -> Iterator[Path]:
     before = _as_nobody_special()
     folder = Path(tempfile.mkdtemp(prefix="sqlanon-postgres-", dir="/tmp"))
     try:
+        programs = _with_extension(programs, folder)
         if before:
             shutil.chown(folder, _UNPRIVILEGED)
         data = str(folder / "data")
@@ -221,6 +251,12 @@ def remake(engine: Engine, item: str, what: str) -> None:
     known = re.sub(r"\bDOUBLE\b(?! PRECISION)", "DOUBLE PRECISION", what).replace("NOCASE", "public.careless")
     known = re.sub(r"\bBLOB\b", "BYTEA", known)
     engine.run("make", f"CREATE TEMP TABLE {item} {known}")
+
+
+def with_threads(engine: Engine, number: int) -> None:
+    """So many threads on DuckDB; a server has its own."""
+    if engine.name == "duckdb":
+        engine.run("set the threads", f"SET threads = {number}")
 
 
 def working_tables(engine: Engine) -> list[str]:

@@ -28,6 +28,7 @@ from sqlanon.showing import releases
 
 releasing = importlib.import_module("sqlanon.release")  # `sqlanon.release` is the function
 FORMS = {"table": "as: table", "view": "as: view", **{f: f"as: file, path: out.{f}" for f in ("parquet", "duckdb")}}
+OURS = [("sqlanon", "audit_log"), ("sqlanon", "release")]
 COLUMNS = ["age", "zip", "disease", "note"]
 CELL = "Alice Meyer"
 RELEASE = ["release", "spec.yaml", "--db", "duckdb:///people.duckdb"]
@@ -120,7 +121,7 @@ def state(folder: Path, form: str) -> State:
     file = folder / f"out.{form}"
     with connect(folder) as engine:
         found = sorted((s, n) for c, s, n, _ in engine._relations() if c not in ("system", "temp"))
-        assert found == [("main", "out")] * (not file.exists()) + [("main", "people"), ("sqlanon", "release")]
+        assert found == [("main", "out")] * (not file.exists()) + [("main", "people"), *OURS]
         entries = sorted(register.entries(engine), key=lambda e: e.version)
         assert [e.status for e in entries] == ["superseded"] * (len(entries) - 1) + ["published"]
         if form == "parquet":

@@ -34,6 +34,7 @@ FLOORS = {
     "sqlanon.uniqueness": 2,
     "sqlanon.hierarchies": 2,
     "sqlanon.functions": 2,
+    "sqlanon.calls": 2,
     "sqlanon.measuring": 3,
     "sqlanon.engines": 3,
     "sqlanon.models": 4,
@@ -56,6 +57,7 @@ FLOORS = {
     "sqlanon.preparing": 8,
     "sqlanon.check": 7,
     "sqlanon.register": 7,
+    "sqlanon.installing": 7,
     "sqlanon.linked": 8,
     "sqlanon.profiling": 7,
     "sqlanon.prediction": 7,
@@ -76,9 +78,19 @@ FLOORS = {
     "sqlanon.attacks.catalogue": 6,
     "sqlanon.attacks.matching": 6,
     "sqlanon.pictures": 11,
+    "sqlanon.publication": 4,
+    "sqlanon.relating": 10,
+    "sqlanon.judging": 10,
+    "sqlanon.publishers": 10,
     "sqlanon.release": 10,
+    "sqlanon.refreshing": 10,
+    "sqlanon.remembering": 6,
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
+    "sqlanon.auditing": 10,
+    "sqlanon.together": 4,
+    "sqlanon.composing": 8,
+    "sqlanon.ledger": 9,
     "sqlanon.demo": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
@@ -89,7 +101,8 @@ FLOORS = {
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
     ("sqlanon.serving", "sqlanon"),  # calls public names
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows")),  # call public names
+    # call public names
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers")),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -101,10 +114,15 @@ SAME_FLOOR = {
     ("sqlanon.policies", "sqlanon.reading"),
     ("sqlanon.thresholds", "sqlanon.prediction"),  # thresholds per record, beside what others read
     ("sqlanon.planning", "sqlanon.thresholds"),
+    ("sqlanon.publishers", "sqlanon.judging"),  # each form of a release is judged on its own rows
+    ("sqlanon.publishers", "sqlanon.relating"),  # and several tables together
+    *(("sqlanon.release", f"sqlanon.{room}") for room in ("judging", "publishers", "relating")),
+    ("sqlanon.refreshing", "sqlanon.release"),  # a refresh is a release
     ("sqlanon.check", "sqlanon.thresholds"),
     *(("sqlanon.blanking", f"sqlanon.{room}") for room in ("removal", "exploring", "prediction")),  # as a step
     ("sqlanon.planning", "sqlanon.blanking"),
     *(("sqlanon.gates", f"sqlanon.{room}") for room in ("blanking", "exploring", "prediction", "statistics")),
+    ("sqlanon.ledger", "sqlanon.planning"),  # where a spec's source is
     ("sqlanon.planning", "sqlanon.gates"),  # what would be published, judged by the spec's rules
     ("sqlanon.flow.risks", "sqlanon.blanking"),
     ("sqlanon.removal", "sqlanon.prediction"),  # what is too well predicted, and blanked
@@ -118,10 +136,13 @@ SAME_FLOOR = {
 }
 
 ONLY_IN = {
-    "sqlglot": {"sqlanon.query", "sqlanon.translation"},
+    "sqlglot": {"sqlanon.query", "sqlanon.translation", "sqlanon.calls"},
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.client"},
-    "typer": {"sqlanon.cli", *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows"))},
+    "typer": {
+        "sqlanon.cli",
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
+    },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},

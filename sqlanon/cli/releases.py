@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import sqlanon
-from sqlanon import life, profiling, register
+from sqlanon import life, profiling, refreshing, register
 from sqlanon.check import check as check_relation
 from sqlanon.cli.options import (
     Db,
@@ -162,6 +162,28 @@ def release(
 
 
 @app.command()
+def refresh(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A release.")],
+    anew: Annotated[bool, typer.Option("--anew", help="Plan the levels again; without it, they are kept.")] = False,
+    db: Db = None,
+    utility: Usefulness = False,
+    superuser: Annotated[
+        bool, typer.Option("--superuser", help="Postgres: publish although whoever publishes is a superuser.")
+    ] = False,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Publishes a release again from its source as it is now; the version before stands until then."""
+    with sqlanon.connect(db, create=False, superuser=superuser) as engine:
+        try:
+            with telling(as_json) as tell:
+                made = refreshing.refresh(engine, name, anew=anew, utility=utility, tell=tell)
+        except KeyboardInterrupt:
+            raise SqlanonError("interrupted; nothing was published") from None
+        show(made, as_json, shown.release)
+
+
+@app.command()
 def verify(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A release, or the path of a released file.")],
     db: Db = None,
@@ -177,14 +199,27 @@ def verify(
 
 
 @app.command()
-def releases(db: Db = None, as_json: Json = False, show_engine_errors: ShowErrors = False) -> None:
-    """Every release of a database, with its versions."""
+def releases(
+    db: Db = None,
+    log: Annotated[bool, typer.Option("--log", help="Who released, refreshed and withdrew what, and when.")] = False,
+    as_json: Json = False,
+    show_engine_errors: ShowErrors = False,
+) -> None:
+    """Every release of a database, with its versions, and whether its source has changed since."""
     with sqlanon.connect(db, read_only=True) as engine:
-        found = register.entries(engine)
-    if as_json:
-        print_json({"releases": [entry.to_dict() for entry in found]})
-        return
-    shown.releases(found)
+        if log:
+            lines = register.logged(engine)
+        else:
+            found = refreshing.standing(engine)
+    if log:
+        if as_json:
+            print_json({"log": [line.to_dict() for line in lines]})
+        else:
+            shown.log(lines)
+    elif as_json:
+        print_json({"releases": [one.to_dict() for one in found]})
+    else:
+        shown.releases(found)
 
 
 @app.command()

@@ -44,6 +44,14 @@ class Origin:
         return self.relation or (str(self.file) if self.file else "query")
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whom a release belongs to: a `role` made for that, or None where it is whoever publishes; the `note` says so."""
+
+    role: str | None = None
+    note: str = ""
+
+
 class Engine(Protocol):
     """What sqlanon asks of a database. Engines differ in I/O, roles and functions, not in what privacy is.
 
@@ -75,7 +83,7 @@ class Engine(Protocol):
         """The schema in which releases stand."""
 
     def can(self, ability: str) -> bool:
-        """What this engine is able to do: `secure_view`, `file`, `grant`, and the rooms of sqlanon that run on it."""
+        """What this engine is able to do: `secure_view`, `materialized_view`, `file`, `grant`, and rooms of sqlanon."""
 
     def close(self) -> None:
         """Ends the connection."""
@@ -128,8 +136,17 @@ class Engine(Protocol):
     def working(self) -> AbstractContextManager[None]:
         """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
 
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text that tells nothing of it, as long as a part of it is secret."""
+
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
+
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        """The statements that make a working table; `again`: one of that name is there, and may be read to make it."""
+
+    def alone(self, statements: str) -> str:
+        """Statements with all that they need around them to run by themselves, in anybody's session."""
 
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """More rows for a working table."""
@@ -143,11 +160,30 @@ class Engine(Protocol):
     def functions(self, key: str, *, vectorised: bool | None = None) -> AbstractContextManager[None]:
         """Our own functions on this connection, the keyed ones with this key; they are gone at the end."""
 
+    @property
+    def where_functions_run(self) -> str:
+        """Who works out our own functions, where that may be one or the other; else nothing."""
+
     def drop_temporary(self, *names: str) -> None:
         """Drops working tables, those that there are."""
 
-    def publisher(self, roles: Sequence[str]) -> None:
-        """Refuses to publish as somebody who should not, or for roles that are not there. Raises `SpecError`."""
+    def publisher(self, roles: Sequence[str], owner: str | None = None) -> Owner:
+        """Refuses to publish as or for somebody who should not, and tells whose the release will be.
+
+        `owner` is the role that is asked for. Raises `SpecError`, `ReleaseError`.
+        """
+
+    def covers(self, origin: Origin, roles: Sequence[str]) -> None:
+        """Refuses a source that is part of a greater table, or has parts that these roles read. Raises `SpecError`."""
+
+    def serves(self, owner: Owner, origins: Sequence[Origin]) -> None:
+        """Refuses an owner of a view who may not read what the view reads. Raises `SpecError`."""
+
+    def named(self, origin: Origin) -> str:
+        """What the register calls a source: its schema and name, its path, or its query."""
+
+    def state(self, origin: Origin) -> str | None:
+        """A mark that is another one when the source has changed; the engine says what it can miss. None: unknown."""
 
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
@@ -155,20 +191,26 @@ class Engine(Protocol):
     def shuffled(self, what: Query, columns: Sequence[str], number: str | None = None) -> Query:
         """The same rows in the keyed order; equal rows cannot be told apart. Each stands for `number` rows, or one."""
 
-    def view_statement(self, path: Sequence[str], what: Query) -> str:
-        """The statement that makes a view which a reader's predicates cannot see through."""
+    def view_statement(self, path: Sequence[str], what: Query, kind: str = "view") -> str:
+        """The statement that makes a view which a reader's predicates cannot see through, or a materialized view."""
 
-    def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
+    def create_view(self, step: str, path: Sequence[str], what: Query, kind: str = "view") -> None:
         """Such a view. Raises `ReleaseError` where the engine has none."""
 
-    def rename(self, path: Sequence[str], name: str) -> None:
-        """Gives a table another name in its schema."""
+    def rename(self, path: Sequence[str], name: str, kind: str = "table") -> None:
+        """Gives a table, or a materialized view, another name in its schema."""
+
+    def hand_over(self, path: Sequence[str], kind: str, owner: Owner) -> None:
+        """Gives a table or view to its owner. Raises `SpecError` where he may not have it."""
 
     def drop(self, path: Sequence[str], kind: str) -> None:
         """Drops a table or view."""
 
     def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
-        """Lets nobody but the owner write, and these roles alone read."""
+        """Lets nobody write, not even the owner, and these roles and the owner alone read."""
+
+    def readers(self, name: str) -> tuple[str, ...]:
+        """The roles, beside its owner, that may read the table or view of this name where releases are."""
 
     def comment(self, path: Sequence[str], name: str, text: str) -> None:
         """What was done to a published column, where a reader of the table finds it."""
@@ -183,7 +225,7 @@ class Engine(Protocol):
         """The names of all tables and views of an attached file, outside sqlanon's own schema."""
 
     def kind_of(self, name: str, schema: str | None = None, catalog: str | None = None) -> str | None:
-        """`table`, `view` or None: what stands under a name where releases are published."""
+        """`table`, `view`, `materialized view` or None: what stands under a name where releases are published."""
 
     def attached(self, path: Path, *, create: bool = False) -> AbstractContextManager[str]:
         """A database file under a catalog name: read only, or (`create`) a new one."""

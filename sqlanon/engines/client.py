@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -46,6 +46,23 @@ class Client:
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return bool(self.connection.closed)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.connection.info.transaction_status != pq.TransactionStatus.IDLE
+
+    @contextmanager
+    def attempt(self, step: str) -> Iterator[None]:
+        """A part of a transaction: what fails in it is undone, and the rest goes on."""
+        self.rows(step, "SAVEPOINT attempt")
+        try:
+            yield
+        except EngineError:
+            with suppress(EngineError):  # what went wrong before is what must be told
+                self.rows(step, "ROLLBACK TO SAVEPOINT attempt")
+            raise
+        self.rows(step, "RELEASE SAVEPOINT attempt")
 
     def close(self) -> None:
         """Ends the connection."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin
+from sqlanon.engines import Column, Origin, Owner
+from sqlanon.engines.relations import Roleless
 from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
 from sqlanon.functions import FUNCTIONS, Function, through_arrow
@@ -31,7 +32,7 @@ _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parque
 _PRIVATE_SCHEMA = "sqlanon"
 
 
-class DuckDB:
+class DuckDB(Roleless):
     """One connection. `path` None is a database in memory, gone with the process.
 
     Every failure of the engine becomes an `EngineError` that names the step and the kind of failure and holds none of
@@ -77,8 +78,9 @@ class DuckDB:
         return getpass.getuser()
 
     def can(self, ability: str) -> bool:
-        """Everything but `grant`; `secure_view` from DuckDB 2 on."""
-        return {"secure_view": int(self.version.split(".")[0]) >= 2, "grant": False}.get(ability, True)
+        """Everything but roles and what needs them; `secure_view` from DuckDB 2 on."""
+        known = {"secure_view": int(self.version.split(".")[0]) >= 2, "grant": False, "materialized_view": False}
+        return known.get(ability, True)
 
     def close(self) -> None:
         """Ends the connection; a process that leaves one open prints noise when it ends."""
@@ -291,6 +293,13 @@ class DuckDB:
         self._working.add(name)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
 
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {self.sql(query.identifier(name))} AS"
+        return f"{made}\n{self.sql(what)};"
+
+    def alone(self, statements: str) -> str:
+        return statements
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
@@ -363,19 +372,22 @@ class DuckDB:
                 maker.remove_function(name)
             maker.close()
 
+    @property
+    def where_functions_run(self) -> str:
+        return ""
+
     def drop_temporary(self, *names: str) -> None:
         for name in names:
             self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
             self._working.discard(name)
 
-    def publisher(self, roles: Sequence[str]) -> None:
+    def publisher(self, roles: Sequence[str], owner: str | None = None) -> Owner:
         """Refuses roles: DuckDB has none. Raises `SpecError`."""
-        if roles:
-            told = "DuckDB has no roles to grant to; leave grant out, or publish a file"
-            raise SpecError(told, where="publish.grant")
-
-    def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
-        """Nothing: whoever may open a DuckDB file may read and write it."""
+        for key, asked in (("grant", list(roles)), ("owner", owner)):
+            if asked:
+                told = f"DuckDB has no roles; leave {key} out, or publish a file"
+                raise SpecError(told, where=f"publish.{key}")
+        return Owner()
 
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
@@ -397,36 +409,18 @@ class DuckDB:
         repeated = f"SELECT *, unnest(range({self.sql(query.column(number))})) AS {copies}\n  FROM shuffled"
         return made.then("repeated", Text(f"SELECT {names}\nFROM (\n  {repeated}\n)"), "each as often as it occurs")
 
-    def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
+    def create_view(self, step: str, path: Sequence[str], what: Query, kind: str = "view") -> None:
         """A secure view: the reader's predicates are never run on rows that the view hides. Needs DuckDB 2."""
         if not self.can("secure_view"):
             raise ReleaseError(
                 f"DuckDB {self.version} has no secure views, which a published view needs; publish a table or a file"
             )
-        self.run(step, self.view_statement(path, what))
+        self.run(step, self.view_statement(path, what, kind))
 
-    def view_statement(self, path: Sequence[str], what: Query) -> str:
+    def view_statement(self, path: Sequence[str], what: Query, kind: str = "view") -> str:
+        if kind != "view":
+            raise SpecError("DuckDB has no materialized views; publish a table", where="publish.as", found=kind)
         return f"CREATE SECURE VIEW {self._at(path)} AS\n{self.sql(what)}"
-
-    def rename(self, path: Sequence[str], name: str) -> None:
-        self.run(
-            "put the release in place", f"ALTER TABLE {self._at(path)} RENAME TO {self.sql(query.identifier(name))}"
-        )
-
-    def drop(self, path: Sequence[str], kind: str) -> None:
-        self.run("take the release away", f"DROP {kind.upper()} IF EXISTS {self._at(path)}")
-
-    def _at(self, path: Sequence[str]) -> str:
-        return self.sql(query.table(*path))
-
-    def comment(self, path: Sequence[str], name: str, text: str) -> None:
-        """What was done to a published column, where a reader of the table finds it."""
-        at = self.sql(query.column(name))
-        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {query.constant(text)}")
-
-    def label(self, path: Sequence[str], kind: str, text: str) -> None:
-        """A comment on a table or view as a whole."""
-        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {query.constant(text)}")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         """The comment on the table or view of this name where releases are."""

@@ -48,7 +48,7 @@ class Plpy(Protocol):
 class Spi:
     """The server's own interface in the place of a connection; see `Client`, which does the same from outside."""
 
-    closed = False
+    closed, in_transaction = False, True
 
     def __init__(self, plpy: Plpy) -> None:
         self.plpy = plpy
@@ -63,6 +63,12 @@ class Spi:
         """The database, as somebody inside knows it."""
         ((user, name),) = self.rows("read the role", "SELECT current_user::text, current_database()::text")
         return f"postgresql://{user}@/{name}"
+
+    @contextmanager
+    def attempt(self, step: str) -> Iterator[None]:
+        """A part of a transaction: what fails in it is undone, and the rest goes on."""
+        with self.plpy.subtransaction():
+            yield
 
     def close(self) -> None:
         """Nothing: the session is the caller's."""

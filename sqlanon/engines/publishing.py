@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 
 from sqlanon import query
+from sqlanon.engines.ownership import Ownership
 from sqlanon.engines.postgres_words import family_of
-from sqlanon.errors import ReleaseError, SpecError
-from sqlanon.query import Expression, Query, Text
+from sqlanon.errors import EngineError
+from sqlanon.query import Query, Text
 from sqlanon.translation import short
 
 KEY = "sqlanon key of the order"
-_KINDS = {"r": "table", "p": "table", "f": "table", "v": "view", "m": "view"}
+_KINDS = {"r": "table", "p": "table", "f": "table", "v": "view", "m": "materialized view"}
+TURN = 200  # milliseconds
+PATIENCE = 60  # seconds until a publisher gives way to a reader
 
 
-class Publishing:
+class Publishing(Ownership):
     """What a connection does to publish; how it asks the server is the business of `Postgres`."""
-
-    schema = "releases"
-    forced: bool
-
-    def run(
-        self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
-    ) -> list[tuple[Any, ...]]:
-        """Runs a statement and returns its rows."""
-        raise NotImplementedError
-
-    def sql(self, what: Query | Expression | Text) -> str:
-        """The text of a query as it runs here."""
-        raise NotImplementedError
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
@@ -38,6 +29,14 @@ class Publishing:
 
     def types(self, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
         """The name and kind of types in the catalog."""
+        raise NotImplementedError
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        raise NotImplementedError
+
+    def attempt(self, step: str) -> AbstractContextManager[None]:
+        """A part of a transaction: what fails in it is undone, and the rest goes on."""
         raise NotImplementedError
 
     def set_key(self, key: str) -> None:
@@ -48,24 +47,6 @@ class Publishing:
     def version(self) -> str:
         """The version of the server."""
         raise NotImplementedError
-
-    def own(self, name: str) -> str:
-        """A name as a quoted identifier."""
-        return self.sql(query.identifier(name))
-
-    def publisher(self, roles: Sequence[str]) -> None:
-        """Refuses a superuser, unless forced, and roles to grant to that are not there or are superusers."""
-        known = dict(self.run("read the roles", "SELECT rolname::text, rolsuper FROM pg_roles"))
-        ((me,),) = self.run("read the role", "SELECT current_user::text")
-        if known[me] and not self.forced:
-            raise ReleaseError(
-                f"{me!r} is a superuser, whose releases and views could read everything; publish as a role that has"
-                " SELECT on the source and CREATE on the database, or force it with --superuser", exit_status=2,
-            )  # fmt: skip
-        for role in roles:
-            if role not in known:
-                names = [name for name in known if not name.startswith("pg_")]
-                raise SpecError("there is no such role", where="publish.grant", found=role, allowed=sorted(names))
 
     def _in_schema(self) -> None:
         """The schema of releases, where it is not there yet; nobody but its owner may look into it."""
@@ -78,22 +59,26 @@ class Publishing:
         self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.sql(what)}")
 
     def shuffled(self, what: Query, columns: Sequence[str], number: str | None = None) -> Query:
-        *earlier, last = what.steps
-        made = Query((*earlier, replace(last, inline=True)))
-        # As texts, which every type has: the working tables that tell the types may be gone when a script is printed.
-        read = [f"CAST({self.sql(query.column(name, 'a'))} AS text)" for name in columns]
-        key = f"(SELECT key FROM pg_temp.{self.own(KEY)})"
-        ordered = (
-            f"SELECT *\nFROM {self.sql(query.table(last.name))} AS a\n"
-            f"ORDER BY hash_record_extended(ROW({', '.join([key, *read])}), 0)"
-        )
-        made = made.then("shuffled", Text(ordered), "in a keyed order, so that no position tells where a row came from")
+        made = self._ordered(what, columns, [f"(SELECT key FROM pg_temp.{self.own(KEY)})"])
         names = ", ".join(self.sql(query.column(name)) for name in columns)
         if number is None:
             return made
         copies = self.own(query.fresh("copy", (*columns, number)))
         repeated = f"FROM shuffled CROSS JOIN LATERAL generate_series(1, {self.own(number)}) AS c ({copies})"
         return made.then("repeated", Text(f"SELECT {names}\n{repeated}"), "each as often as it occurs")
+
+    def _ordered(self, what: Query, columns: Sequence[str], key: Sequence[str]) -> Query:
+        """The rows in an order of a key and their content: equal rows cannot be told apart."""
+        *earlier, last = what.steps
+        made = Query((*earlier, replace(last, inline=True)))
+        # As texts, which every type has: the working tables that tell the types may be gone when a script is printed.
+        read = [f"CAST({self.sql(query.column(name, 'a'))} AS text)" for name in columns]
+        ordered = (
+            f"SELECT *\nFROM {self.sql(query.table(last.name))} AS a\n"
+            f"ORDER BY hash_record_extended(ROW({', '.join([*key, *read])}), 0)"
+        )
+        told = "in a keyed order" if key else "in an order of their content"
+        return made.then("shuffled", Text(ordered), f"{told}, so that no position tells where a row came from")
 
     def _hashable(self, text: str, columns: Sequence[str]) -> list[str]:
         """Columns of the relation `a` in types that have a hash: what has none is read as text."""
@@ -103,44 +88,42 @@ class Publishing:
         read = {name: self.sql(query.column(name, "a")) for name in columns}
         return [read[name] if name in plain else f"CAST({read[name]} AS text)" for name in columns]
 
-    def view_statement(self, path: Sequence[str], what: Query) -> str:
-        """A barrier: the reader's predicates are never run on rows that the view hides."""
-        return f"CREATE VIEW {self._at(path)} WITH (security_barrier=true) AS\n{self.sql(what)}"
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text."""
+        return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
 
-    def create_view(self, step: str, path: Sequence[str], what: Query) -> None:
+    def view_statement(self, path: Sequence[str], what: Query, kind: str = "view") -> str:
+        """A barrier: the reader's predicates are never run on rows that the view hides.
+
+        A materialized view hides nothing: it holds the released rows, in an order that depends on their content alone.
+        """
+        if kind == "view":
+            return f"CREATE VIEW {self._at(path)} WITH (security_barrier=true) AS\n{self.sql(what)}"
+        names = [name for name, *_ in self.described("read the columns", self.sql(what))]
+        made = self.sql(self._ordered(what, names, []))
+        return f"CREATE MATERIALIZED VIEW {self._at(path)} AS\n{made}"
+
+    def create_view(self, step: str, path: Sequence[str], what: Query, kind: str = "view") -> None:
         self._in_schema()
-        self.run(step, self.view_statement(path, what))
-
-    def rename(self, path: Sequence[str], name: str) -> None:
-        self.run("put the release in place", f"ALTER TABLE {self._at(path)} RENAME TO {self.own(name)}")
+        self.run(step, self.view_statement(path, what, kind))
 
     def drop(self, path: Sequence[str], kind: str) -> None:
-        self.run("take the release away", f"DROP {kind.upper()} IF EXISTS {self._at(path)}")
+        """Drops what stands; in a transaction it waits for its readers in short turns, so that others can read too.
 
-    def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
-        """Takes away what default privileges gave, and the owner's own right to write; lets `roles` read."""
-        item = self._at(path)
-        sql = (
-            "SELECT DISTINCT CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee)::text END"
-            " FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.oid = ?::regclass AND a.grantee <> c.relowner"
-        )
-        step = "grant"
-        for (role,) in self.run("read the grants", sql, [item]):
-            self.run(step, f"REVOKE ALL ON {item} FROM {'PUBLIC' if role is None else self.own(role)}")
-        self.run(step, f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {item} FROM CURRENT_USER")
-        for role in map(self.own, roles):
-            self.run(step, f"GRANT USAGE ON SCHEMA {self.own(self.schema)} TO {role}")
-            self.run(step, f"GRANT SELECT ON {item} TO {role}")
-
-    def _at(self, path: Sequence[str]) -> str:
-        return self.sql(query.table(*path))
-
-    def comment(self, path: Sequence[str], name: str, text: str) -> None:
-        at = self.sql(query.column(name))
-        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {query.constant(text)}")
-
-    def label(self, path: Sequence[str], kind: str, text: str) -> None:
-        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {query.constant(text)}")
+        A reader who comes while somebody waits for a lock waits behind him: no turn is longer than `TURN`.
+        """
+        if not self.in_transaction():
+            return super().drop(path, kind)
+        step, until = "take the release away", time.monotonic() + PATIENCE
+        self.run(step, f"SET LOCAL lock_timeout = {TURN}")
+        while True:
+            try:
+                with self.attempt(step):
+                    return super().drop(path, kind)
+            except EngineError as error:
+                if "55P03" not in error.kind or time.monotonic() > until:
+                    raise
+            time.sleep(TURN / 1000)
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         sql = "SELECT obj_description(to_regclass(?), 'pg_class')"

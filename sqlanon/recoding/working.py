@@ -91,9 +91,9 @@ class Work:
         head = "".join(f"-- {line}\n" for line in statement.comment.splitlines())
         if statement.query is None:
             return f"{head}-- {name} is filled by {statement.by}"
-        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {name} AS"
-        how = made if statement.kind == "create" else f"INSERT INTO {name}"
-        return f"{head}{how}\n{self.engine.sql(statement.query)};"
+        if statement.kind == "create":
+            return head + self.engine.creating(working_name(statement.name), statement.query, again=again)
+        return f"{head}INSERT INTO {name}\n{self.engine.sql(statement.query)};"
 
     def drop(self, *names: str) -> None:
         """Takes working tables away that are no longer read."""

@@ -11,7 +11,8 @@ from sqlanon.comparison import Comparison
 from sqlanon.life import Verified
 from sqlanon.planning import Planned
 from sqlanon.recoding.lines import dimensions
-from sqlanon.register import Entry
+from sqlanon.refreshing import Refreshed, Standing
+from sqlanon.register import Logged
 from sqlanon.release import Release
 from sqlanon.showing.measures import models, totals, utility
 from sqlanon.showing.terminal import escape, number, out, table
@@ -96,6 +97,8 @@ def release(made: Release) -> None:
         utility(made.planned.usefulness)
     for note in found["notes"]:
         out.print(f"[yellow]Note:[/] {escape(note)}")
+    if isinstance(made, Refreshed):
+        out.print(f"Refreshed from version {made.before}, with {'its' if made.frozen else 'a new'} plan.", markup=False)
     out.print(
         f"[bold green]Published[/] {escape(made.name)} version {made.entry.version} as {made.entry.kind}:"
         f" {escape(made.location)}"
@@ -112,15 +115,16 @@ def verified(found: Verified) -> None:
         out.print("[yellow]Note:[/] this release has expired; withdraw it")
 
 
-def releases(found: Sequence[Entry]) -> None:
+def releases(found: Sequence[Standing]) -> None:
     """The register as a table."""
     made = table("Releases", "name", "version", "status", "as", "records", "released", "expires", "where")
-    for e in found:
+    for one in found:
+        e = one.entry
         expires = "–" if e.expires_at is None else f"{e.expires_at:%Y-%m-%d}{' (expired)' if e.expired else ''}"
         made.add_row(
             escape(e.name),
             str(e.version),
-            e.status,
+            f"{e.status}{', stale' if one.stale else ''}",
             e.kind,
             f"{e.rows_out:,}",
             f"{e.released_at:%Y-%m-%d %H:%M}",
@@ -128,6 +132,18 @@ def releases(found: Sequence[Entry]) -> None:
             escape(e.location),
         )
     out.print(made if found else "There are no releases here.")
+    for one in found:
+        if one.refresh_recommended:
+            out.print(f"{one.entry.name}: its source has changed; sqlanon refresh publishes it again.", markup=False)
+
+
+def log(found: Sequence[Logged]) -> None:
+    """The audit log as a table."""
+    made = table("Who did what, the latest first (UTC)", "at", "by", "did", "name", "version", "how")
+    for line in found:
+        at = f"{line.at:%Y-%m-%d %H:%M:%S}"
+        made.add_row(at, escape(line.by), line.action, escape(line.name), str(line.version), escape(line.detail))
+    out.print(made if found else "Nothing was released here.")
 
 
 def demo(directory: Path, file: Path, before: Check, made: Release, after: Check) -> None:

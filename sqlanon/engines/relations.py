@@ -1,0 +1,101 @@
+"""What both engines do alike with a published table or view: name it, rename it, comment on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlanon import query
+from sqlanon.engines import Origin, Owner
+from sqlanon.query import Expression, Query, Text
+
+
+class Relations:
+    """The statements that are the same on every engine; how one is run is the engine's business."""
+
+    def run(
+        self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Runs a statement and returns its rows."""
+        raise NotImplementedError
+
+    def sql(self, what: Query | Expression | Text) -> str:
+        """The text of a query as it runs here."""
+        raise NotImplementedError
+
+    def own(self, name: str) -> str:
+        """A name as a quoted identifier."""
+        return self.sql(query.identifier(name))
+
+    def _at(self, path: Sequence[str]) -> str:
+        return self.sql(query.table(*path))
+
+    def rename(self, path: Sequence[str], name: str, kind: str = "table") -> None:
+        """Gives a table, or a materialized view, another name in its schema."""
+        self.run("put the release in place", f"ALTER {kind.upper()} {self._at(path)} RENAME TO {self.own(name)}")
+
+    def drop(self, path: Sequence[str], kind: str) -> None:
+        """Drops a table or view."""
+        self.run("take the release away", f"DROP {kind.upper()} IF EXISTS {self._at(path)}")
+
+    def comment(self, path: Sequence[str], name: str, text: str) -> None:
+        """What was done to a published column, where a reader of the table finds it."""
+        at = self.sql(query.column(name))
+        self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {query.constant(text)}")
+
+    def label(self, path: Sequence[str], kind: str, text: str) -> None:
+        """A comment on a table or view as a whole."""
+        self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {query.constant(text)}")
+
+
+class Roleless(Relations):
+    """An engine without roles: whoever may open the database may read and write it."""
+
+    def names(self, item: str) -> tuple[str, ...]:
+        """The names of the columns of a FROM item."""
+        raise NotImplementedError
+
+    def origin(self, origin: Origin) -> str:
+        """The FROM item that reads a source."""
+        raise NotImplementedError
+
+    def digest(self, item: str, columns: Sequence[str]) -> str:
+        """A digest of a relation's rows."""
+        raise NotImplementedError
+
+    def hashed(self, text: str) -> str:
+        """The SQL of a hash of a text."""
+        return f"sha256({text})"
+
+    def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
+        """Nothing: there are no rights to take away."""
+
+    def hand_over(self, path: Sequence[str], kind: str, owner: Owner) -> None:
+        """Nothing: there are no owners."""
+
+    def readers(self, name: str) -> tuple[str, ...]:
+        """None: there are no roles."""
+        return ()
+
+    def covers(self, origin: Origin, roles: Sequence[str]) -> None:
+        """Nothing: there are no partitions."""
+
+    def serves(self, owner: Owner, origins: Sequence[Origin]) -> None:
+        """Nothing: a view reads what whoever reads it may read."""
+
+    def named(self, origin: Origin) -> str:
+        """What the register calls a source."""
+        return str(origin.file.absolute()) if origin.file else origin.relation or origin.query or ""
+
+    def state(self, origin: Origin) -> str | None:
+        """A mark that changes when the source does: a digest of all of it, or a file's size and time of change.
+
+        It misses a file that was changed and given its old size and time. None for a file that is not here.
+        """
+        if origin.file is None:
+            item = self.origin(origin)
+            return self.digest(item, self.names(item))
+        if not origin.file.is_file():
+            return None
+        told = origin.file.stat()
+        return f"file:{told.st_size}:{told.st_mtime_ns}"

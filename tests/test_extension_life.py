@@ -1,0 +1,448 @@
+"""The schema `sqlanon` by the roles it is for: who may do what, what the catalog tells, how releases end, dumps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hospital import GROUPS, PRIVATE, SPEC, SQL, connected, published, publishing
+from psycopg import errors
+from pytest_postgresql.executors import NoopExecutor
+from server import as_role, execute, fetch, url_of
+
+from sqlanon import life
+from sqlanon.release import release
+from sqlanon.spec import load
+
+WAYS = ["nothing", "install", "extension"]
+VIEWS = ("releases", "models", "columns", "findings")
+TABLES = ("release", "audit_log", "hierarchy", "setting", "finding")
+DENIED = errors.InsufficientPrivilege
+
+
+# -- who may do what ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_publisher_publishes_replaces_verifies_and_withdraws(hospital: str, way: str) -> None:
+    publishing(hospital, way)
+    for version in (1, 2):
+        assert published(hospital).entry.version == version
+    assert len(fetch(as_role(hospital, "stranger"), "SELECT * FROM releases.patients")) == 60  # who was granted it
+    with pytest.raises(DENIED):
+        fetch(as_role(hospital, "reader"), "SELECT * FROM releases.patients")
+    with connected(hospital, "publisher") as engine:
+        assert life.verify(engine, "patients").holds
+        life.withdraw(engine, "patients")
+    assert fetch(hospital, "SELECT status FROM sqlanon.release ORDER BY version") == [("superseded",), ("withdrawn",)]
+    assert fetch(hospital, "SELECT to_regclass('releases.patients')") == [(None,)]
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_a_publisher_writes_the_register_and_rewrites_nothing(hospital: str, way: str) -> None:
+    publishing(hospital, way)
+    published(hospital)
+    publisher = as_role(hospital, "publisher")
+    for forbidden in (
+        "UPDATE sqlanon.release SET promises = '[]'", "DELETE FROM sqlanon.release", "TRUNCATE sqlanon.release",
+        "ALTER TABLE sqlanon.release ADD x int", "DROP TABLE sqlanon.audit_log", "UPDATE sqlanon.audit_log SET"
+            " by = 'x'",
+        "DELETE FROM sqlanon.audit_log", "INSERT INTO sqlanon.finding VALUES (now(), '', '', '', '')",
+        "INSERT INTO sqlanon.setting VALUES ('a', 'b')", "CREATE TABLE sqlanon.mine (a int)", "DROP FUNCTION"
+            " sqlanon.verify",
+        "CREATE FUNCTION sqlanon.mine() RETURNS int RETURN 1", "SELECT sqlanon.append_only()",
+    ):  # fmt: skip
+        with pytest.raises((DENIED, errors.FeatureNotSupported)):
+            execute(publisher, forbidden)
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_a_reader_sees_the_catalog_and_nothing_else(hospital: str, way: str) -> None:
+    publishing(hospital, way)
+    published(hospital)
+    reader = as_role(hospital, "reader")
+    for view in VIEWS[:3]:
+        assert fetch(reader, f"SELECT count(*) > 0 FROM sqlanon.{view}") == [(True,)]
+        for write in (f"DELETE FROM sqlanon.{view}", f"UPDATE sqlanon.{view} SET name = 'x'"):
+            with pytest.raises((DENIED, errors.ObjectNotInPrerequisiteState)):
+                execute(reader, write)
+    told = str([fetch(reader, f"SELECT t::text FROM sqlanon.{view} AS t") for view in VIEWS[:3]])
+    for hidden in (
+        "raw",
+        "recheck",
+        PRIVATE,
+        "holder",
+        *[d for (d,) in fetch(hospital, "SELECT digest FROM sqlanon.release")],
+    ):
+        assert hidden not in told
+    functions = fetch(
+        hospital, "SELECT proname FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace"
+        " AND has_function_privilege('reader', oid, 'EXECUTE')",
+    )  # fmt: skip
+    assert functions == [("changed_since",)]  # which the view calls in his name
+    forbidden = [
+        *(f"SELECT * FROM sqlanon.{table}" for table in (*TABLES, "findings")), "SELECT * FROM raw.patients",
+        "SELECT sqlanon.verify('patients')", "SELECT sqlanon.withdraw('patients')", "CREATE TABLE releases.mine"
+            " (a int)",
+        "SELECT histogram_bounds FROM sqlanon.release, pg_stats", "INSERT INTO sqlanon.audit_log VALUES (now(),"
+            " '', '', '', 1, '')",
+    ]  # fmt: skip
+    for statement in forbidden:
+        with pytest.raises(DENIED):
+            execute(reader, statement)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stranger_can_do_nothing_with_the_schema(hospital: str, way: str) -> None:
+    publishing(hospital, way)
+    published(hospital, grant=["reader"])
+    stranger = as_role(hospital, "stranger")
+    there = [name for (name,) in fetch(hospital, "SELECT relname FROM pg_class WHERE relnamespace ="
+                                                 " 'sqlanon'::regnamespace"
+                                       " AND relkind IN ('r', 'v')")]  # fmt: skip
+    assert "release" in there
+    for statement in (
+        *(f"SELECT * FROM sqlanon.{name}" for name in there), "SELECT * FROM releases.patients", "DROP SCHEMA sqlanon",
+        "CREATE TABLE sqlanon.mine (a int)", "CREATE TABLE releases.mine (a int)", "GRANT USAGE ON SCHEMA"
+            " sqlanon TO stranger",
+        *(["SELECT sqlanon.mask('x', 1)", "SELECT sqlanon.withdraw('patients')"] if way != "nothing" else []),
+    ):  # fmt: skip
+        with pytest.raises(DENIED):
+            execute(stranger, statement)
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_the_audit_log_is_only_ever_written_to_and_in_ones_own_name(hospital: str, way: str) -> None:
+    publishing(hospital, way)
+    line = (
+        "INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail)"
+        " VALUES ('2001-01-01', 'somebody', 'x', 'y', 1, '')"
+    )
+    execute(as_role(hospital, "publisher"), line)
+    ((by, age),) = fetch(hospital, "SELECT by, now() AT TIME ZONE 'UTC' - at FROM sqlanon.audit_log")
+    assert by == "publisher" and age.total_seconds() < 60
+    for change in (
+        "UPDATE sqlanon.audit_log SET by = 'x'",
+        "DELETE FROM sqlanon.audit_log",
+        "TRUNCATE sqlanon.audit_log",
+    ):
+        with pytest.raises(DENIED, match="only ever written to"):
+            execute(hospital, change)
+    execute(hospital, line)  # its owner, as a restore does
+    assert fetch(hospital, "SELECT by FROM sqlanon.audit_log ORDER BY 1") == [("publisher",), ("somebody",)]
+
+
+# -- what the catalog tells --------------------------------------------------------------------------------------------
+
+
+def test_the_catalog_tells_what_was_published(hospital: str) -> None:
+    publishing(hospital, "install")
+    made = published(hospital)
+    published(hospital, name='a; "b"\n$c', grant=[], expires=None)
+    published(hospital, name="long " * 20, grant=[])
+    reader = as_role(hospital, "reader")
+    execute(hospital, "UPDATE sqlanon.release SET expires_at = '2020-01-01' WHERE name = 'patients'")
+    rows = fetch(
+        reader, "SELECT name, version, status, rows_out, expired, quasi_identifiers FROM sqlanon.releases ORDER BY 1"
+    )
+    assert rows == [
+        ('a; "b"\n$c', 1, "published", 60, False, ["age", "zip"]),
+        ("long " * 20, 1, "published", 60, False, ["age", "zip"]),
+        ("patients", 1, "published", 60, True, ["age", "zip"]),
+    ]  # fmt: skip
+    told = fetch(reader, 'SELECT model, "column", parameters, value, bound, holds FROM sqlanon.models WHERE'
+                         ' name = \'patients\''
+                 " ORDER BY place")  # fmt: skip
+    expected = [(v.model, v.column, dict(v.parameters), v.value, v.bound, v.holds) for v in made.verdicts]
+    assert [(*row[:3], float(row[3]), float(row[4]), row[5]) for row in told] == expected
+    for name in ("patients", 'a; "b"\n$c', "long " * 20):
+        with psycopg.connect(reader) as connection:
+            columns = connection.execute(
+                'SELECT "column", type, role, method, level, levels FROM sqlanon.columns WHERE name = %s ORDER BY 1',
+                [name],
+            ).fetchall()
+        expected = {
+            "age": ("integer", "quasi-identifier", "width hierarchy, level 0 of 3", 0, 3),
+            "disease": ("character varying", "sensitive", "published as it is", None, None),
+            "ward": ("character varying", "insensitive", "published as it is", None, None),
+            "zip": ("text", "quasi-identifier", "mask hierarchy, level 1 of 5", 1, 5),
+        }
+        found = {column: (kind, role, method[: len(expected[column][2])], *levels)
+                 for column, kind, role, method, *levels in columns}  # fmt: skip
+        assert found == expected
+
+
+@pytest.mark.parametrize("source", ["raw.patients", "raw.seen", {"query": "SELECT * FROM raw.seen WHERE id > 0"}])
+def test_the_catalog_tells_what_is_stale_as_the_command_does(hospital: str, source: Any) -> None:
+    refreshing = pytest.importorskip("sqlanon.refreshing")
+    publishing(hospital, "install")
+    execute(hospital, "CREATE VIEW raw.seen AS SELECT * FROM raw.patients", "GRANT SELECT ON raw.seen TO publisher")
+    with connected(hospital, "publisher") as engine:
+        release(load({**SPEC, "source": source}), engine)
+    told = []
+    for change in ("SELECT 1", "INSERT INTO raw.patients VALUES (99, 30, '47001', 'flu1', 'w')", "DROP VIEW raw.seen"):
+        execute(hospital, change)
+        time.sleep(0.05)
+        rows = fetch(as_role(hospital, "reader"), "SELECT stale, refresh_recommended FROM sqlanon.releases")
+        with connected(hospital, "publisher") as engine:
+            (standing,) = refreshing.standing(engine)
+        assert rows == [(standing.stale, standing.refresh_recommended)], change
+        told.append(rows[0][0])
+    assert told == [False, True, True if source == "raw.patients" else None]
+
+
+def test_hierarchies_and_settings_are_rows_that_make_sense(hospital: str) -> None:
+    execute(hospital, "CREATE EXTENSION sqlanon")
+    execute(hospital, "INSERT INTO sqlanon.hierarchy VALUES ('place', '47001', '{470**,*}'), ('place', '', '{*}')")
+    for row in ("('', 'x', '{*}')", "('a', 'x', '{}')", "('a', 'x', '{a,NULL}')", "('a', 'x',"
+        " '{{a},{b}}')", "('a', NULL, '{*}')",
+                "('place', '', '{*}')", "('a', 'x', '[0:0]={a}')"):  # fmt: skip
+        with pytest.raises(errors.IntegrityError):
+            execute(hospital, f"INSERT INTO sqlanon.hierarchy VALUES {row}")
+    for name in ("SQLANON_KEY", "password", "salt of dates"):
+        with pytest.raises(errors.CheckViolation):
+            execute(hospital, f"INSERT INTO sqlanon.setting VALUES ('{name}', 'x')")
+
+
+# -- the life of a release, from psql ----------------------------------------------------------------------------------
+
+
+def verified(url: str, name: str = "patients") -> dict[str, Any]:
+    with psycopg.connect(as_role(url, "publisher")) as connection:
+        rows = connection.execute("SELECT concat_ws(' ', model, parameters ->> 'kind'), holds, value, note FROM"
+                                  " sqlanon.verify(%s)",
+                                  [name]).fetchall()  # fmt: skip
+    return {row[0]: row[1:] for row in rows}
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_verify_measures_what_sql_can_and_says_what_it_cannot(hospital: str, way: str) -> None:
+    publishing(hospital, way)
+    made = published(hospital)
+    found = verified(hospital)
+    assert {name: holds for name, (holds, *_) in found.items()} == dict.fromkeys(
+        (
+            "digest",
+            "k-anonymity",
+            "l-diversity distinct",
+            "l-diversity entropy",
+            "l-diversity recursive",
+            "t-closeness",
+        ),
+        True,
+    )
+    values = {f"{v.model} {v.parameters.get('kind', '')}".strip(): v.value for v in made.verdicts}
+    for name, (_, value, note) in list(found.items())[1:]:
+        assert value == pytest.approx(values[name], rel=1e-12), name
+        assert note.startswith("as judged at the release" if name == "t-closeness" else "measured on the rows"), name
+    execute(hospital, "GRANT INSERT, UPDATE ON releases.patients TO publisher")
+    execute(as_role(hospital, "publisher"), "UPDATE releases.patients SET ward = 'other' WHERE ctid = '(0,1)'")
+    found = verified(hospital)
+    assert {name for name, (holds, *_) in found.items() if not holds} == {"digest", "t-closeness"}
+    execute(as_role(hospital, "publisher"), "INSERT INTO releases.patients SELECT age, 'lonely', disease, ward FROM"
+            " releases.patients LIMIT 1")  # fmt: skip
+    assert not any(holds for holds, *_ in verified(hospital).values())
+    execute(hospital, "DROP TABLE releases.patients")
+    assert {holds for holds, *_ in verified(hospital).values()} == {False}
+
+
+def test_verify_promises_nothing_of_a_view(hospital: str) -> None:
+    publishing(hospital, "install")
+    published(hospital, **{"as": "view"})
+    found = verified(hospital)
+    assert {holds for holds, *_ in found.values()} == {None}
+    assert all("sqlanon verify" in note for *_, note in found.values())
+
+
+def test_where_persons_are_counted_sql_does_not_count_records_instead(hospital: str) -> None:
+    publishing(hospital, "install")
+    with connected(hospital, "publisher") as engine:
+        release(load({**SPEC, "entity": "id"}), engine)
+    assert verified(hospital)["k-anonymity"][0] is True
+    assert verified(hospital)["k-anonymity"][2].startswith("as judged")
+    execute(hospital, "UPDATE releases.patients SET ward = 'other'")
+    assert verified(hospital)["k-anonymity"][0] is False
+
+
+NAMES = ['a"; DROP TABLE sqlanon.release; --', "it's", "both ' and \"", "back\\slash",
+         "new\nline", "tab\tand\rreturn", "$1 %s %I",
+         "Ünïcödé …", "x" * 80, "ä" * 40]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_release_of_any_name_is_verified_and_withdrawn(hospital: str, name: str) -> None:
+    publishing(hospital, "install")
+    column = name[:60].encode()[:60].decode(errors="ignore")
+    quoted = '"{}"'.format(column.replace('"', '""'))
+    execute(hospital, f"ALTER TABLE raw.patients RENAME COLUMN ward TO {quoted}")
+    spec = json.loads(json.dumps(SPEC).replace('"ward"', json.dumps(column)))
+    with connected(hospital, "publisher") as engine:
+        release(load({**spec, "publish": {"name": name}}), engine)
+    assert {holds for holds, *_ in verified(hospital, name).values()} == {True}
+    with psycopg.connect(as_role(hospital, "publisher")) as connection:
+        with pytest.raises(errors.FeatureNotSupported) as caught, connection.transaction():
+            connection.execute("SELECT sqlanon.refresh(%s)", [name])
+        assert "sqlanon refresh" in str(caught.value.diag.message_hint)
+        assert connection.execute("SELECT sqlanon.withdraw(%s)", [name]).fetchone() == (1,)
+    assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'releases'::regnamespace") == [(0,)]
+    assert fetch(hospital, "SELECT name, version, status, withdrawn_at IS NOT NULL FROM sqlanon.release") == [
+        (name, 1, "withdrawn", True)
+    ]
+    assert fetch(hospital, "SELECT by, action, name, version FROM sqlanon.audit_log WHERE action LIKE 'withdr%'") == [
+        ("publisher", "withdrawn", name, 1)
+    ]
+
+
+def test_what_the_readme_shows_runs(hospital: str) -> None:
+    publishing(hospital, "install")
+    published(hospital, name="patients_release")
+    execute(hospital, "CREATE TABLE public.patients (age int, zip text, disease text, patient_id int, born date)",
+            "INSERT INTO public.patients SELECT i % 2, '47001', 'd' || i % 3, i, '2020-02-29' FROM"
+            " generate_series(1, 20) AS i",
+            "GRANT SELECT ON public.patients TO publisher")  # fmt: skip
+    readme = (SQL.parent / "README.md").read_text()
+    statements = readme.split("From psql:\n\n```sql\n", 1)[1].split("```", 1)[0]
+    assert statements.count("sqlanon.") >= 10
+    execute(as_role(hospital, "publisher"), statements)
+    assert fetch(hospital, "SELECT status FROM sqlanon.releases") == [("withdrawn",)]
+
+
+@pytest.mark.parametrize("form", ["table", "view"])
+def test_withdraw_in_sql_leaves_what_the_command_leaves(hospital: str, form: str) -> None:
+    publishing(hospital, "install")
+    left = []
+    for way in ("command", "sql"):
+        published(hospital, name=f"by_{way}", **{"as": form})
+        if way == "sql":
+            assert fetch(as_role(hospital, "publisher"), "SELECT sqlanon.withdraw('by_sql')") == [(1,)]
+        else:
+            with connected(hospital, "publisher") as engine:
+                life.withdraw(engine, "by_command")
+        left.append(fetch(hospital, "SELECT version, status, kind, withdrawn_at - released_at < '1 minute',"
+                                    " to_regclass('releases.' ||"
+                          f" name) FROM sqlanon.release WHERE name = 'by_{way}'"))  # fmt: skip
+    assert left[0] == left[1] == [(1, "withdrawn", form, True, None)]
+    with pytest.raises(errors.NoDataFound):
+        execute(hospital, "SELECT sqlanon.withdraw('by_sql')")
+
+
+def test_what_is_no_release_is_not_withdrawn(hospital: str) -> None:
+    publishing(hospital, "install")
+    published(hospital)
+    execute(as_role(hospital, "publisher"), "DROP TABLE releases.patients", "CREATE TABLE releases.patients (mine int)")
+    for call in ("withdraw", "verify"):
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match="nothing was touched"):
+            execute(as_role(hospital, "publisher"), f"SELECT sqlanon.{call}('patients')")
+    assert fetch(hospital, "SELECT status FROM sqlanon.release") == [("published",)]
+    execute(hospital, "DROP TABLE releases.patients", "CREATE ROLE another LOGIN")
+    try:
+        execute(as_role(hospital, "publisher"), "SELECT sqlanon.withdraw('patients')")  # it is gone already
+        published(hospital)
+        execute(hospital, "GRANT sqlanon_publisher TO reader")
+        execute(hospital, "ALTER TABLE releases.patients OWNER TO postgres")
+        with pytest.raises(DENIED):
+            execute(as_role(hospital, "reader"), "SELECT sqlanon.withdraw('patients')")
+        assert fetch(hospital, "SELECT status FROM sqlanon.release WHERE version = 2") == [("published",)]
+        assert fetch(hospital, "SELECT count(*) FROM releases.patients") == [(60,)]
+    finally:
+        execute(hospital, "DROP ROLE another", "REVOKE sqlanon_publisher FROM reader")
+
+
+# -- dumps -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["plain", "custom"])
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_what_is_kept_goes_through_a_dump(
+    hospital: str, server: NoopExecutor, tmp_path: Path, way: str, form: str
+) -> None:
+    publishing(hospital, way)
+    published(hospital)
+    execute(hospital, "INSERT INTO sqlanon.hierarchy VALUES ('place', '47001', '{470**,*}')",
+            "INSERT INTO sqlanon.setting VALUES ('contact', 'dpo')",
+            "INSERT INTO sqlanon.finding VALUES ('2026-01-01', 'r', 'o', 't', 'f')",
+            "INSERT INTO sqlanon.audit_log (at, by, action, name, version, detail) VALUES ('2026-01-01', 'x',"
+            " 'release', 'p', 1, '')")  # fmt: skip
+    reads = [f"SELECT t::text FROM sqlanon.{name} AS t ORDER BY 1" for name in (*TABLES, *VIEWS[1:])]
+    reads += ["SELECT proname, proacl::text FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace ORDER BY 1, 2",
+              "SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace AND"
+              " relkind <> 'i'"
+              " AND relname NOT LIKE 'pg_%' ORDER BY 1", "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
+                                                         " ORDER BY 1",
+              "SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname IN ('sqlanon', 'releases') ORDER BY"
+              " 1"]  # fmt: skip
+    before = [sorted(map(str, fetch(hospital, sql))) for sql in reads]
+    dump = tmp_path / "dump"
+    subprocess.run(["pg_dump", "-d", hospital, "-F", form[0], "-f", str(dump)], check=True)
+    execute(url_of(server, "postgres"), "CREATE DATABASE restored TEMPLATE template0")
+    restored = url_of(server, "restored")
+    try:
+        if form == "plain":
+            subprocess.run(
+                ["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", restored, "-f", str(dump)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+        else:
+            subprocess.run(["pg_restore", "--exit-on-error", "-d", restored, str(dump)], check=True)
+        after = [sorted(map(str, fetch(restored, sql))) for sql in reads]
+        assert [pair for pair in zip(reads, before, after, strict=True) if pair[1] != pair[2]] == []
+        execute(restored, "GRANT TEMP ON DATABASE restored TO publisher")
+        assert {holds for holds, *_ in verified(restored).values()} == {True}
+        execute(as_role(restored, "publisher"), "SELECT sqlanon.withdraw('patients')")
+        with pytest.raises(DENIED):
+            execute(restored, "DELETE FROM sqlanon.audit_log")
+    finally:
+        execute(url_of(server, "postgres"), "DROP DATABASE restored WITH (FORCE)")
+
+
+def test_releases_outlive_the_extension(hospital: str) -> None:
+    publishing(hospital, "extension")
+    published(hospital)
+    execute(hospital, "DROP EXTENSION sqlanon")
+    assert fetch(hospital, "SELECT count(*) FROM releases.patients") == [(60,)]
+
+
+# -- the package of the extension --------------------------------------------------------------------------------------
+
+
+def test_the_tests_of_the_extension_pass_as_pgxs_runs_them(server: NoopExecutor, tmp_path: Path) -> None:
+    asked = subprocess.run(["pg_config", "--pgxs"], capture_output=True, text=True, check=False)
+    if asked.returncode or not Path(asked.stdout.strip()).exists() or not shutil.which("make"):
+        pytest.skip("PGXS is not installed (Debian: apt-get install postgresql-server-dev-all make)")
+    shutil.copytree(SQL, tmp_path / "sql")
+    ran = subprocess.run(
+        ["make", "-C", str(tmp_path / "sql"), "installcheck", f"PGHOST={server.host}", f"PGPORT={server.port}",
+         "PGUSER=postgres"],
+        capture_output=True, text=True, check=False, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "PGUSER": "postgres",
+        "PGHOST": str(server.host), "PGPORT": str(server.port)},
+    )  # fmt: skip
+    diffs = tmp_path / "sql" / "regression.diffs"
+    assert ran.returncode == 0, diffs.read_text() if diffs.exists() else ran.stdout + ran.stderr
+    groups = fetch(url_of(server, "contrib_regression"), "SELECT rolname FROM pg_roles WHERE rolname LIKE 'sqlanon%'")
+    assert groups == []
+    execute(url_of(server, "postgres"), "DROP DATABASE contrib_regression")
+
+
+def test_the_package_describes_itself_as_it_is() -> None:
+    told = json.loads((SQL / "META.json").read_text())
+    project = (SQL.parent / "pyproject.toml").read_text()
+    control = dict(line.split(" = ", 1) for line in (SQL / "sqlanon.control").read_text().splitlines() if " = " in line)
+    version = control["default_version"].strip("'")
+    assert f'version = "{version}"' in project
+    assert told["version"] == told["provides"]["sqlanon"]["version"] == version
+    assert told["license"] == {"Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0"}
+    assert 'license = "Apache-2.0"' in project
+    assert {"name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"} <= told.keys()
+    assert told["meta-spec"] == {"version": "1.0.0", "url": "https://pgxn.org/meta/spec.txt"}
+    assert (SQL / told["provides"]["sqlanon"]["file"]).is_file()
+    assert {"superuser": "false", "relocatable": "false", "schema": "sqlanon"}.items() <= control.items()
+    makefile = (SQL / "Makefile").read_text()
+    assert [file.name for file in sorted(SQL.glob("sqlanon*.sql")) if file.name not in makefile] == []
+    assert GROUPS[0] in (SQL / "sqlanon_roles.sql").read_text()

@@ -1,0 +1,174 @@
+"""The ledger and its gate: which releases are put together, for whom, and what stops a release."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from server import as_role, execute, made
+from test_postgres_release import clinic as clinic
+
+import sqlanon
+from sqlanon import life
+from sqlanon.cli import main
+from sqlanon.engines import Engine
+from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
+from sqlanon.together import Together
+
+QI = "quasi-identifier"
+AGE, ILL = 'a"ge', "i'll"
+SPEC: dict[str, Any] = {
+    "source": "people",
+    "columns": {"who": "identifier", AGE: {"role": QI, "hierarchy": {"width": [10]}},
+                "zip": {"role": QI, "hierarchy": {"mask": 4}}, ILL: "sensitive"},
+    "privacy": [{"model": "k-anonymity", "k": 4}],
+}  # fmt: skip
+AGES, ZIPS = {AGE: 0, "zip": 4}, {AGE: 2, "zip": 0}  # one column as it is, the other not at all
+ROWS = [{"who": f"p{i}", AGE: 30 + i % 5, "zip": f"470{i % 4}", ILL: f"ill {i % 3}"} for i in range(60)]
+
+
+def spec(name: str, levels: dict[str, int], ledger: dict[str, int] | None = None, **more: Any) -> dict[str, Any]:
+    publish = {"name": name, **({"ledger": ledger} if ledger else {}), **more}
+    return {**SPEC, "recoding": {"levels": levels}, "publish": publish}
+
+
+@pytest.fixture
+def people(either: Engine) -> Engine:
+    """The people, of whom three are of one age and zip: one of each illness."""
+    for entry in sqlanon.register.entries(either):
+        if entry.status == "published":
+            life.withdraw(either, entry.name)
+    either.run(
+        "end", "DROP TABLE IF EXISTS public.people" if either.name == "postgres" else "DROP TABLE IF EXISTS people"
+    )
+    made(either, "people made", {"who": "VARCHAR", AGE: "INTEGER", "zip": "VARCHAR", ILL: "VARCHAR"}, ROWS)
+    schema = "public." if either.name == "postgres" else ""
+    either.run("make", f'CREATE TABLE {schema}people AS SELECT * FROM "people made"')
+    return either
+
+
+@pytest.mark.parametrize("form", ["table", "view"])
+def test_a_release_that_tells_too_much_with_another_is_stopped(people: Engine, form: str) -> None:
+    sqlanon.release(spec("ages", AGES, **{"as": form}), people)
+    for bound, told in (({"candidates": 4}, "3 candidates against 4"), ({"values": 4}, "3 values of i'll against 4"),
+                        ({"invariance": 3}, "no m-invariance")):  # fmt: skip
+        with pytest.raises(ModelNotMet, match="together with ages version [0-9]+: ") as stopped:
+            sqlanon.release(spec("zips", ZIPS, bound, **{"as": form}), people)
+        assert told in str(stopped.value)
+        assert people.kind_of("zips") is None
+    sqlanon.release(spec("zips", ZIPS, {"candidates": 3, "values": 3}, **{"as": form}), people)
+    (line,) = sqlanon.ledger(people).lines
+    (left,) = line.left
+    assert line.holds
+    assert (left.targets, left.candidates, left.values, left.few, left.invariance) == (60, 3, 3, 0, None)
+    assert sqlanon.ledger(people, bounds=Together(candidates=4)).lines[0].broken == ("3 candidates against 4",)
+
+
+@pytest.mark.parametrize("form", ["table", "view"])
+def test_the_version_that_is_replaced_is_weighed_too(people: Engine, form: str) -> None:
+    sqlanon.release(spec("it", AGES, **{"as": form}), people)
+    with pytest.raises(ModelNotMet, match="together with it version [0-9]+: 3 candidates"):
+        sqlanon.release(spec("it", ZIPS, {"candidates": 4}, **{"as": form}), people)
+    assert sqlanon.release(spec("it", AGES, {"candidates": 12, "values": 3}, **{"as": form}), people).entry.kind == form
+    assert sqlanon.ledger(people).lines == ()  # one release stands
+
+
+def test_what_nobody_can_tell_is_no_safety(people: Engine) -> None:
+    sqlanon.release(spec("ages", AGES), people)
+    sqlanon.release(spec("zips", ZIPS), people)
+    for column, value, told in (("made", '{"transforms": [{}]}', "changed before"), ("made", '{"cells_blanked_at_most": 10}', "are blank"),
+                                ("made", "{}", ""), ("spec", "", "keeps no spec")):  # fmt: skip
+        people.run("change", f"UPDATE sqlanon.release SET {column} = ? WHERE status = 'published'", [value])
+        (line,) = sqlanon.ledger(people).lines
+        assert told in (line.reason or "")
+        assert line.holds == (told == "")
+    with pytest.raises(ModelNotMet, match="the ledger cannot tell"):
+        sqlanon.release(spec("more", ZIPS, {"candidates": 2}), people)
+    with pytest.raises(ReleaseError, match="no release 'zip'"):
+        sqlanon.ledger(people, ["zip"])
+
+
+def test_another_source_is_another_line(people: Engine) -> None:
+    sqlanon.release(spec("ages", AGES), people)
+    schema = "public." if people.name == "postgres" else ""
+    people.run("make", f"DROP TABLE IF EXISTS {schema}others")
+    people.run("make", f"CREATE TABLE {schema}others AS SELECT * FROM people" if not schema else
+               "CREATE TABLE public.others AS SELECT * FROM public.people")  # fmt: skip
+    sqlanon.release({**spec("zips", ZIPS, {"candidates": 50}), "source": "others"}, people)
+    assert sqlanon.ledger(people).lines == ()
+    people.run("end", f"DROP TABLE {schema}others" if people.name == "duckdb" else "SELECT 1")
+
+
+def test_files_are_for_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"duckdb:///{tmp_path / 'a.duckdb'}"
+    with sqlanon.connect(url) as engine:
+        made(engine, "people", {"who": "VARCHAR", AGE: "INTEGER", "zip": "VARCHAR", ILL: "VARCHAR"}, ROWS)
+        for name, levels, ending in (("ages", AGES, "parquet"), ("zips", ZIPS, "duckdb")):
+            more = {"as": "file", "path": str(tmp_path / f"{name}.{ending}")}
+            sqlanon.release(spec(name, levels, {"candidates": 3}, **more), engine)
+        with pytest.raises(ModelNotMet, match=r"publish it as \.parquet"):
+            sqlanon.release(spec("more", AGES, {"candidates": 3}), engine)
+    assert main(["ledger", "--db", url, "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["lines"]
+    assert [one["name"] for one in line["releases"]] == ["zips", "ages"]
+    assert (line["left"][0]["candidates"], line["holds"]) == (3, True)
+    assert main(["ledger", "ages", "--candidates", "4", "--db", url]) == 1
+    assert "3 candidates against 4" in capsys.readouterr().out
+    assert main(["ledger", "ages", "--values", "1", "--db", url]) == 2
+    (tmp_path / "ages.parquet").unlink()
+    assert main(["ledger", "--db", url]) == 1
+    assert "there is no file" in capsys.readouterr().out
+
+
+def test_an_audience_is_whoever_can_read_both(clinic: str) -> None:
+    """Roles of their own tell nothing together; a member of both has both; who is granted to nobody yet, to everybody."""
+    source = {"source": "raw.patients", "columns": {
+        "id": "identifier", "name": "drop", "age": {"role": QI, "hierarchy": {"width": [10]}},
+        "zip": {"role": QI, "hierarchy": {"mask": 5}}, "disease": "sensitive", "ward": "insensitive"},
+        "privacy": [{"model": "k-anonymity", "k": 3}]}  # fmt: skip
+
+    def published(name: str, levels: dict[str, int], *roles: str, **more: Any) -> None:
+        recoding = {"levels": levels, "suppression": 0.2}
+        publish = {"name": name, "grant": list(roles), "ledger": {"candidates": 20}}
+        with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+            sqlanon.release({**source, "recoding": recoding, "publish": {**publish, **more}}, engine)
+
+    published("ages", {"age": 0, "zip": 5}, "reader")
+    published("zips", {"age": 2, "zip": 0}, "stranger")
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        assert sqlanon.ledger(engine).lines == ()
+    execute(clinic, 'CREATE ROLE "bo\'th" LOGIN', 'GRANT reader, stranger TO "bo\'th"')
+    try:
+        with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+            (line,) = sqlanon.ledger(engine).lines
+            assert (line.audience, line.left[0].candidates) == (("reader", "stranger"), 10)
+            assert not line.holds
+        with pytest.raises(ModelNotMet, match="together with ages version 1, zips version 1|zips version 1, ages"):
+            published("zips", {"age": 2, "zip": 0}, "stranger")
+    finally:
+        execute(clinic, 'DROP ROLE "bo\'th"')
+    published("zips", {"age": 2, "zip": 0}, "stranger")
+    with pytest.raises(ModelNotMet, match="together with"):
+        published("all", {"age": 2, "zip": 0})  # nobody knows who will get it
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        assert sqlanon.ledger(engine).lines == ()
+
+
+def test_the_bounds_of_a_spec_are_read_and_refused_by_their_place() -> None:
+    with pytest.raises(SpecError, match="one of candidates, values and invariance"):
+        sqlanon.load(spec("x", AGES, {}) | {"publish": {"name": "x", "ledger": {}}})
+    with pytest.raises(SpecError, match="at least 2"):
+        sqlanon.load(spec("x", AGES, {"values": 1}))
+    assert sqlanon.load(spec("x", AGES, {"values": 2})).publish.ledger == Together(values=2)  # type: ignore[union-attr]
+
+
+def test_labels_are_read_by_the_hierarchy_of_their_own_release(people: Engine) -> None:
+    """Two releases whose trees call the same places by the same labels, and mean others."""
+    trees = [{"A": ["4700", "4701"], "B": ["4702", "4703"]}, {"A": ["4700", "4702"], "B": ["4701", "4703"]}]
+    for name, tree in zip(("one", "two"), trees, strict=True):
+        columns = {**SPEC["columns"], "zip": {"role": QI, "hierarchy": {"tree": tree}}}
+        sqlanon.release({**spec(name, {AGE: 2, "zip": 1}), "columns": columns}, people)
+    (line,) = sqlanon.ledger(people).lines
+    assert line.left[0].candidates == 15  # one zip of four

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from sqlanon.engines import Origin, Owner
-from sqlanon.engines.relations import Relations
+from sqlanon.engines.relations import Relations, state_of
 from sqlanon.errors import ReleaseError, SpecError
 
 OWNER = "sqlanon_owner"
@@ -210,7 +210,9 @@ class Ownership(Relations):
                 raise SpecError(problem, where="source", found=str(origin))
 
     def named(self, origin: Origin) -> str:
-        """What the register calls a source: its schema and name, or its query."""
+        """What the register calls a source: its schema and name, its query, or the file that was copied."""
+        if origin.file is not None:
+            return str(origin.file.absolute())
         return origin.query or self.roots(origin)[0]
 
     def state(self, origin: Origin) -> str | None:
@@ -219,6 +221,8 @@ class Ownership(Relations):
         It misses what is not counted: changes of the last moments, or all where `track_counts` is off. VACUUM FULL and
         CLUSTER, a crash of the server and a reset of its counters change it too. None for a table in another server.
         """
+        if origin.file is not None:
+            return state_of(origin.file)
         roots = self.roots(origin)
         ((unknown, changes, files),) = self.run("read the state of the source", STATE, [roots])
         return None if unknown else json.dumps({"roots": roots, "changes": changes, "files": files})

@@ -164,7 +164,6 @@ def followed(name: str, made: Mapping[str, Any]) -> None:
         "cells_blanked_at_most": "some of its cells are blank",
         "related": "its persons have numbers that link it with other tables",
         "linked": "it is two tables, and its quasi-identifiers are as they were",
-        "related": "its records are linked with those of other tables",
     }
     for key, why in told.items():
         if made.get(key):

@@ -85,6 +85,29 @@ def beside(parts: Mapping[str, Any], related: Sequence[Any], alone: Callable[[An
                 yield ("related", i), str(error), None, ()
 
 
+def repairs(method: str, recoding: Any, models: Sequence[Any]) -> Iterator[_Problem]:
+    """What a partition is to do for θ, where there is none, or more than it can do at once."""
+    wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
+    for i, model in wanted:
+        if method == "full-domain":
+            told = "records change their classes in a partition only, in a table or a file: method hilbert or mondrian"
+            yield ("privacy", i, "repair"), told, model.repair, ("merge",)
+        elif model.repair == "round-robin" and method == "mondrian":
+            yield ("privacy", i, "repair"), "values are dealt out along the curve of method hilbert", model.repair, ()
+    if len(wanted) > 1:
+        yield ("privacy", wanted[1][0], "repair"), "one model at most may move records", wanted[1][1].repair, ("merge",)
+    if wanted and recoding.deal is not None:
+        yield ("recoding", "deal"), "theta-sensitivity asks for another repair already", recoding.deal, ()
+
+
+def nobody(models: Sequence[Any]) -> Iterator[_Problem]:
+    """Noise where persons are counted: exchanges may take a person from a class, and nobody would stand for it."""
+    for i, model in enumerate(models):
+        if isinstance(model, ThetaSensitivity) and model.noise:
+            told = "with an entity, a record of nobody would count as a person; leave out noise, or the entity"
+            yield ("privacy", i, "noise"), told, None, ()
+
+
 def _form(parts: Mapping[str, Any]) -> str | None:
     """As what is published, where that could be read; a materialized view is as restricted as a view."""
     publish = parts.get("publish")

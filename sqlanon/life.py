@@ -217,7 +217,7 @@ def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
         recheck = json.loads(entry.recheck)
         trees = {column: tuple(map(tuple, rows)) for column, rows in recheck.get("trees", {}).items()}
         yield Remembered(
-            Origin(query=f"SELECT * FROM {item}"),
+            Origin(query=f"SELECT * FROM {item} AS s"),
             tuple(json.loads(entry.quasi_identifiers)),
             tuple(dict.fromkeys(column for column in promised if column)),
             {column: Tabled(rows) for column, rows in trees.items() if column not in recheck.get("orders", {})},

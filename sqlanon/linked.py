@@ -38,15 +38,15 @@ def records_of(engine: Engine, linked: Linked, item: str) -> str:
     group, sensitive, count = (
         engine.sql(query.column(name, "v")) for name in (linked.group, linked.sensitive, linked.records)
     )
-    return f"(SELECT {group}, {sensitive} FROM {item} AS v, range({count}) AS r)"
+    return f"(SELECT {group}, {sensitive} FROM {item} AS v, generate_series(1, {count}) AS r)"
 
 
 def agree(engine: Engine, linked: Linked, first: str, second: str) -> bool:
     """Whether every group has as many records in the first relation as in the second. Raises `EngineError`."""
     group, count = (engine.sql(query.column(name, "p")) for name in (linked.group, linked.records))
     sql = (
-        f"WITH a AS (SELECT {group} AS g, count(*)::HUGEINT AS n FROM {first} AS p GROUP BY {group}),"
-        f" b AS (SELECT {group} AS g, sum({count})::HUGEINT AS n FROM {second} AS p GROUP BY {group})"
+        f"WITH a AS (SELECT {group} AS g, count(*) AS n FROM {first} AS p GROUP BY {group}),"
+        f" b AS (SELECT {group} AS g, CAST(sum({count}) AS BIGINT) AS n FROM {second} AS p GROUP BY {group})"
         " SELECT count(*) FROM a FULL JOIN b ON a.g = b.g WHERE a.n IS DISTINCT FROM b.n"
     )
     ((different,),) = engine.run("compare the two relations", sql)

@@ -23,7 +23,7 @@ from sqlanon.plan import Plan, Source, compile_plan, resolve
 from sqlanon.portable import require_portable
 from sqlanon.preparing import prepared, secret_key
 from sqlanon.presets import PRESETS
-from sqlanon.query import Query, identifier
+from sqlanon.query import Query, table
 from sqlanon.recoding.anatomy import anatomized, values
 from sqlanon.recoding.cells import blanked
 from sqlanon.recoding.levels import at_levels
@@ -96,7 +96,8 @@ class Planned:
     def sql(self, engine: Engine) -> str:
         """The statements that make the release, as they run; by themselves too where no function of ours has a part."""
         publish = self.plan.source.spec.publish
-        name = engine.sql(identifier(publish.name)) if publish else ""
+        path = [*([engine.schema] if engine.can("grant") else []), publish.name] if publish else []
+        name = engine.sql(table(*path)) if publish else ""
         kind = publish.as_ if publish else "file"
         head = [
             f"-- {publish.name if publish else 'a plan without a release'}: " + "; ".join(map(str, self.plan.models)),
@@ -108,27 +109,28 @@ class Planned:
         once = self.plan.recoded.counted
         counted = [(once.table, once.filled)] if once and self.plan.counted and not live else []
         made = self.plan.query if live else shuffled(self.plan, engine)
-        before = "".join(
-            f"CREATE TEMP TABLE {engine.sql(identifier(name))} AS\n{engine.sql(filled)};\n"
-            for name, filled in (*self.plan.source.working, *counted)
-        )
+        working = (*self.plan.source.working, *counted)
+        before = "".join(f"{engine.creating(name, filled)}\n" for name, filled in working)
         if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
+            if engine.where_functions_run:
+                head.append("-- they are called with the key before their arguments, so it does not run by itself")
         if " is filled by sqlanon." in self.plan.recoded.script:
             head.append("-- tables that a function fills are made by no statement here, so it does not run by itself")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
         statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
         if publish and publish.live:
-            statement = engine.view_statement([publish.name], made, kind)
-        return f"{told}\n{before}{script}{statement};{self._second(engine)}"
+            statement = engine.view_statement(path, made, kind)
+        return f"{told}\n{engine.alone(f'{before}{script}{statement};{self._second(engine)}')}"
 
     def _second(self, engine: Engine) -> str:
         """The statement that makes the second relation of an Anatomy."""
         publish, linked = self.plan.source.spec.publish, self.outcome.linked
         if linked is None or publish is None:
             return ""
-        name = engine.sql(identifier(second_name(publish.name)))
+        second = second_name(publish.name)
+        name = engine.sql(table(*[engine.schema] * engine.can("grant"), second))
         return f"\nCREATE TABLE {name} AS\n{engine.sql(values_shuffled(linked, engine))};"
 
     def _made(self) -> str:
@@ -136,7 +138,8 @@ class Planned:
         if self.outcome.linked is not None:
             return "Anatomy, which does not protect identity: two tables, linked by the number of a group"
         if self.plan.levels is None:
-            return f"partition: {self.plan.source.spec.recoding.method}; ties by the key in the variable sqlanon_key"
+            ties = "the key in the variable sqlanon_key" if self.engine == "duckdb" else "a key that is drawn each time"
+            return f"partition: {self.plan.source.spec.recoding.method}; ties by {ties}"
         return "levels: " + ", ".join(f"{column} {level}" for column, level in self.plan.levels.items())
 
     def _utility(self) -> dict[str, Any]:
@@ -193,7 +196,7 @@ def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source
     promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
-    require_portable(spec, promised, engine, columns)
+    require_portable(spec, engine, columns)
     if spec.population is not None:
         people = _origin(spec, spec.population)
         source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
@@ -247,8 +250,15 @@ def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:
     notes = tuple(f"preset {name}: {told}" for name in spec.presets for told in PRESETS[name].told)
     notes += (_DRAWN,) if source.working else ()
     notes += (_RELATED,) if spec.related else ()
+    notes += tuple(filter(None, [engine.where_functions_run])) if _drawn(source, outcome) else ()
     made = Planned(compiled, outcome, engine.name, time.monotonic() - started, (*notes, *outcome.notes))
     return completed(made, engine)
+
+
+def _drawn(source: Source, outcome: Outcome) -> bool:
+    """Whether functions of ours had a part."""
+    transformed = any(not transform.in_views for transform in source.spec.transforms)
+    return transformed or bool(outcome.noise) or outcome.linked is not None
 
 
 def completed(planned: Planned, engine: Engine) -> Planned:
@@ -309,7 +319,7 @@ def _with_usefulness(planned: Planned, engine: Engine) -> Planned:
         measure, engine, made, columns=columns, k=k_of(plan.models),
         sensitive={n: source.spec.columns[n].hierarchy for n in source.spec.sensitive if n in plan.published},
     )  # fmt: skip
-    before, now = (Origin(query=f"SELECT * FROM {item}") for item in (source.untouched, source.origin))
+    before, now = (Origin(query=f"SELECT * FROM {item} AS s") for item in (source.untouched, source.origin))
     if not source.spec.transforms:
         return replace(planned, usefulness=held(now))
     try:

@@ -48,7 +48,7 @@ def _in_place(source: Source, transforms: Sequence[Transform], engine: Engine) -
     """A query in the place of the source."""
     records = Records(source.step(), "source", _families(source.columns, source.step_columns))
     item = _item(perturbed(records, transforms).query, engine)
-    return transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item}")))
+    return transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item} AS s")))
 
 
 def _alike(source: Source, transforms: Sequence[Transform], engine: Engine) -> Source:
@@ -68,7 +68,7 @@ def _once(source: Source, transforms: Sequence[Transform], engine: Engine) -> So
     with engine.functions(secret_key()):
         engine.temporary("transform the source", TRANSFORMED, made)
     item = engine.sql(query.table(TRANSFORMED))
-    found = transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item}")))
+    found = transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item} AS s")))
     return replace(found, working=((TRANSFORMED, made),))
 
 

@@ -62,6 +62,7 @@ def publish_linked(job: Job) -> tuple[Measured, register.Entry]:
         job.tell("writing the tables", None)
         for stage, rows in zip(stages, (job.rows(), values_shuffled(how, engine)), strict=True):
             engine.create_table("write the release", [engine.schema, stage], rows, key)
+            engine.hand_over([engine.schema, stage], "table", job.terms.owner)
         first, second = (engine.sql(query.table(engine.schema, stage)) for stage in stages)
         measured = job.judge(linked.records_of(engine, how, second))
         if not linked.agree(engine, how, first, second):
@@ -75,6 +76,7 @@ def publish_linked(job: Job) -> tuple[Measured, register.Entry]:
             engine.rename([engine.schema, stage], name)
             engine.comment([engine.schema, name], how.group, f"links {names[0]} and {names[1]}. {IDENTITY}")
             engine.label([engine.schema, name], "table", register.label(entry))
+            engine.protect([engine.schema, name], "table", job.terms.grants)
         for column, text in job.comments(measured.rows).items():
             if column != how.group:
                 engine.comment([engine.schema, names[0]], column, text)

@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from sqlanon.errors import NotPortable
-from sqlanon.translation import for_postgres, short
+from sqlanon.translation import FLOAT_TEXT, for_duckdb, for_postgres, short
 
 Expression = exp.Expr
 Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
@@ -130,7 +130,7 @@ VOCABULARY: frozenset[type] = frozenset(
 
 
 # Functions that sqlglot does not know, and passes on by their name, which is the same on every engine.
-FUNCTIONS = frozenset({"regexp_split_to_array"})
+FUNCTIONS = frozenset({"regexp_split_to_array", FLOAT_TEXT})
 
 
 @dataclass(frozen=True)
@@ -345,6 +345,11 @@ def position(value: Expression, order: Sequence[str]) -> Expression:
     return exp.Case(this=fragment("cast($v as varchar)", v=value), ifs=ifs)
 
 
+def text_of(value: Expression, family: str) -> Expression:
+    """A value as text, the same on every engine: 1.0 is written as 1.0."""
+    return fragment(f"{FLOAT_TEXT}($v)" if family == "float" else "cast($v as varchar)", v=value)
+
+
 def fresh(name: str, taken: Iterable[str]) -> str:
     """`name`, with underscores until no column of the user's is called so (names compare without case)."""
     used = {word.lower() for word in taken}
@@ -375,7 +380,7 @@ def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
         if isinstance(node, exp.BitwiseXor) and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
             raise NotPortable("Postgres reads `a # b >> c` from the left: an operand of xor stands in parentheses")
-    tree = for_postgres(body) if dialect == "postgres" else body
+    tree = for_postgres(body) if dialect == "postgres" else for_duckdb(body)
     # Nothing of the vocabulary is rewritten in place, so no copy is needed (a test holds it to that).
     return tree.sql(dialect, pretty=pretty, identify=True, max_text_width=100, copy=False)
 
@@ -396,7 +401,7 @@ def _nodes(tree: Expression) -> Iterator[Expression]:
 def _portable_function(node: Expression) -> bool:
     """A call of a function of one name on every engine, or of one of our own, which have one source (functions.py)."""
     name = node.name.lower()
-    return type(node) is exp.Anonymous and (name in FUNCTIONS or name.startswith("sqlanon_"))
+    return type(node) is exp.Anonymous and (name in FUNCTIONS or name.removeprefix("sqlanon.").startswith("sqlanon_"))
 
 
 def _named(step: Step, dialect: str) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from sqlanon import predicting
 from sqlanon.annotations import keep_limits, keys_of
-from sqlanon.contradictions import beside, contradictions, private
+from sqlanon.contradictions import beside, contradictions, nobody, private, repairs
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy, Tree
 from sqlanon.models import (  # fmt: skip
@@ -20,7 +20,6 @@ from sqlanon.models import (  # fmt: skip
     KAnonymity,
     Model,
     SafePub,
-    ThetaSensitivity,
     ValuePrediction,
     column_of,
     complete,
@@ -36,7 +35,6 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
-    composed,
     models_and_hierarchies,
     object_schema,
     path_text,
@@ -352,9 +350,9 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
         yield from named(("recoding", "deal"), recoding.deal, "sensitive")
     method = recoding.asked or ("full-domain" if any(_only_full_domain(parts)) else "hilbert")
     yield from _bounds(known) if method == "full-domain" else ()
-    yield from _repairs(method, recoding, models)
+    yield from repairs(method, recoding, models)
     if parts.get("entity") is not None:
-        yield from _nobody(models)
+        yield from nobody(models)
     if recoding.levels is None:
         return
     for name, level in recoding.levels.items():
@@ -389,29 +387,6 @@ def _bounds(columns: Mapping[str, Column]) -> Iterator[Problem]:
             kinds = " or ".join(kind for kind, hierarchy in HIERARCHIES.items() if hierarchy.has_bounds)
             told = f"{column.represent} needs a hierarchy of kind {kinds}; without one, method hilbert or mondrian"
             yield ("columns", name, "represent"), told, column.represent, ("label",)
-
-
-def _repairs(method: Recoder, recoding: Recoding, models: tuple[Any, ...]) -> Iterator[Problem]:
-    """What a partition is to do for θ, where there is none, or more than it can do at once."""
-    wanted = [(i, m) for i, m in enumerate(models) if isinstance(m, ThetaSensitivity) and m.repair != "merge"]
-    for i, model in wanted:
-        if method == "full-domain":
-            told = "records change their classes in a partition only, in a table or a file: method hilbert or mondrian"
-            yield ("privacy", i, "repair"), told, model.repair, ("merge",)
-        elif model.repair == "round-robin" and method == "mondrian":
-            yield ("privacy", i, "repair"), "values are dealt out along the curve of method hilbert", model.repair, ()
-    if len(wanted) > 1:
-        yield ("privacy", wanted[1][0], "repair"), "one model at most may move records", wanted[1][1].repair, ("merge",)
-    if wanted and recoding.deal is not None:
-        yield ("recoding", "deal"), "theta-sensitivity asks for another repair already", recoding.deal, ()
-
-
-def _nobody(models: tuple[Any, ...]) -> Iterator[Problem]:
-    """Noise where persons are counted: exchanges may take a person from a class, and nobody would stand for it."""
-    for i, model in enumerate(models):
-        if isinstance(model, ThetaSensitivity) and model.noise:
-            told = "with an entity, a record of nobody would count as a person; leave out noise, or the entity"
-            yield ("privacy", i, "noise"), told, None, ()
 
 
 def _only_full_domain(parts: Mapping[str, Any]) -> Iterator[tuple[Place, str, str | None]]:
@@ -490,16 +465,6 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
-
-
-def read(text: str) -> Spec:
-    """The spec in a text of YAML or JSON, which names files from nowhere. Raises SpecError as `load` does."""
-    try:
-        return Reader("spec", composed(text, "spec", keys_of(Spec))).finish(Spec)
-    except yaml.YAMLError:
-        raise SpecError("this is no text of YAML", where="spec") from None
-    except RecursionError:
-        raise SpecError("this is nested too deeply", where="spec") from None
 
 
 def schema() -> dict[str, Any]:

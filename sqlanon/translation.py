@@ -12,11 +12,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import cast
 
+import sqlglot
 from sqlglot import exp
 
 from sqlanon.errors import NotPortable
 
 _LONGEST = 63
+
+# Our name for the text of a floating-point number, which engines write differently.
+FLOAT_TEXT = "float_text"
 
 
 def short(name: str) -> str:
@@ -30,6 +34,9 @@ def short(name: str) -> str:
 def for_postgres(body: exp.Expr) -> exp.Expr:
     """The same tree for Postgres. Raises `NotPortable` for what it has no type for."""
     whole = exp.Paren(this=body.copy())  # so that every node has a parent
+    for called in list(whole.find_all(exp.Anonymous)):
+        if called.name == FLOAT_TEXT:
+            called.replace(_float_text(called.expressions[0]))
     for node in list(whole.find_all(exp.Identifier, exp.Cast, exp.Struct)):
         if isinstance(node, exp.Struct):
             raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
@@ -42,6 +49,38 @@ def for_postgres(body: exp.Expr) -> exp.Expr:
         if pairs and (isinstance(joining.parent, (exp.Join, exp.Where)) or joining.parent is whole):
             joining.replace(exp.And(this=_hashed(pairs), expression=joining.copy()))
     return cast(exp.Expr, whole.this)
+
+
+def for_duckdb(body: exp.Expr) -> exp.Expr:
+    """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
+    if not any(node.name == FLOAT_TEXT for node in body.find_all(exp.Anonymous)):
+        return body
+    whole = exp.Paren(this=body.copy())
+    for node in list(whole.find_all(exp.Anonymous)):
+        if node.name == FLOAT_TEXT:
+            node.replace(exp.cast(node.expressions[0].copy(), "varchar"))
+    return cast(exp.Expr, whole.this)
+
+
+def _float_text(value: exp.Expr) -> exp.Expr:
+    """A floating-point number as DuckDB and Python write it: 1.0, 1e+16, nan, inf.
+
+    Postgres writes 1, 1e+15, NaN and Infinity. Where the shortest digits are not unique (from 9 · 10^15 on, and in
+    numbers of single precision), the last of them may be another than DuckDB's.
+    """
+    return cast(exp.Expr, _FLOAT_TEXT.transform(lambda n: value.copy() if isinstance(n, exp.Placeholder) else n))
+
+
+_FLOAT_TEXT = sqlglot.parse_one(
+    """CASE WHEN ? = CAST('NaN' AS double precision) THEN 'nan' WHEN ? = CAST('Infinity' AS double precision) THEN 'inf'
+    WHEN ? = CAST('-Infinity' AS double precision) THEN '-inf'
+    WHEN NOT CAST(? AS text) LIKE '%e%'
+    THEN CAST(? AS text) || CASE WHEN CAST(? AS text) LIKE '%.%' THEN '' ELSE '.0' END
+    WHEN ABS(?) >= 1 AND ABS(?) < 1e16 THEN CAST(CAST(CAST(? AS text) AS numeric) AS text)
+    || CASE WHEN CAST(CAST(CAST(? AS text) AS numeric) AS text) LIKE '%.%' THEN '' ELSE '.0' END
+    ELSE CAST(? AS text) END""",
+    read="postgres",
+)
 
 
 def _conjunction(node: exp.Expr) -> exp.Expr:

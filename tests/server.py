@@ -253,6 +253,12 @@ def remake(engine: Engine, item: str, what: str) -> None:
     engine.run("make", f"CREATE TEMP TABLE {item} {known}")
 
 
+def with_threads(engine: Engine, number: int) -> None:
+    """So many threads on DuckDB; a server has its own."""
+    if engine.name == "duckdb":
+        engine.run("set the threads", f"SET threads = {number}")
+
+
 def working_tables(engine: Engine) -> list[str]:
     """The names of the working tables that are left on a connection; tables of the tests are no sqlanon's."""
     tables = {

@@ -32,7 +32,9 @@ def test_what_is_found_stands_in_the_catalog_for_publishers(hospital: str) -> No
     execute(hospital, "GRANT SELECT ON raw.patients TO stranger")
     for _ in range(2):
         assert main(["audit", hospital, "--store"]) == 1
-    seen = fetch(as_role(hospital, "publisher"), "SELECT rule, object, fix FROM sqlanon.findings WHERE rule LIKE 'raw%'")
+    seen = fetch(
+        as_role(hospital, "publisher"), "SELECT rule, object, fix FROM sqlanon.findings WHERE rule LIKE 'raw%'"
+    )
     assert seen == [
         ("raw-grant", "raw.patients for stranger", "REVOKE ALL ON TABLE raw.patients FROM stranger CASCADE;")
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from server import made, with_threads
 
-from sqlanon.engines import Origin
-from sqlanon.engines.duckdb import DuckDB
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.query import Query
 from sqlanon.recoding.microaggregation import Microaggregation
@@ -27,23 +27,20 @@ STATISTICS = ("mean", "median", "mode")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DuckDB]:
-    with DuckDB() as found:
-        yield found
+def engine(either: Engine) -> Engine:
+    return either
 
 
-def records(engine: DuckDB, rows: Sequence[Row], *kinds: str, size: int | None = None) -> Records:
+def records(engine: Engine, rows: Sequence[Row], *kinds: str, size: int | None = None) -> Records:
     """A table of (nasty name, other, place)."""
-    first, second = '"' + NASTY.replace('"', '""') + '"', "other"
-    engine.run("make", f"CREATE OR REPLACE TABLE things ({first} {kinds[0]}, {second} {kinds[1]}, place INTEGER)")
-    places = ", ".join("(?, ?, ?)" for _ in rows)
-    engine.run("fill", f"INSERT INTO things VALUES {places}", [cell for row in rows for cell in row])
+    declared = {NASTY: kinds[0], "other": kinds[1], "place": "INTEGER"}
+    made(engine, "things", declared, [dict(zip(declared, row, strict=True)) for row in rows])
     return numbered(Query(()), "things", engine.columns(Origin(relation="things")), size)
 
 
-def run(engine: DuckDB, made: Records, by: Microaggregation) -> list[Row]:
+def run(engine: Engine, there: Records, by: Microaggregation) -> list[Row]:
     with engine.functions("key"):
-        engine.temporary("make it", "made", perturbed(made, [by]).query)
+        engine.temporary("make it", "made", perturbed(there, [by]).query)
     return sorted(engine.run("read it", "SELECT * FROM made"), key=lambda row: row[2])
 
 
@@ -120,10 +117,10 @@ numbers = st.integers(-20, 20) | st.sampled_from([0, 0, 100])
 rows_of_numbers = st.lists(st.tuples(numbers, st.sampled_from([0.0, 0.25, 3.5, -8.0])), min_size=2, max_size=25)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows_of_numbers, st.integers(2, 4), st.sampled_from(STATISTICS))
 def test_every_record_gets_its_groups_statistic(
-    engine: DuckDB, cells: list[tuple[int, float]], k: int, statistic: Any
+    engine: Engine, cells: list[tuple[int, float]], k: int, statistic: Any
 ) -> None:
     rows = sorted((*pair, i) for i, pair in enumerate(cells))  # the order in which records are numbered
     found = {row[2]: row for row in run(
@@ -153,10 +150,10 @@ kinds = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data(), st.integers(2, 4), st.sampled_from(STATISTICS), st.sampled_from([4, 8, 512]))
 def test_whatever_the_groups_are_no_class_has_fewer_than_k_and_every_record_is_there_once(
-    engine: DuckDB, data: st.DataObject, k: int, statistic: Any, block: int
+    engine: Engine, data: st.DataObject, k: int, statistic: Any, block: int
 ) -> None:
     (one, some), (other, more) = data.draw(kinds), data.draw(kinds)
     if statistic == "mean" and "VARCHAR" in (one, other):
@@ -191,14 +188,14 @@ def lacking(row: Row) -> tuple[bool, bool]:
     return one, other
 
 
-def test_blocks_are_halved_until_they_are_small_and_groups_stay_near(engine: DuckDB) -> None:
+def test_blocks_are_halved_until_they_are_small_and_groups_stay_near(engine: Engine) -> None:
     random = np.random.default_rng(4)
     centres = random.integers(0, 20, (400, 1)) * 1000.0
     rows = [(float(c), float(c) / 7, i) for i, (c,) in enumerate((centres + random.random((400, 1))).tolist())]
     by = Microaggregation((NASTY, "other"), 3, "mean", block=8)
     before = None
     for threads in (1, 4):
-        engine.run("set", f"SET threads = {threads}")
+        with_threads(engine, threads)
         found = run(engine, records(engine, rows, "DOUBLE", "DOUBLE", size=400), by)
         assert min(Counter(row[:2] for row in found).values()) >= 3
         loss = sum((a[0] - b[0]) ** 2 for a, b in zip(rows, found, strict=True))
@@ -208,7 +205,7 @@ def test_blocks_are_halved_until_they_are_small_and_groups_stay_near(engine: Duc
         before = found
 
 
-def test_dates_and_decimals_have_means(engine: DuckDB) -> None:
+def test_dates_and_decimals_have_means(engine: Engine) -> None:
     days = [date(2000, 1, 1) + timedelta(days=d) for d in (0, 1, 3)]
     rows = [(day, f"{i}.10", i) for i, day in enumerate(days)]
     found = run(engine, records(engine, rows, "DATE", "DECIMAL(4, 2)"), Microaggregation((NASTY, "other"), 3))
@@ -216,7 +213,7 @@ def test_dates_and_decimals_have_means(engine: DuckDB) -> None:
     assert {row[1] for row in found} == {3.30 / 3}  # the exact sum, divided once
 
 
-def test_microaggregation_is_refused_where_it_has_no_meaning(engine: DuckDB) -> None:
+def test_microaggregation_is_refused_where_it_has_no_meaning(engine: Engine) -> None:
     made = records(engine, [(1, "a", 1)], "INTEGER", "VARCHAR")
     with pytest.raises(SpecError, match="texts have no mean; found 'mean'; allowed: median, mode"):
         run(engine, made, Microaggregation(("other",), 2))

@@ -142,6 +142,12 @@ class Engine(Protocol):
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
 
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        """The statements that make a working table; `again`: one of that name is there, and may be read to make it."""
+
+    def alone(self, statements: str) -> str:
+        """Statements with all that they need around them to run by themselves, in anybody's session."""
+
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """More rows for a working table."""
 
@@ -153,6 +159,10 @@ class Engine(Protocol):
 
     def functions(self, key: str, *, vectorised: bool | None = None) -> AbstractContextManager[None]:
         """Our own functions on this connection, the keyed ones with this key; they are gone at the end."""
+
+    @property
+    def where_functions_run(self) -> str:
+        """Who works out our own functions, where that may be one or the other; else nothing."""
 
     def drop_temporary(self, *names: str) -> None:
         """Drops working tables, those that there are."""

@@ -293,6 +293,13 @@ class DuckDB(Roleless):
         self._working.add(name)
         self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
 
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {self.sql(query.identifier(name))} AS"
+        return f"{made}\n{self.sql(what)};"
+
+    def alone(self, statements: str) -> str:
+        return statements
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
@@ -364,6 +371,10 @@ class DuckDB(Roleless):
             for name in made:
                 maker.remove_function(name)
             maker.close()
+
+    @property
+    def where_functions_run(self) -> str:
+        return ""
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
+from sqlanon.engines.answering import Answering
 from sqlanon.engines.postgres_words import family_of
 from sqlanon.engines.publishing import KEY, Publishing
 from sqlanon.engines.receiving import Receiving
@@ -45,11 +46,14 @@ _SETTINGS = {
     "default_transaction_isolation": "repeatable read",
     "client_min_messages": "warning",
 }
-_LEAST_MEMORY = 128 * 1024  # kB of work_mem, unless the session has more
+# At least so much for each sort and hash, and so many workers for a scan of the source, unless the session has more.
+_LEAST = {"work_mem": (128 * 1024, "kB"), "hash_mem_multiplier": (2, ""), "max_parallel_workers_per_gather": (4, "")}
 _PRIVATE_SCHEMA = "sqlanon"
+_DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)"  # strong random bits, on the server
+_FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
-class Postgres(Publishing, Receiving):
+class Postgres(Answering, Publishing, Receiving):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
@@ -58,7 +62,8 @@ class Postgres(Publishing, Receiving):
     name = "postgres"
     dialect = "postgres"
     persistent = True
-    settings: ClassVar = {**_SETTINGS, "work_mem": f"{_LEAST_MEMORY}kB"}  # with which our procedures run in the server
+    # With which our procedures run in the server.
+    settings: ClassVar = {**_SETTINGS, **{name: f"{least}{unit}" for name, (least, unit) in _LEAST.items()}}
 
     client: Client | Spi
 
@@ -76,6 +81,7 @@ class Postgres(Publishing, Receiving):
         self.client, self.forced = client, superuser
         self._working: set[str] = set()
         self._counted = 0
+        self._before: list[tuple[str, str]] = []
         self._received: dict[tuple[object, ...], str] = {}
 
     def _set_up(self) -> None:
@@ -87,9 +93,23 @@ class Postgres(Publishing, Receiving):
         ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
-        ((memory,),) = self.run("read the settings", "SELECT setting::bigint FROM pg_settings WHERE name = 'work_mem'")
-        for setting, value in {**_SETTINGS, "work_mem": f"{max(memory, _LEAST_MEMORY)}kB"}.items():
+        for setting, value in {**_SETTINGS, **self._sizes()}.items():
+            ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
+            self._before.append((setting, before))
             self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
+
+    def _sizes(self) -> dict[str, str]:
+        """Memory and workers: at least so many, unless the session has more."""
+        sql = "SELECT name, setting::float8 FROM pg_settings WHERE name = ANY(?)"
+        found = dict(self.run("read the settings", sql, [list(_LEAST)]))
+        return {name: f"{max(found[name], least):.10g}{unit}" for name, (least, unit) in _LEAST.items()}
+
+    def restore(self) -> None:
+        """Sets back what this set on the connection, which may be one that a pooler gives to somebody else next."""
+        with suppress(EngineError):
+            for setting, value in reversed(self._before):
+                self.run("restore the session", "SELECT set_config(?, ?, false)", [setting, value])
+        self._before.clear()
 
     @property
     def version(self) -> str:
@@ -105,10 +125,14 @@ class Postgres(Publishing, Receiving):
         return str(self.run("read the role", "SELECT session_user")[0][0])
 
     def can(self, ability: str) -> bool:
-        """What runs on Postgres beside `check`, `risk`, `plan` and `release`."""
+        """What runs on Postgres beside `check`, `risk`, `plan` and `release`; `functions` of ours on the server."""
+        if ability == "functions":
+            return self.functions_on_server
         return ability in {"grant", "secure_view", "materialized_view"}
 
     def close(self) -> None:
+        if not self.client.closed:
+            self.restore()
         self.client.close()
 
     def __enter__(self) -> Postgres:
@@ -133,7 +157,13 @@ class Postgres(Publishing, Receiving):
     def run(
         self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
     ) -> list[tuple[Any, ...]]:
-        return self.client.rows(step, self._text(what), parameters)
+        return self.client.rows(step, self._text(self.answered(step, what)), parameters)
+
+    def tried(self, text: str) -> list[tuple[Any, ...]] | None:
+        step = "try a function"
+        with suppress(EngineError), self.client.attempt(step) if self.client.in_transaction else nullcontext():
+            return self.client.rows(step, text)
+        return None
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
@@ -145,7 +175,7 @@ class Postgres(Publishing, Receiving):
         return {int(oid): (name, kind) for oid, name, kind in self.run("read the types", sql, [sorted(set(oids))])}
 
     def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
-        text = self._text(what)
+        text = self._text(self.answered(step, what))
         found = self.described(step, text)
         types = self.types(oid for _, oid, _ in found)
         kinds = [types[oid][0] for _, oid, _ in found]
@@ -308,7 +338,7 @@ class Postgres(Publishing, Receiving):
             raise EngineError("commit", error.kind, error.engine_text, told) from None
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
-        text, there = query.render(what, self.dialect, pretty=False), name in self._working
+        text, there = self._text(self.answered(step, what)), name in self._working
         made = f"{name} (new)" if there else name  # what is made may read what it replaces
         self._working.add(made)
         self.run(step, f"CREATE TEMP TABLE {self.own(made)} AS {text}")
@@ -317,6 +347,26 @@ class Postgres(Publishing, Receiving):
             self.run(step, f"ALTER TABLE pg_temp.{self.own(made)} RENAME TO {self.own(name)}")
             self._working.discard(made)
         self.run(step, f"ANALYZE pg_temp.{self.own(name)}")  # nobody else does, for a working table
+
+    def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
+        item, new = self.own(name), self.own(f"{name} (new)" if again else name)
+        made = f"CREATE TEMP TABLE {new} AS\n{self.sql(what)};\nANALYZE {new};"
+        return f"{made}\nDROP TABLE {item};\nALTER TABLE {new} RENAME TO {item};" if again else made
+
+    def alone(self, statements: str) -> str:
+        """In a transaction with our settings, and with a key of its own for ties and the order of rows."""
+        settings = "".join(f"SET LOCAL {name} = {value};\n" for name, value in self._settings_of_scripts())
+        key = f"CREATE TEMP TABLE {self.own(KEY)} ON COMMIT DROP AS\nSELECT {_DRAWN_KEY} AS key;\n"
+        schema = self.own(self.schema)
+        if f"{schema}." in statements:
+            settings += f"CREATE SCHEMA IF NOT EXISTS {schema};\n"
+        return f"BEGIN;\n{settings}{key}{statements}\nCOMMIT;"
+
+    def _settings_of_scripts(self) -> Iterator[tuple[str, str]]:
+        """Those that decide what statements do, or whether they are fast."""
+        for name, value in _SETTINGS.items():
+            if name not in ("client_encoding", "client_min_messages", "default_transaction_isolation"):
+                yield name, value if name == "search_path" else query.constant(value)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -346,6 +396,23 @@ class Postgres(Publishing, Receiving):
     def _copy_in(self, step: str, item: str, rows: Iterable[Sequence[object]]) -> None:
         self.client.copy_in(step, item, rows)
 
+    def _copy_packed(self, step: str, item: str, packed: bytes) -> None:
+        self.client.copy_packed(step, item, packed)
+
+    def fetched(self, step: str, what: Query) -> Iterator[tuple[Any, ...]]:
+        return self.client.fetched(step, self._text(what), _FETCHED)
+
+    def filled(self, step: str, name: str, declared: Mapping[str, str], rows: Iterable[Sequence[object]]) -> None:
+        item = f"pg_temp.{self.own(name)}"
+        self._working.add(name)
+        columns = ", ".join(f"{self.own(label)} {kind}" for label, kind in declared.items())
+        self.run(step, f"CREATE TEMP TABLE {self.own(name)} ({columns})")
+        self._copy_in(step, item, rows)
+        self.run(step, f"ANALYZE {item}")
+
+    def indexed(self, step: str, name: str, by: str) -> None:
+        self.run(step, f"CREATE UNIQUE INDEX ON pg_temp.{self.own(name)} ({self.own(by)})")
+
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text = query.render(what, self.dialect, pretty=False)
         self.run(step, f"INSERT INTO pg_temp.{self.own(name)} {text}")
@@ -359,6 +426,9 @@ class Postgres(Publishing, Receiving):
                 declared = ", ".join(f"{self.own(label)} {wire.declared(cells)}" for label, cells in block.items())
                 self.run(step, f"CREATE TEMP TABLE {item} ({declared})")
                 made = True
+            if (packed := wire.packed([*block.values()])) is not None:
+                self._copy_packed(step, f"pg_temp.{item}", packed)
+                continue
             rows = zip(*(cells.tolist() for cells in block.values()), strict=True)
             self._copy_in(step, f"pg_temp.{item}", rows)
         self.run(step, f"ANALYZE pg_temp.{item}")
@@ -371,12 +441,6 @@ class Postgres(Publishing, Receiving):
             for label, values in columns.items()
         }
         self.load(step, name, [cells])
-
-    @contextmanager
-    def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
-        """Not there yet: noise, draws and microaggregation need functions of ours in the server, or beside it."""
-        raise SpecError("functions that run beside the data are not there yet on postgres; nothing was run")
-        yield
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:

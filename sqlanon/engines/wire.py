@@ -11,6 +11,8 @@ Array = np.ndarray[Any, Any]
 
 _NUMPY = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "float4": ">f4", "float8": ">f8", "bool": "?"}
 FIXED = frozenset(_NUMPY)
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_DECLARED = {"i": "int8", "u": "int8", "f": "float8", "b": "bool"}
 _HEADER, _TRAILER = 19, 2  # bytes before the first and after the last row
 _FILL: dict[str, object] = {"i": 0, "f": 0.0, "b": False}
 
@@ -30,6 +32,21 @@ def fixed(data: bytearray, kinds: Sequence[str]) -> list[Array] | None:
     return [rows[f"value {i}"].astype(np.dtype(_NUMPY[kind]).newbyteorder("=")) for i, kind in enumerate(kinds)]
 
 
+def packed(cells: Sequence[Array]) -> bytes | None:
+    """Columns as a binary COPY; None where a type has no fixed width, or a value is missing."""
+    kinds = [_DECLARED.get(column.dtype.kind) for column in cells]
+    if any(kind is None for kind in kinds) or any(np.ma.is_masked(column) for column in cells):
+        return None
+    fields: list[Any] = [("fields", ">i2")]
+    for i, kind in enumerate(kinds):
+        fields += [(f"length {i}", ">i4"), (f"value {i}", _NUMPY[str(kind)])]
+    rows = np.empty(len(cells[0]), dtype=np.dtype(fields))
+    rows["fields"] = len(cells)
+    for i, (column, kind) in enumerate(zip(cells, kinds, strict=True)):
+        rows[f"length {i}"], rows[f"value {i}"] = np.dtype(_NUMPY[str(kind)]).itemsize, np.ma.getdata(column)
+    return _SIGNATURE + bytes(8) + rows.tobytes() + b"\xff\xff"
+
+
 def listed(rows: Sequence[tuple[Any, ...]], kinds: Sequence[str]) -> list[Array]:
     """The columns of fetched rows, masked where a value is missing."""
     found: list[Array] = []
@@ -43,4 +60,4 @@ def listed(rows: Sequence[tuple[Any, ...]], kinds: Sequence[str]) -> list[Array]
 
 def declared(cells: Array) -> str:
     """The type of a column that holds an array."""
-    return {"i": "bigint", "u": "bigint", "f": "double precision", "b": "boolean"}.get(cells.dtype.kind, "text")
+    return _DECLARED.get(cells.dtype.kind, "text")

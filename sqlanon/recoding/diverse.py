@@ -126,7 +126,7 @@ class _Dealing:
             f"select *, cast(greatest(total // {self.k}, 1) as bigint) as classes,"
             " cast(sum(records) over (partition by home order by often desc, $tie, value nulls first, at, block"
             " rows between unbounded preceding and current row) as bigint) - records as place from weighed",
-            tie=keyed([column("value")]),
+            tie=keyed([query.text_of(column("value"), self.encoded.source.family(self.of))]),
         ))  # fmt: skip
         steps = steps.then("rows", fragment(
             "select id, value, home, (place + number) % classes as turn,"

@@ -165,7 +165,7 @@ class _Exchange:
             "select w.*, l.records as asked,"
             " cast(sum(w.records) over (partition by w.class, w.value order by $tie, w.id"
             f" {_SO_FAR}) as bigint) - w.records as start from whole as w join $l as l on w.class = l.class"
-            " and w.value = l.value", tie=keyed([column("id", "w")]), l=relation("leaving"),
+            " and w.value = l.value", tie=keyed([fragment("cast(w.id as varchar)")]), l=relation("leaving"),
         ))  # fmt: skip
         steps = steps.then("taken", fragment(
             "select id, class, value, least(records, asked - start) as records from placed where start < asked"
@@ -198,18 +198,26 @@ class _Exchange:
         self._load("tuples", ("number", "class", "value"), np.column_stack([np.arange(1, len(tuples) + 1), tuples]))
         steps, cells = Query(()), list[Expression]()
         tree = fragment(
-            "select $nothing from $t as t join $n as n on t.class = n.number join $v as v on t.value = v.number",
-            nothing=[], t=relation("tuples"), n=relation("numbers of classes"), v=relation("numbers of values"),
+            "select $nothing from drawn as t join $n as n on t.class = n.number join $v as v on t.value = v.number",
+            nothing=[], n=relation("numbers of classes"), v=relation("numbers of values"),
         )  # fmt: skip
         source, taken = self.encoded.source, records.carried(self.encoded.source)
+        theirs = (self.model.column, self.encoded.entity)
+        drawn = [
+            query.named(uniform(f"noise of {self.model.column}: {name}", column("number")), f"draw {place}")
+            for place, name in enumerate(taken) if name not in theirs
+        ]  # fmt: skip
+        steps = steps.then("drawn", query.select([fragment("*"), *drawn], relation("tuples")))
         for place, name in enumerate(taken):
-            if name in (self.model.column, self.encoded.entity):
-                cell = column("value", "v") if name == self.model.column else query.literal(None)
+            if name in theirs:
+                missing = fragment("(select $x from source where 1 = 0)", x=column(name))  # in its type
+                cell = column("value", "v") if name == self.model.column else missing
+                steps = steps.join(source.step())
             else:
                 steps = steps.join(self._pool(source, place, name))
                 pool = f"pool {place}"
-                drawn = uniform(f"noise of {self.model.column}: {name}", column("number", "t"))
-                at = fragment("floor($u * $m) >= $s and floor($u * $m) < $s + $r", u=drawn, m=column("most", pool),
+                u = column(f"draw {place}", "t")
+                at = fragment("floor($u * $m) >= $s and floor($u * $m) < $s + $r", u=u, m=column("most", pool),
                               s=column("start", pool), r=column("records", pool))  # fmt: skip
                 tree, cell = query.joined(tree, pool, at), column("drawn", pool)
             cells.append(query.named(cell, name))

@@ -280,9 +280,8 @@ def _labelled(steps: Query, source: Source, name: str, labels: Sequence[str]) ->
         hierarchy = query.select([fragment("*"), *leaves], "lines")
         unknown = named(fragment("leaf is null and value is not null"), "unknown")
         columns = [column(x) for x in ("value", "records", *labels, *(f"leaves {x}" for x in labels))]
-        joined = query.joined(
-            query.select([*columns, unknown], "seen"), "hierarchy", fragment("cast(value as varchar) = leaf"), "left"
-        )
+        there = fragment("$v = leaf", v=query.text_of(column("value"), source.family(name)))
+        joined = query.joined(query.select([*columns, unknown], "seen"), "hierarchy", there, "left")
         return steps.join(Query((lines, Step("hierarchy", hierarchy)))).then("labelled", joined)
     own, declared = source.hierarchy(name), source.spec.columns[name]
     # Published as bounds, values without an interval have no bounds, like missing ones, and share their class.
@@ -337,9 +336,10 @@ def _known_sensitive(engine: Engine, source: Source) -> None:
         leaf = fresh("leaf", source.spec.columns)
         values = query.values("known", [leaf], ((value,) for value in known))
         steps = Query((values,)).then("unknown", fragment(
-            "select count(distinct $s) from $raw left join known on cast($s as varchar) = $leaf"
+            "select count(distinct $s) from $raw left join known on $text = $leaf"
             " where $leaf is null and $s is not null",
             leaf=column(leaf), s=column(name), raw=query.table(_RAW),
+            text=query.text_of(column(name), source.family(name)),
         ))  # fmt: skip
         ((unknown,),) = engine.run(f"look up the values of {name}", steps)
         if unknown:

@@ -70,7 +70,8 @@ def _recoded(
     tabled = [name for name, level in levels.items() if name in source.rows and 0 < level < source.height(name)]
     for name in tabled:
         step = f"hierarchy of {name}"
-        on = fragment("cast($x as varchar) = $v", x=column(name, relation), v=column("value", step))
+        read = query.text_of(column(name, relation), source.family(name))
+        on = fragment("$x = $v", x=read, v=column("value", step))
         tree = query.joined(tree, step, on, side="left")
     # A value that the hierarchy does not know is never published: in a view it may arrive after the plan was made.
     known = [
@@ -88,7 +89,7 @@ def _published(source: Source, name: str, level: int, relation: str, *, starred:
     if level == source.height(name):
         return {name: query.literal(STAR)}
     if level == 0:
-        return {name: fragment("cast($x as varchar)", x=value) if starred else value}
+        return {name: query.text_of(value, family) if starred else value}
     if name in source.rows:
         return {name: column("label", f"hierarchy of {name}")}
     return {name: source.hierarchy(name).label(value, level, family)}

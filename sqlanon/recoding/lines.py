@@ -36,6 +36,9 @@ _CROWD = 16  # places per value, at least
 _APART = 100  # values that stand apart from each other too
 MOST = 62  # bits of a bigint that is never negative: of the space-filling key, and so columns, at most
 
+# Numbers this near to 0 stand at it.
+_NOTHING = "1e-270"
+
 _ENDLESS = ("NaN", "Infinity", "-Infinity")
 
 Kind = Literal["interval", "run", "tree", "single"]
@@ -132,7 +135,7 @@ def draw(work: Work, i: int, dimension: Dimension, values: Query, length: int, c
     if dimension.rows is not None:
         _known(work, dimension, placed)
     nodes = [column(f"{word} {level}") for level in range(1, dimension.height) for word in ("node", "cost")]
-    label = fragment("cast(value as varchar) as label")
+    label = query.named(query.text_of(column("value"), dimension.family), "label")
     told = [column("value"), _place(dimension, length), column("share"), column("apart"), label, *nodes]
     steps = placed.then("drawn", query.select(told, "placed"))
     most = (1 << bits(columns)) - 1
@@ -241,12 +244,18 @@ def _interval(dimension: Dimension, values: Query) -> Query:
     apart = fragment("select value, $apart as apart from seen", apart=_endless(family))
     sql = f"select value, apart, {_NUMBERED}, case when not apart then cast({x} as double) end as x from sorted"
     numbered = fragment(sql, by=column("value"))
-    # Halves, so that the difference of two numbers is never beyond what a double holds.
-    way = "(x / 2 - min(x / 2) over ()) / nullif(max(x / 2) over () - min(x / 2) over (), 0)"
+    # Halves, so that no difference of two numbers is beyond what a double holds; what is as good as nothing is nothing,
+    # since no engine divides it alike.
+    half = f"case when abs(x) < {_NOTHING} then 0 else x / 2 end as x"
+    halved = fragment(f"select value, apart, number, many, {half} from numbered")
+    ends = "x - min(x) over () as way, max(x) over () - min(x) over () as whole"
+    measured = fragment(f"select value, apart, number, many, {ends} from halved")
+    way = "case when way < whole * 1e-18 then 0 else way / nullif(whole, 0) end"
     if dimension.spacing == "rank":
         way = "cast(number as double) / greatest(many - 1, 1)"
-    shared = fragment(f"select value, apart, number, many, coalesce({way}, 0) as share from numbered")
-    return values.then("sorted", apart).then("numbered", numbered).then("placed", shared)
+    shared = fragment(f"select value, apart, number, many, coalesce({way}, 0) as share from measured")
+    steps = values.then("sorted", apart).then("numbered", numbered).then("halved", halved)
+    return steps.then("measured", measured).then("placed", shared)
 
 
 def _endless(family: str) -> Expression:
@@ -279,8 +288,8 @@ def _run(dimension: Dimension, values: Query) -> Query:
     numbered = fragment(
         "select value, leaf, value is null as apart, coalesce(number, 0) as number,"
         f" case when value is null then 1 else {len(order)} end as many"
-        " from seen left join listed on cast(value as varchar) = leaf"
-    )
+        " from seen left join listed on $text = leaf", text=query.text_of(column("value"), dimension.family),
+    )  # fmt: skip
     shared = fragment(
         "select value, leaf, apart, number, many, cast(number as double) / greatest(many - 1, 1) as share from numbered"
     )
@@ -312,7 +321,8 @@ def _tree(dimension: Dimension, values: Query) -> Query:
 
 
 def _leaf_of(dimension: Dimension) -> Expression:
-    return fragment("cast(value as varchar) = leaf" if dimension.rows is not None else "value = leaf")
+    value = column("value")
+    return fragment("$v = leaf", v=query.text_of(value, dimension.family) if dimension.rows is not None else value)
 
 
 def _computed(dimension: Dimension, values: Query, starred: Expression) -> Query:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlanon import query
-from sqlanon.engines import Engine, require
+from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet
 from sqlanon.measuring import Measured
 from sqlanon.models import Model, ThetaSensitivity, Verdict, histogram_of_sizes, judgement, k_of, verdicts
@@ -181,7 +181,6 @@ def make(
     `models` stand for those of the spec where they are given, `dimensions` for its quasi-identifiers. `key` decides, in
     secret, between records that are alike. Raises `SpecError`, `EngineError`, and `ModelNotMet` where nothing will do.
     """
-    require(engine, "partition", "a partition")
     wanted = tuple(models) or source.spec.privacy
     beside = [way.dealt] if way.dealt else [way.exchanges.column] if way.exchanges else []
     encoded = encode(engine, source, key, dimensions=dimensions, beside=beside)

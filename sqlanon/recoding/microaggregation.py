@@ -99,7 +99,16 @@ def _position(records: Records, name: str) -> Expression:
         return fragment("case when $x is not null then cast(dense_rank() over (order by $x) as double) end", x=x)
     if family == "date":
         return fragment("cast($x - cast('1970-01-01' as date) as double)", x=x)
+    if family == "float":  # halves, so that no difference is beyond a double; what is as good as nothing is nothing
+        return fragment("case when abs($x) < 1e-270 then 0 else cast($x as double) / 2 end", x=x)
     return fragment("cast($x as double)", x=x)
+
+
+def _over(z: Expression, s: Expression) -> Expression:
+    """z / s for s > 0, without a number on the way that some engine would not hold; 0 where z is missing."""
+    beyond = "case when $z > 0 then 1e150 else -1e150 end"
+    far = f"case when $s < 1e150 then case when abs($z) > $s * 1e150 then {beyond} else $z / $s end else $z / $s end"
+    return fragment(f"coalesce(case when abs($z) < $s * 1e-18 then 0 else {far} end, 0)", z=z, s=s)
 
 
 def _scaled(by: Microaggregation, records: Records) -> tuple[Records, str]:
@@ -117,9 +126,7 @@ def _scaled(by: Microaggregation, records: Records) -> tuple[Records, str]:
     records, ranked = records.aside("ranks", fragment("select *, $r from $t", r=ranks, t=query.table(positions)))
     spreads = fragment("select $s from $t", s=[named(_spread(i), f"spread {i}") for i in many], t=query.table(ranked))
     records, spread = records.aside("spreads", spreads, "the range of the middle nine tenths")
-    scaled = [
-        named(fragment("coalesce($z / $s, 0)", z=z, s=column(f"spread {i}")), f"scaled {i}") for i, z in enumerate(at)
-    ]
+    scaled = [named(_over(z, column(f"spread {i}")), f"scaled {i}") for i, z in enumerate(at)]
     missing = query.literal(0)
     for i, value in enumerate(own):
         missing = fragment("$m + case when $v is null then $bit else 0 end", m=missing, v=value, bit=2**i)
@@ -185,7 +192,16 @@ def _aggregated(by: Microaggregation, records: Records, members: str, before: Re
         tree = fragment(
             "select block, member_group, $m from $t group by block, member_group", m=means, t=query.table(members)
         )
-        return records.aside("means", tree)
+        records, step = records.aside("means", tree)
+        floats = [before.columns[name] == "float" for name in by.columns]
+        if not any(floats):
+            return records, step
+        cells = [
+            named(fragment("sqlanon_mean($x)", x=x), x.name) if listed else x
+            for x, listed in zip([column(f"new {i}") for i in range(len(by.columns))], floats, strict=True)
+        ]
+        rounded = query.select([column("block"), column("member_group"), *cells], step)
+        return records.aside("means", rounded, "sums are rounded once, so that they are the same in any order")
     chosen: list[str] = []
     for i in range(len(by.columns)):
         records, ranked = _ranked(by.statistic, records, members, i)
@@ -200,6 +216,7 @@ def _aggregated(by: Microaggregation, records: Records, members: str, before: Re
 
 
 def _mean(i: int, family: str, k: int) -> Expression:
+    """The mean of a group; of floating-point numbers, the list that it is taken of."""
     x = column(f"own {i}")
     if family == "date":
         day = fragment("$x - cast('1970-01-01' as date)", x=x)
@@ -207,7 +224,7 @@ def _mean(i: int, family: str, k: int) -> Expression:
             "cast('1970-01-01' as date) + cast(floor(cast(sum($d) as double) / count($x)) as integer)", d=day, x=x
         )
     elif family == "float":
-        mean = fragment("sqlanon_mean(array_agg($x) filter (where $x is not null))", x=x)
+        mean = fragment("array_agg($x) filter (where $x is not null)", x=x)
     else:
         mean = fragment("cast(sum($x) as double) / nullif(count($x), 0)", x=x)
     return fragment("case when count(*) >= $k and count($x) > 0 then $m end", k=k, x=x, m=mean)

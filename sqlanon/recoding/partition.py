@@ -122,7 +122,8 @@ def encode(
         sort = lines.narrow(lines.furthest(span, max(many)))
         for i, dimension in enumerate(wanted):
             lines.encode(work, i, dimension.name, packed[i], turns.index(i), len(wanted), sort)
-        _combine(work, packed, len(more), lines.narrow(records), persons=entity is not None)
+        kinds = [source.family(name) for name in more]
+        _combine(work, packed, kinds, lines.narrow(records), persons=entity is not None)
         work.drop("found", *(f"seen {i}" for i in range(len(wanted))))
         total = "select count(*), cast(sum(persons) as bigint) from $c"
         combinations, persons = work.ask(fragment(total, c=relation("combinations")), "count the combinations")
@@ -141,10 +142,12 @@ def _find(work: Work, source: Source, dimensions: Sequence[Dimension], beside: S
     work.make("found", source.step().then("found", made), "the combinations that occur, with their records")
 
 
-def _combine(work: Work, packed: Sequence[Word], beside: int, sort: str, *, persons: bool) -> None:
-    """`combinations`, in the order of the curve; counts are numbers of that `sort`."""
+def _combine(work: Work, packed: Sequence[Word], beside: Sequence[str], sort: str, *, persons: bool) -> None:
+    """`combinations`, in the order of the curve; counts are numbers of that `sort`, `beside` are families."""
     count = len(packed)
-    others = [column(f"beside {j}") for j in range(beside)]
+    others = [column(f"beside {j}") for j in range(len(beside))]
+    texts = [query.text_of(other, family) for other, family in zip(others, beside, strict=True)]
+    drawn = [keyed(texts), *others] if others else []
     tree = fragment("select $nothing from $found as f", nothing=[], found=relation("found"))
     columns, numbers = [column("records", "f"), *(column(node.name, "f") for node in others)], []
     for i in range(count):
@@ -172,23 +175,18 @@ def _combine(work: Work, packed: Sequence[Word], beside: int, sort: str, *, pers
         f"cast(case when row_number() over (partition by $p order by $by) = 1 then 1 else 0 end as {sort}) as persons",
         p=column("beside 0"), by=along,
     )  # fmt: skip
-    numbered = fragment(f"cast(row_number() over (order by $by) as {sort}) as id", by=[*along, *_drawn(others)])
+    numbered = fragment(f"cast(row_number() over (order by $by) as {sort}) as id", by=[*along, *drawn])
     told = [numbered, fragment(f"cast(records as {sort}) as records"), *words, *places, *others]
     told.append(first if persons else fragment(f"cast(records as {sort}) as persons"))
     work.make("combinations", steps.then("combinations", query.select(told, steps.steps[-1].name)),
               "the combinations in whole numbers, along the curve")  # fmt: skip
 
 
-def _drawn(values: Sequence[Expression]) -> list[Expression]:
-    """A keyed order of values, and the values themselves: total."""
-    return [keyed(values), *values] if values else []
-
-
 def keyed(values: Sequence[Expression]) -> Expression:
-    """MD5 over the key and the values: an order that tells nothing to those who have not the key."""
+    """MD5 over the key and the values, which are texts: an order that tells nothing to those who have not the key."""
     drawn = fragment("(select key from $k)", k=relation("key"))
     for value in values:
-        drawn = fragment("$d || '|' || coalesce(cast($v as varchar), '')", d=drawn, v=value)
+        drawn = fragment("$d || '|' || coalesce($v, '')", d=drawn, v=value)
     return fragment("md5($d)", d=drawn)
 
 

@@ -82,14 +82,31 @@ class Rounding(Transform):
     def steps(self, records: Records) -> Records:
         family, x = records.columns[self.column], column(self.column)
         if family == "float":
-            base = Fraction(self.base)
-            parts = {"n": float(base.numerator), "d": float(base.denominator)}
-            result = _finite(x, fragment("floor($x * $d / $n + 0.5) * $n / $d", parts, x=x))
+            result = self._of_float(x)
         elif family == "integer" and self.base == self.base.to_integral_value():
             result = _nearest(fragment("cast($x as bigint)", x=x), self.base)
         else:
             result, family = _nearest(x, self.base), "decimal"
         return records.replacing(f"{self.column} rounded", self.column, result, self.told, family)
+
+    def _of_float(self, x: Expression) -> Expression:
+        """Missing where the nearest multiple may be beyond all doubles; no number on the way is beyond them."""
+        base = Fraction(self.base)
+        n, d = float(base.numerator), float(base.denominator)
+        most, least = (float(_LARGEST) - n) / d * (1 - 1e-12), n / d * 1e-9
+        nearest = fragment("floor($x * $d / $n + 0.5) * $n / $d", n=n, d=d, x=x)
+        return fragment(
+            "case when abs($x) <= $most then case when abs($x) < $least then 0 else $nearest end end",
+            x=x, most=most, least=least, nearest=nearest,
+        )  # fmt: skip
+
+
+def _in_range(x: Expression, f: Expression) -> Expression:
+    """x · f for f > 0; 0 where that is as good as nothing, missing where no double holds it."""
+    return fragment(
+        f"case when abs($x) < 1e-300 / least($f, 1) then 0 when abs($x) <= {_LARGEST} / greatest($f, 1)"
+        " then $x * $f end", x=x, f=f,
+    )  # fmt: skip
 
 
 def _nearest(x: Expression, base: Decimal) -> Expression:
@@ -342,8 +359,8 @@ def _of_draw(distribution: Distribution, draw: Expression) -> Expression:
     if distribution == "normal":
         return draw
     if distribution == "uniform":
-        return fragment("(2 * $u - 1) * sqrt(3.0)", u=draw)
-    return fragment("case when $u < 0.5 then ln(2 * $u) else -ln(2 - 2 * $u) end / sqrt(2.0)", u=draw)
+        return fragment("(2 * $u - 1) * sqrt(cast(3 as double))", u=draw)
+    return fragment("case when $u < 0.5 then ln(2 * $u) else -ln(2 - 2 * $u) end / sqrt(cast(2 as double))", u=draw)
 
 
 @dataclass(frozen=True)
@@ -387,7 +404,8 @@ class AdditiveNoise(Transform):
             value = fragment(f"case when {inside} then $x + cast($w as integer) end", x=x, e=noise, w=whole)
         else:
             double, family = fragment("cast($x as double)", x=x), "float"
-            value = _finite(double, fragment("$x + $e", x=double, e=noise))
+            # Not every engine adds what is beyond all doubles.
+            value = fragment(f"case when abs($x) <= {_LARGEST} - abs($e) then $x + $e end", x=double, e=noise)
         return records.replacing(f"{self.column} with noise", self.column, value, self.told, family)
 
 
@@ -429,9 +447,10 @@ class MultiplicativeNoise(Transform):
     def steps(self, records: Records) -> Records:
         family = records.columns[self.column]
         records, draw = _drawn(records, "normal", f"{self.name} of {self.column}")
-        factor = fragment("exp($s * $z - $h)", s=self.scale, z=draw, h=self.scale * self.scale / 2)
+        exponent = fragment("$s * $z - $h", s=self.scale, z=draw, h=self.scale * self.scale / 2)
+        factor = fragment("exp(least(greatest($e, -600), 600))", e=exponent)
         double = fragment("cast($x as double)", x=column(self.column))
-        product = fragment("$x * $f", x=double, f=factor)
-        value = _whole(product) if family == "integer" else _finite(double, _finite(product, product))
+        product = _in_range(double, factor)
+        value = _whole(product) if family == "integer" else product
         after = "integer" if family == "integer" else "float"
         return records.replacing(f"{self.column} with noise", self.column, value, self.told, after)

@@ -122,10 +122,12 @@ class _Steps:
 
     def _ranked(self) -> Expression:
         shared, others = working_name("shared"), self._carried("source")
+        families = map(self.encoded.source.family, self.carried)
+        texts = [query.text_of(other, family) for other, family in zip(others, families, strict=True)]
         rank = fragment(
             "cast(row_number() over (partition by $id order by $drawn, $text) - 1 as bigint) as $rank",
-            id=column("id", shared), drawn=keyed(others), rank=query.identifier(self.rank),
-            text=[fragment("cast($x as varchar)", x=other) for other in others],
+            id=column("id", shared), drawn=keyed(texts), rank=query.identifier(self.rank),
+            text=texts,
         )  # fmt: skip
         told = [*self._carried("source"), query.named(column("id", shared), self.number), rank]
         return query.selecting(self._known(shared), told)

@@ -254,7 +254,10 @@ def with_noise(partition: Partition, keys: Sequence[str], *, drawn: Sequence[str
         " join $labels as l on l.class = t.class",
         nothing=[], noise=_table(partition, "noise"), values=_table(partition, "values"), labels=query.table(labelled),
     )  # fmt: skip
-    cells: dict[str, Expression] = {name: query.literal(None) for name in partition.columns}
+    cells: dict[str, Expression] = {
+        name: fragment("(select $x from $there where 1 = 0)", x=column(name), there=there)  # missing, in its type
+        for name in partition.columns
+    }
     cells |= {key: column(f"key {place}", "l") for place, key in enumerate(keys)}
     cells |= {partition.group: column("class", "t"), partition.value: column("value", "v")}
     for place, name in enumerate(drawn):

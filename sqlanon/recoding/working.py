@@ -43,9 +43,17 @@ class Work:
 
     def make(self, name: str, what: Query | Expression | Text, comment: str) -> Expression:
         """A new table; its FROM item. `comment` says what it holds. Raises `EngineError`."""
+        what = self._rendered(what)
         self.engine.temporary(comment, working_name(name), what)
         self._keep(Statement("create", name, what, comment))
         return relation(name)
+
+    def _rendered(self, what: Query | Expression | Text) -> Query | Expression | Text:
+        """A query as the text that is run and told; calls of our functions stay trees, which an engine may answer."""
+        if isinstance(what, Text):
+            return what
+        text = self.engine.sql(what)
+        return what if "sqlanon_" in text.lower() else Text(text)
 
     def secret(self, name: str, key: str, comment: str) -> None:
         """A table of one row, the `key`, which no statement holds. Raises `EngineError`."""
@@ -53,6 +61,7 @@ class Work:
 
     def add(self, name: str, what: Query | Expression | Text, comment: str) -> None:
         """More rows for a table that is there. Raises `EngineError`."""
+        what = self._rendered(what)
         self.engine.append(comment, working_name(name), what)
         self._keep(Statement("insert", name, what, comment))
 
@@ -91,9 +100,9 @@ class Work:
         head = "".join(f"-- {line}\n" for line in statement.comment.splitlines())
         if statement.query is None:
             return f"{head}-- {name} is filled by {statement.by}"
-        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {name} AS"
-        how = made if statement.kind == "create" else f"INSERT INTO {name}"
-        return f"{head}{how}\n{self.engine.sql(statement.query)};"
+        if statement.kind == "create":
+            return head + self.engine.creating(working_name(statement.name), statement.query, again=again)
+        return f"{head}INSERT INTO {name}\n{self.engine.sql(statement.query)};"
 
     def drop(self, *names: str) -> None:
         """Takes working tables away that are no longer read."""

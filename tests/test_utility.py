@@ -528,3 +528,24 @@ def test_the_loss_of_adult_is_arx_s(engine: Engine) -> None:
     assert told.query_error is not None
     assert [part.kind["columns"] for part in told.query_error.by_dimensionality] == [1, 2, 3, 4, 5]
     assert sum(part.queries for part in told.query_error.by_selectivity) == 1000
+
+
+def test_the_ways_of_recoding_side_by_side_are_those_of_duckdb(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQLANON_KEY", "the key of this test")
+    kinds, random = {"age": "INTEGER", "zip": "VARCHAR", "ill": "VARCHAR"}, Random(5)
+    rows = [(random.randint(20, 70), random.choice("abcde"), random.choice(["flu", "cold", None])) for _ in range(200)]
+    spec = {
+        "source": "visits", "columns": {"age": {"role": "quasi-identifier", "hierarchy": {"width": [10, 20]}},
+        "zip": "quasi-identifier", "ill": "sensitive"}, "privacy": [{"model": "k-anonymity", "k": 5}],
+        "recoding": {"suppression": 0.1},
+    }  # fmt: skip
+    found = []
+    with sqlanon.connect() as duck:
+        for one in (engine, duck):
+            table(one, "visits", kinds, rows)
+            ways = sqlanon.compare(spec, one, sample=0).whole
+            found.append([replace(way, seconds=None) for way in ways])
+    assert [way.problem for way in found[0]] == [None] * 5
+    for here, there in zip(*found, strict=True):
+        assert (here.name, here.classes, here.suppressed) == (there.name, there.classes, there.suppressed)
+        assert (here.gcp, here.loss) == (near(there.gcp), near(there.loss))

@@ -125,7 +125,7 @@ def _spec(entry: Entry) -> Spec:
     kept = recall(entry.spec)
     if kept is None:
         raise SpecError(f"the register keeps no spec of {entry.name!r}, so that nobody can tell what its cells hold")
-    return kept.spec
+    return kept.tables[entry.name][0] if kept.spec.related else kept.spec
 
 
 def _measured(engine: Engine, spec: Spec, shown: Sequence[Seen]) -> tuple[Left, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import oracle
 import psycopg
 import pytest
+from hospital import extended
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import errors
@@ -36,8 +37,9 @@ CELLS: dict[str, list[Any]] = {
 
 @pytest.fixture(scope="module")
 def engine(database: str) -> Iterator[Engine]:
+    extended(database)
     execute(
-        database, "CREATE EXTENSION sqlanon", "CREATE TYPE public.grade AS ENUM ('low', 'High')",
+        database, "CREATE TYPE public.grade AS ENUM ('low', 'High')",
         "CREATE DOMAIN public.positive AS integer", "CREATE DOMAIN public.amount AS public.positive CHECK (VALUE > 0)",
     )  # fmt: skip
     with sqlanon.connect(database) as found:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import linked, query, register
+from sqlanon import query, register
 from sqlanon.composing import Seen, compose
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
@@ -125,7 +125,7 @@ def _spec(entry: Entry) -> Spec:
     kept = recall(entry.spec)
     if kept is None:
         raise SpecError(f"the register keeps no spec of {entry.name!r}, so that nobody can tell what its cells hold")
-    return kept.spec
+    return kept.tables[entry.name][0] if kept.spec.related else kept.spec
 
 
 def _measured(engine: Engine, spec: Spec, shown: Sequence[Seen]) -> tuple[Left, ...]:
@@ -162,6 +162,7 @@ def followed(name: str, made: Mapping[str, Any]) -> None:
     told = {
         "transforms": "its values were changed before they were recoded",
         "cells_blanked_at_most": "some of its cells are blank",
+        "related": "its persons have numbers that link it with other tables",
         "linked": "it is two tables, and its quasi-identifiers are as they were",
     }
     for key, why in told.items():

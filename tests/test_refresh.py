@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import as_role, execute, fetch
+from server import execute, fetch
 
 import sqlanon
 from sqlanon import life, refreshing, register
@@ -173,6 +173,20 @@ WIDE: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+def test_the_hierarchies_of_related_tables_are_kept_too(tmp_path: Path) -> None:
+    (tmp_path / "town.csv").write_text("a;north\nb;north\nc;south\n")
+    visits = {"name": "v", "source": "visits.csv", "columns": {"id": "identifier", "town": QI}}
+    visits["columns"] = {"id": "identifier", "town": {"role": QI, "hierarchy": {"csv": "town.csv"}}}
+    (tmp_path / "spec.yaml").write_text(json.dumps({**SPEC, "entity": "id", "related": [visits]}))
+    text = keep(load(tmp_path / "spec.yaml"), None, {"out": {}, "v": {}})
+    (tmp_path / "town.csv").unlink()
+    kept = recall(text)
+    assert kept is not None and list(kept.tables) == ["out", "v"]
+    spec = kept.tables["v"][0]
+    assert spec.columns["town"].hierarchy.rows(Path("elsewhere"))[2] == ("c", "south", "*")  # type: ignore[union-attr]
+    assert spec.source.file == str(tmp_path / "visits.csv")
+
+
 @pytest.mark.parametrize("number", range(len(WIDE)))
 def test_a_kept_spec_is_read_back_as_it_was(number: int) -> None:
     try:
@@ -259,7 +273,7 @@ def test_what_is_no_release_or_has_no_spec_cannot_be_refreshed(engine: Engine) -
     with pytest.raises(ReleaseError, match="there is no release 'out'"):
         sqlanon.refresh("out", engine)
     release(load(SPEC), engine)
-    for spec in ("", "{}", '{"spec": {}, "levels": null, "types": {}, "lines": {}}'):
+    for spec in ("", "{}", '{"spec": {}, "levels": null, "types": {}, "lines": [{}]}'):
         engine.run("forget", "UPDATE sqlanon.release SET spec = ?", [spec])
         with pytest.raises(ReleaseError, match="keeps no spec of 'out'") as caught:
             sqlanon.refresh("out", engine)
@@ -309,4 +323,3 @@ def test_on_postgres_the_roles_that_may_read_are_those_of_the_version_before(fre
         False, True, False,
     ]  # fmt: skip
     execute(fresh, "REVOKE ALL ON SCHEMA releases FROM holder, reader")
-    assert as_role(fresh, "reader").startswith("postgresql://reader@")

@@ -200,6 +200,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"publish": {"name": "visits_out"}}, "two tables cannot have one name"),
     ({"recoding": {"method": "mondrian"}}, "persons are put into classes by all their tables at once"),
     ({"recoding": {"suppressed": "star"}}, "persons of related tables are left out whole"),
+    ({"publish": {"name": "o", "ledger": {"candidates": 3}}}, "publish.ledger: this is not there yet"),
     ({"population": "others"}, "this is not there yet for related tables"),
     ({"related": [{**SPEC["related"][0], "key": "nobody"}]}, "columns has no such identifier column"),
     ({"related": [{**SPEC["related"][0], "columns": {"who": "identifier"}}]}, "at least one column must be a quasi"),

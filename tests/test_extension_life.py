@@ -264,6 +264,35 @@ def test_verify_measures_what_sql_can_and_says_what_it_cannot(hospital: str, way
     assert {holds for holds, *_ in verified(hospital).values()} == {False}
 
 
+CHANGES = [
+    "UPDATE {} SET disease = 'flu0'", "DELETE FROM {} WHERE ctid = '(0,1)'",
+    "INSERT INTO {0} SELECT * FROM {0} LIMIT 1",
+    "UPDATE {} SET zip = zip || ctid::text WHERE ctid < '(0,9)'", "UPDATE {} SET disease = NULL",
+    "UPDATE {} SET disease = 'flu' || (ctid::text::point)[1]::int % 2", "DELETE FROM {}",
+    "ALTER TABLE {} ADD more int", "ALTER TABLE {} RENAME COLUMN ward TO other",
+    "UPDATE {} SET disease = CASE WHEN ctid < '(0,40)' THEN 'flu1' ELSE disease END",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["table", "materialized view"])
+def test_sql_never_says_that_a_model_holds_where_the_command_says_that_it_does_not(hospital: str, form: str) -> None:
+    publishing(hospital, "install")
+    for change in ["SELECT 1 FROM {} LIMIT 1", *(CHANGES if form == "table" else [])]:
+        published(hospital, **{"as": form})
+        execute(hospital, change.format("releases.patients"))
+        with connected(hospital, "publisher") as engine:
+            theirs = life.verify(engine, "patients")
+        digest, *models = verified(hospital).values()
+        assert digest[0] is theirs.unchanged, change
+        assert [holds for holds, *_ in models if holds is None] == [], change
+        for (holds, value, note), verdict in zip(models, theirs.verdicts, strict=True):
+            assert verdict.holds or not holds, (change, verdict.model)
+            if note.startswith("measured"):
+                assert holds is verdict.holds, (change, verdict.model)
+                assert (value is None) is (verdict.value is None), (change, verdict.model)
+                assert value is None or value == pytest.approx(verdict.value, rel=1e-12), (change, verdict.model)
+
+
 def test_verify_promises_nothing_of_a_view(hospital: str) -> None:
     publishing(hospital, "install")
     published(hospital, **{"as": "view"})

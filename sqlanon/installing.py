@@ -7,13 +7,13 @@ whole server (roles) and what must outlive an extension (the schema of releases)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 
 from sqlanon import query
 from sqlanon.engines import Engine
-from sqlanon.errors import ReleaseError, SpecError
+from sqlanon.errors import EngineError, ReleaseError, SpecError
 
 # What is installed, from the register that a publisher makes without any installation to the newest.
 VERSIONS = ("0.1.0", "0.2.0")
@@ -145,7 +145,8 @@ def _alone(engine: Engine) -> Iterator[None]:
     try:
         yield
     finally:
-        engine.run("let others install", f"SELECT pg_advisory_unlock({key})")
+        with suppress(EngineError):  # what went wrong before is what must be told; the lock ends with the connection
+            engine.run("let others install", f"SELECT pg_advisory_unlock({key})")
 
 
 def state(engine: Engine) -> State:

@@ -245,6 +245,14 @@ def test_roles_read_all_related_tables_and_nothing_else(fresh: str) -> None:
     execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "reader")))
 
 
+def test_what_is_not_there_yet_is_refused_before_anything_is_read() -> None:
+    pandas = pytest.importorskip("pandas")
+    with DuckDB() as engine, pytest.raises(SpecError, match="usefulness and data frames are not there yet"):
+        release(load(SPEC), engine, utility=True)
+    with pytest.raises(SpecError, match="not there yet for related tables"):
+        sqlanon.anonymize(pandas.DataFrame({"pid": [1], "age": [1], "town": ["a"]}), SPEC)
+
+
 def test_a_person_without_a_key_is_refused_and_no_key_is_printed() -> None:
     with DuckDB() as engine:
         fill(engine, [*PEOPLE, (None, 20, "a")], SEEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlanon import query
@@ -92,10 +93,15 @@ class Roleless(Relations):
 
         It misses a file that was changed and given its old size and time. None for a file that is not here.
         """
-        if origin.file is None:
-            item = self.origin(origin)
-            return self.digest(item, self.names(item))
-        if not origin.file.is_file():
-            return None
-        told = origin.file.stat()
-        return f"file:{told.st_size}:{told.st_mtime_ns}"
+        if origin.file is not None:
+            return state_of(origin.file)
+        item = self.origin(origin)
+        return self.digest(item, self.names(item))
+
+
+def state_of(file: Path) -> str | None:
+    """The size of a file and the time of its last change; None for a file that is not here."""
+    if not file.is_file():
+        return None
+    told = file.stat()
+    return f"file:{told.st_size}:{told.st_mtime_ns}"

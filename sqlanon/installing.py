@@ -167,7 +167,7 @@ def state(engine: Engine) -> State:
         raise ReleaseError(
             f"the schema sqlanon holds what sqlanon did not make ({foreign[0][0]}); nothing was touched", exit_status=2
         )
-    return State(VERSIONS[0], owner, user)
+    return State(VERSIONS[0] if engine.kind_of("release", _SCHEMA) else None, owner, user)
 
 
 def _recorded(engine: Engine) -> str:
@@ -208,6 +208,7 @@ _FOREIGN = (
     f"SELECT 'relation ' || relname FROM pg_class WHERE relnamespace {_IN_SCHEMA} AND relkind <> 'i'"
     " AND (relkind <> 'r' OR relname NOT IN ('release', 'audit_log', 'finding'))"
     f" UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace {_IN_SCHEMA}"
+    " AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = proowner)"  # such as udfs.sql; he need not take detours
     f" UNION ALL SELECT 'operator ' || oprname FROM pg_operator WHERE oprnamespace {_IN_SCHEMA}"
     f" UNION ALL SELECT 'type ' || typname FROM pg_type WHERE typnamespace {_IN_SCHEMA} AND typrelid = 0 AND"
     f" typelem = 0"
@@ -220,5 +221,6 @@ _FOREIGN = (
     f" UNION ALL SELECT 'default' FROM pg_attrdef AS d JOIN pg_depend AS n ON n.classid = 'pg_attrdef'::regclass"
     f" AND n.objid = d.oid WHERE d.adrelid IN {_TABLES} AND n.refclassid = 'pg_proc'::regclass"
     f" UNION ALL SELECT 'inheritance' FROM pg_inherits WHERE inhrelid IN {_TABLES} OR inhparent IN {_TABLES}"
-    " UNION ALL SELECT 'no register' WHERE to_regclass('sqlanon.release') IS NULL"
+    f" UNION ALL SELECT 'relation ' || relname FROM pg_class WHERE relnamespace {_IN_SCHEMA} AND relkind = 'r'"
+    " AND to_regclass('sqlanon.release') IS NULL"
 )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlanon import linked, query, register
+from sqlanon import query, register
 from sqlanon.composing import Seen, compose
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
@@ -162,8 +162,8 @@ def followed(name: str, made: Mapping[str, Any]) -> None:
     told = {
         "transforms": "its values were changed before they were recoded",
         "cells_blanked_at_most": "some of its cells are blank",
+        "related": "its persons have numbers that link it with other tables",
         "linked": "it is two tables, and its quasi-identifiers are as they were",
-        "related": "its records are linked with those of other tables",
     }
     for key, why in told.items():
         if made.get(key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
@@ -167,26 +168,47 @@ def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted
         assert all(has_default for *_, has_default in server[len(client) :])
 
 
-@pytest.mark.parametrize("hostile", [
-    "CREATE TABLE sqlanon.other (a int)", "CREATE FUNCTION sqlanon.k_anonymity(regclass, name[]) RETURNS bigint"
-                                          " RETURN 9",
-    "CREATE TABLE sqlanon.release (name text)|CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS"
-    " 'BEGIN END'|"
-    "CREATE TRIGGER t BEFORE INSERT ON sqlanon.release EXECUTE FUNCTION public.f()",
-    "CREATE TABLE sqlanon.release (name text)|CREATE RULE r AS ON UPDATE TO sqlanon.release DO INSTEAD NOTHING",
-    "CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS 'SELECT ''''::text'|"
-    "CREATE TABLE sqlanon.release (name text DEFAULT public.f())", "CREATE VIEW sqlanon.release AS SELECT 1 AS name",
-    "CREATE TABLE sqlanon.release (name text)|CREATE POLICY p ON sqlanon.release", "CREATE TYPE sqlanon.name AS"
-        " ENUM ('x')",
-    "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))", "CREATE TABLE sqlanon.audit_log (at timestamp)",
-])  # fmt: skip
-def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str, hostile: str) -> None:
-    execute(hospital, "CREATE SCHEMA sqlanon", *hostile.split("|"))
-    before = fetch(hospital, "SELECT count(*) FROM pg_class")
-    with pytest.raises(ReleaseError, match="what sqlanon did not make") as caught:
-        installed(hospital)
-    assert caught.value.exit_status == 2
-    assert fetch(hospital, "SELECT count(*) FROM pg_class") == before
+REGISTER = "CREATE TABLE sqlanon.release (name text)"
+HOSTILE = {
+    "CREATE TABLE sqlanon.other (a int)": "relation other",
+    "CREATE FUNCTION sqlanon.k_anonymity(regclass, name[]) RETURNS bigint RETURN 9": "function k_anonymity",
+    f"{REGISTER}|CREATE TRIGGER t BEFORE INSERT ON sqlanon.release EXECUTE FUNCTION public.t()": "trigger t",
+    f"{REGISTER}|CREATE RULE r AS ON UPDATE TO sqlanon.release DO INSTEAD NOTHING": "rule r",
+    "CREATE TABLE sqlanon.release (name text DEFAULT public.f())": "default",
+    "CREATE TABLE sqlanon.release (name text, more text GENERATED ALWAYS AS (public.f()) STORED)": "default",
+    "CREATE VIEW sqlanon.release AS SELECT 1 AS name": "relation release",
+    f"{REGISTER}|CREATE POLICY p ON sqlanon.release": "policy p",
+    f"{REGISTER}|CREATE INDEX ON sqlanon.release (public.f())": "index",
+    f"{REGISTER}|CREATE TABLE public.child () INHERITS (sqlanon.release)": "inheritance",
+    "CREATE TYPE sqlanon.name AS ENUM ('x')": "type name",
+    "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))": "constraint release_name_check",
+    "CREATE TABLE sqlanon.audit_log (at timestamp)": "relation audit_log",
+}
+
+
+def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str) -> None:
+    stranger = as_role(hospital, "stranger")
+    execute(hospital, "GRANT CREATE ON DATABASE fresh TO stranger", "GRANT CREATE ON SCHEMA public TO stranger")
+    execute(stranger, "CREATE FUNCTION public.f() RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT 'x' $$",
+            "CREATE FUNCTION public.t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'")  # fmt: skip
+    for hostile, told in HOSTILE.items():
+        execute(stranger, "CREATE SCHEMA sqlanon", *hostile.split("|"))
+        before = fetch(hospital, "SELECT count(*) FROM pg_class")
+        with pytest.raises(ReleaseError, match=re.escape(f"what sqlanon did not make ({told})")) as caught:
+            installed(hospital)
+        assert caught.value.exit_status == 2
+        assert fetch(hospital, "SELECT count(*) FROM pg_class") == before
+        execute(stranger, "DROP SCHEMA sqlanon CASCADE")
+
+
+def test_what_a_superuser_put_beside_it_stays_his(hospital: str) -> None:
+    execute(hospital, "CREATE SCHEMA sqlanon", "CREATE FUNCTION sqlanon.sqlanon_mean(float8[]) RETURNS float8 RETURN 1",
+            "CREATE PROCEDURE sqlanon.release(text) LANGUAGE sql AS 'SELECT 1'",
+            "REVOKE ALL ON ALL ROUTINES IN SCHEMA sqlanon FROM PUBLIC")  # fmt: skip
+    assert installed(hospital).before is None
+    mine = "SELECT has_function_privilege('sqlanon_publisher', 'sqlanon.release(text)', 'EXECUTE')"
+    assert fetch(hospital, mine) == [(False,)]
+    assert fetch(hospital, "SELECT sqlanon.sqlanon_mean('{2}')") == [(1.0,)]
 
 
 def test_install_is_refused_where_the_extension_is_and_where_a_newer_one_is(
@@ -276,7 +298,7 @@ def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> Non
     immutable = {"generalize_int4range", "generalize_int8range", "generalize_numrange", "generalize_daterange",
                  "generalize_tsrange", "first_of", "mask", "relation_of", "listed"}  # fmt: skip
     volatile = {"withdraw", "append_only", "written_by"}
-    reads_catalog_alone = {"relation_named", "published", "refresh"}
+    reads_catalog_alone = {"relation_named", "published", "refresh", "released_together"}
     for (
         name,
         language,

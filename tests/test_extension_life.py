@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hospital import GROUPS, PRIVATE, SPEC, SQL, connected, published, publishing
+from hospital import GROUPS, PRIVATE, QI, SPEC, SQL, connected, published, publishing
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
 from server import as_role, execute, fetch, url_of
@@ -275,28 +275,27 @@ NAMES = ['a"; DROP TABLE sqlanon.release; --', "it's", "both ' and \"", "back\\s
          "Ünïcödé …", "x" * 80, "ä" * 40]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_release_of_any_name_is_verified_and_withdrawn(hospital: str, name: str) -> None:
+def test_a_release_of_any_name_is_verified_and_withdrawn(hospital: str) -> None:
     publishing(hospital, "install")
-    column = name[:60].encode()[:60].decode(errors="ignore")
-    quoted = '"{}"'.format(column.replace('"', '""'))
-    execute(hospital, f"ALTER TABLE raw.patients RENAME COLUMN ward TO {quoted}")
-    spec = json.loads(json.dumps(SPEC).replace('"ward"', json.dumps(column)))
-    with connected(hospital, "publisher") as engine:
-        release(load({**spec, "publish": {"name": name}}), engine)
-    assert {holds for holds, *_ in verified(hospital, name).values()} == {True}
-    with psycopg.connect(as_role(hospital, "publisher")) as connection:
-        with pytest.raises(errors.FeatureNotSupported) as caught, connection.transaction():
-            connection.execute("SELECT sqlanon.refresh(%s)", [name])
-        assert "sqlanon refresh" in str(caught.value.diag.message_hint)
-        assert connection.execute("SELECT sqlanon.withdraw(%s)", [name]).fetchone() == (1,)
-    assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'releases'::regnamespace") == [(0,)]
-    assert fetch(hospital, "SELECT name, version, status, withdrawn_at IS NOT NULL FROM sqlanon.release") == [
-        (name, 1, "withdrawn", True)
-    ]
-    assert fetch(hospital, "SELECT by, action, name, version FROM sqlanon.audit_log WHERE action LIKE 'withdr%'") == [
-        ("publisher", "withdrawn", name, 1)
-    ]
+    column = "ward"
+    for name in NAMES:
+        before, column = column, name.encode()[:60].decode(errors="ignore")
+        old, new = ('"{}"'.format(one.replace('"', '""')) for one in (before, column))
+        execute(hospital, f"ALTER TABLE raw.patients RENAME COLUMN {old} TO {new}")
+        spec = json.loads(json.dumps(SPEC).replace('"ward"', json.dumps(column)))
+        with connected(hospital, "publisher") as engine:
+            release(load({**spec, "publish": {"name": name}}), engine)
+        assert {holds for holds, *_ in verified(hospital, name).values()} == {True}
+        with psycopg.connect(as_role(hospital, "publisher")) as connection:
+            with pytest.raises(errors.FeatureNotSupported) as caught, connection.transaction():
+                connection.execute("SELECT sqlanon.refresh(%s)", [name])
+            assert "sqlanon refresh" in str(caught.value.diag.message_hint)
+            assert connection.execute("SELECT sqlanon.withdraw(%s)", [name]).fetchone() == (1,)
+        assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'releases'::regnamespace") == [(0,)]
+    told = fetch(hospital, "SELECT name, version, status, withdrawn_at IS NOT NULL FROM sqlanon.release")
+    assert sorted(told) == sorted((name, 1, "withdrawn", True) for name in NAMES)
+    logged = fetch(hospital, "SELECT name, by FROM sqlanon.audit_log WHERE action = 'withdrawn'")
+    assert sorted(logged) == sorted((name, "publisher") for name in NAMES)
 
 
 def test_what_the_readme_shows_runs(hospital: str) -> None:
@@ -313,7 +312,51 @@ def test_what_the_readme_shows_runs(hospital: str) -> None:
     assert fetch(hospital, "SELECT status FROM sqlanon.releases") == [("withdrawn",)]
 
 
-@pytest.mark.parametrize("form", ["table", "view"])
+def test_an_anatomy_is_verified_and_withdrawn_as_two_tables(hospital: str) -> None:
+    publishing(hospital, "install")
+    spec = {
+        **SPEC,
+        "privacy": [{"model": "l-diversity", "column": "disease", "l": 3}],
+        "recoding": {"method": "anatomy"},
+    }
+    spec["columns"] = {**SPEC["columns"], "age": QI, "zip": QI}
+    with connected(hospital, "publisher") as engine:
+        release(load(spec), engine)
+    assert {holds for holds, *_ in verified(hospital).values()} == {True}
+    second = fetch(hospital, "SELECT relname FROM pg_class WHERE relname = 'patients_sensitive'")
+    assert second == [("patients_sensitive",)]
+    execute(hospital, "DELETE FROM releases.patients_sensitive WHERE disease = 'flu1'")
+    assert {holds for holds, *_ in verified(hospital).values()} == {False}
+    execute(as_role(hospital, "publisher"), "SELECT sqlanon.withdraw('patients')")
+    assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'releases'::regnamespace") == [(0,)]
+
+
+def test_related_tables_are_verified_and_withdrawn_together(hospital: str) -> None:
+    publishing(hospital, "install")
+    execute(hospital, "CREATE TABLE raw.visits AS SELECT id AS who, id % 2 AS month, disease FROM raw.patients",
+            "GRANT SELECT ON raw.visits TO publisher")  # fmt: skip
+    visits = {"name": "visits", "source": "raw.visits", "key": "who", "privacy": [],
+              "columns": {"who": "identifier", "month": {"role": QI, "hierarchy": {"width": [2]}},
+                          "disease": "sensitive"}}  # fmt: skip
+    spec = {**SPEC, "entity": "id", "privacy": [{"model": "k-anonymity", "k": 2}], "related": [visits],
+            "recoding": {"suppression": 0.5}}  # fmt: skip
+    for name in ("patients", "visits"):
+        with connected(hospital, "publisher") as engine:
+            release(load(spec), engine)
+        assert {holds for holds, *_ in verified(hospital).values()} == {True}
+        execute(hospital, f"DELETE FROM releases.{name} WHERE ctid = '(0,1)'")
+        assert [verified(hospital, one)["digest"][0] for one in ("patients", "visits")] == [False, False]
+        assert verified(hospital)["k-anonymity"][0] is False
+        execute(as_role(hospital, "publisher"), f"SELECT sqlanon.withdraw('{name}')")
+        assert fetch(hospital, "SELECT name FROM sqlanon.releases WHERE status = 'published'") == []
+        assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'releases'::regnamespace") == [(0,)]
+    withdrawn = "SELECT DISTINCT name, version, detail FROM sqlanon.audit_log WHERE action = 'withdrawn' ORDER BY 1, 2"
+    assert fetch(hospital, withdrawn) == [
+        (name, version, "as table, read by stranger") for name in ("patients", "visits") for version in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("form", ["table", "view", "materialized view"])
 def test_withdraw_in_sql_leaves_what_the_command_leaves(hospital: str, form: str) -> None:
     publishing(hospital, "install")
     left = []
@@ -324,10 +367,17 @@ def test_withdraw_in_sql_leaves_what_the_command_leaves(hospital: str, form: str
         else:
             with connected(hospital, "publisher") as engine:
                 life.withdraw(engine, "by_command")
-        left.append(fetch(hospital, "SELECT version, status, kind, withdrawn_at - released_at < '1 minute',"
-                                    " to_regclass('releases.' ||"
-                          f" name) FROM sqlanon.release WHERE name = 'by_{way}'"))  # fmt: skip
-    assert left[0] == left[1] == [(1, "withdrawn", form, True, None)]
+        left.append(
+            fetch(
+                hospital, "SELECT r.version, status, kind, withdrawn_at - released_at < '1 minute', l.by,"
+                          " l.action, l.detail,"
+                " l.at = withdrawn_at, to_regclass('releases.' || name) FROM sqlanon.release AS r JOIN"
+                " sqlanon.audit_log AS l"
+                f" USING (name) WHERE name = 'by_{way}' AND l.action <> 'released'",
+            )
+        )  # fmt: skip
+    line = ("publisher", "withdrawn", f"as {form}, read by stranger", True)
+    assert left[0] == left[1] == [(1, "withdrawn", form, True, *line, None)]
     with pytest.raises(errors.NoDataFound):
         execute(hospital, "SELECT sqlanon.withdraw('by_sql')")
 
@@ -400,6 +450,22 @@ def test_what_is_kept_goes_through_a_dump(
             execute(restored, "DELETE FROM sqlanon.audit_log")
     finally:
         execute(url_of(server, "postgres"), "DROP DATABASE restored WITH (FORCE)")
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_the_audit_finds_nothing_in_what_is_installed(hospital: str, way: str) -> None:
+    auditing = pytest.importorskip("sqlanon.auditing")
+    publishing(hospital, way)
+    published(hospital)
+    with connected(hospital) as engine:
+        found = auditing.audit(engine)
+        auditing.store(engine, found)
+    ours = [
+        (one.rule, one.object, one.told) for one in found.found if "sqlanon" in one.object or "releases" in one.object
+    ]
+    assert ours == []
+    stored = fetch(as_role(hospital, "publisher"), "SELECT count(*) FROM sqlanon.findings")
+    assert stored == [(len(found.found),)]
 
 
 def test_releases_outlive_the_extension(hospital: str) -> None:

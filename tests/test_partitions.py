@@ -213,8 +213,9 @@ def duckdb() -> Iterator[DuckDB]:
 
 
 def quick(count: int) -> Any:
+    """So many examples, half of them on each engine."""
     return settings(
-        max_examples=count, deadline=None, phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        max_examples=-(-count // 2), deadline=None, phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )  # fmt: skip
 

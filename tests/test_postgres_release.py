@@ -166,12 +166,21 @@ def test_bounds_numbers_and_ordered_values_are_the_same_on_both_engines(both: tu
     assert Counter(map(str, found[1])) == Counter(map(str, found[0]))
 
 
-def test_sensitive_floating_point_numbers_are_not_looked_up_as_texts(both: tuple[Engine, Engine]) -> None:
-    made(both[1], "floats", {"f": "INTEGER", "s": "DOUBLE PRECISION"}, [{"f": 1, "s": 1.0}])
-    ordered = {"role": "sensitive", "hierarchy": {"order": ["1.0", "2.0"]}}
-    spec: dict[str, Any] = {"source": "floats", "columns": {"f": QI, "s": ordered},
+def test_what_postgres_has_no_type_for_is_refused_before_anything_is_run(both: tuple[Engine, Engine]) -> None:
+    made(both[1], "few", {"f": "INTEGER", "s": "VARCHAR"}, [{"f": 1, "s": "x"}])
+    spec: dict[str, Any] = {"source": "few", "columns": {"f": {"role": QI, "represent": "range"}, "s": "sensitive"},
                             "privacy": [{"model": "k-anonymity", "k": 1}], "publish": {"name": "rel"}}  # fmt: skip
-    with pytest.raises(SpecError, match="no texts that are the same on every engine"):
+    with pytest.raises(SpecError, match="publish bounds, f_from and f_to") as caught:
+        sqlanon.plan(spec, both[1])
+    assert caught.value.where == "columns.f.represent"
+
+
+def test_sensitive_floating_point_numbers_that_are_looked_up_as_texts_are_refused(both: tuple[Engine, Engine]) -> None:
+    made(both[1], "floats", {"f": "INTEGER", "s": "DOUBLE PRECISION"}, [{"f": 1, "s": 1.0}])
+    tabled = {"f": QI, "s": {"role": "sensitive", "hierarchy": {"order": ["1.0", "2.0"]}}}
+    spec: dict[str, Any] = {"source": "floats", "columns": tabled, "privacy": [{"model": "k-anonymity", "k": 1}],
+                            "publish": {"name": "rel"}}  # fmt: skip
+    with pytest.raises(SpecError, match="a tabled hierarchy of sensitive values needs them"):
         sqlanon.plan(spec, both[1])
 
 

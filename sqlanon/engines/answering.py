@@ -20,6 +20,7 @@ import numpy as np
 from sqlanon import calls, query
 from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Step, Text, column, fragment
+from sqlanon.udfs import draws, microaggregation
 
 _KEY = "sqlanon key of the functions"
 _FUNCTIONS = {function.name: function for function in FUNCTIONS}
@@ -38,6 +39,10 @@ class Answering:
 
     def run(self, step: str, what: What, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Runs a statement and returns its rows."""
+        raise NotImplementedError
+
+    def tried(self, text: str) -> list[tuple[Any, ...]] | None:
+        """The rows that a statement gives; None, with nothing spoilt, where it fails."""
         raise NotImplementedError
 
     def arrays(self, step: str, what: What) -> Mapping[str, Any]:
@@ -72,7 +77,8 @@ class Answering:
     def functions_on_server(self) -> bool:
         """Whether the server has sqlanon's functions, made by somebody who could do anything there anyway.
 
-        They get the key, so anybody else's functions of the same names are left alone.
+        They get the key, so anybody else's functions of the same names are left alone; and so are those that do not
+        come to what ours come to, since they are of another version or lack what they need.
         """
         named = [f"sqlanon.{f.name}({', '.join(['text'] * f.keyed + [*map(_type, f.takes)])})" for f in FUNCTIONS]
         sql = (
@@ -82,7 +88,7 @@ class Answering:
             " AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')"
         )
         ((there,),) = self.run("look for the functions", sql, [named])
-        return bool(there == len(FUNCTIONS))
+        return bool(there == len(FUNCTIONS)) and self.tried(_PROBE) == [_PROBED]
 
     @property
     def where_functions_run(self) -> str:
@@ -191,6 +197,16 @@ class Answering:
         return fragment("select $a from $t as a where $p = $x", a=column(_ANSWER, "a"), t=query.table(name),
                         p=column(_ASKED, "a"), x=column("ctid", alias))  # fmt: skip
 
+
+_POINTS = [[0.0, 1.0], [5.0, 2.0], [0.0, 1.5], [5.0, 2.5], [9.0, 0.5]]
+_PROBE = (
+    "SELECT sqlanon.sqlanon_uniform('no key', 'probe', 7), sqlanon.sqlanon_normal('no key', 'probe', 7),"
+    f" sqlanon.sqlanon_mdav(2, ARRAY{_POINTS}::float8[]), sqlanon.sqlanon_mean(ARRAY[0.1, 0.2, 0.3]::float8[])"
+)
+_PROBED = (
+    draws.uniform("no key", "probe", 7), draws.normal("no key", "probe", 7), microaggregation.mdav(2, _POINTS),
+    microaggregation.mean([0.1, 0.2, 0.3]),
+)  # fmt: skip
 
 _ASKED, _ANSWER = "sqlanon asked", "sqlanon answer"
 

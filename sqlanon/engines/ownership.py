@@ -213,8 +213,10 @@ class Ownership(Relations):
                 raise SpecError(problem, where="source", found=str(origin))
 
     def named(self, origin: Origin) -> str:
-        """What the register calls a source: its schema and name, or its query."""
-        return str(origin.file.absolute()) if origin.file else origin.query or self.roots(origin)[0]
+        """What the register calls a source: its schema and name, its query, or the file that was copied."""
+        if origin.file is not None:
+            return str(origin.file.absolute())
+        return origin.query or self.roots(origin)[0]
 
     def state(self, origin: Origin) -> str | None:
         """A mark that changes when the source does: how many rows were written, which files hold them, what views say.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -158,6 +158,12 @@ class Postgres(Answering, Publishing, Receiving):
         self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
     ) -> list[tuple[Any, ...]]:
         return self.client.rows(step, self._text(self.answered(step, what)), parameters)
+
+    def tried(self, text: str) -> list[tuple[Any, ...]] | None:
+        step = "try a function"
+        with suppress(EngineError), self.client.attempt(step) if self.client.in_transaction else nullcontext():
+            return self.client.rows(step, text)
+        return None
 
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""

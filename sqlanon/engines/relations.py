@@ -93,14 +93,14 @@ class Roleless(Relations):
 
         It misses a file that was changed and given its old size and time. None for a file that is not here.
         """
-        if origin.file is not None:
-            return state_of(origin.file)
-        item = self.origin(origin)
-        return self.digest(item, self.names(item))
+        if origin.file is None:
+            item = self.origin(origin)
+            return self.digest(item, self.names(item))
+        return state_of(origin.file)
 
 
 def state_of(file: Path) -> str | None:
-    """The size of a file and the time of its last change; None for a file that is not here."""
+    """A mark that changes when a file does: its size and time of change. None for a file that is not here."""
     if not file.is_file():
         return None
     told = file.stat()

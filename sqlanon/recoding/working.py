@@ -43,9 +43,17 @@ class Work:
 
     def make(self, name: str, what: Query | Expression | Text, comment: str) -> Expression:
         """A new table; its FROM item. `comment` says what it holds. Raises `EngineError`."""
+        what = self._rendered(what)
         self.engine.temporary(comment, working_name(name), what)
         self._keep(Statement("create", name, what, comment))
         return relation(name)
+
+    def _rendered(self, what: Query | Expression | Text) -> Query | Expression | Text:
+        """A query as the text that is run and told; calls of our functions stay trees, which an engine may answer."""
+        if isinstance(what, Text):
+            return what
+        text = self.engine.sql(what)
+        return what if "sqlanon_" in text.lower() else Text(text)
 
     def secret(self, name: str, key: str, comment: str) -> None:
         """A table of one row, the `key`, which no statement holds. Raises `EngineError`."""
@@ -53,6 +61,7 @@ class Work:
 
     def add(self, name: str, what: Query | Expression | Text, comment: str) -> None:
         """More rows for a table that is there. Raises `EngineError`."""
+        what = self._rendered(what)
         self.engine.append(comment, working_name(name), what)
         self._keep(Statement("insert", name, what, comment))
 

@@ -183,7 +183,10 @@ def test_the_hierarchies_of_related_tables_are_kept_too(tmp_path: Path) -> None:
     kept = recall(text)
     assert kept is not None and list(kept.tables) == ["out", "v"]
     spec = kept.tables["v"][0]
-    assert spec.columns["town"].hierarchy.rows(Path("elsewhere"))[2] == ("c", "south", "*")  # type: ignore[union-attr]
+    hierarchy = spec.columns["town"].hierarchy
+    assert hierarchy is not None
+    rows_of = hierarchy.rows(Path("elsewhere"))
+    assert rows_of is not None and rows_of[2] == ("c", "south", "*")
     assert spec.source.file == str(tmp_path / "visits.csv")
 
 

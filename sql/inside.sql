@@ -22,6 +22,8 @@ SET parallel_tuple_cost = '0.001'
 SET parallel_setup_cost = '100'
 SET client_min_messages = 'warning'
 SET work_mem = '131072kB'
+SET hash_mem_multiplier = '2'
+SET max_parallel_workers_per_gather = '4'
 AS $sqlanon$
 from sqlanon import serving
 found = serving.release(plpy, spec, path, superuser=superuser)
@@ -73,6 +75,8 @@ SET parallel_tuple_cost = '0.001'
 SET parallel_setup_cost = '100'
 SET client_min_messages = 'warning'
 SET work_mem = '131072kB'
+SET hash_mem_multiplier = '2'
+SET max_parallel_workers_per_gather = '4'
 AS $sqlanon$
 from sqlanon import serving
 found = serving.plan(plpy, spec, path)

@@ -581,12 +581,12 @@ BEGIN
   )
   SELECT count(*) FILTER (WHERE c.oid IS NULL OR c.relkind = 'f') AS unknown,
     coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::text AS changes,
-    md5(string_agg(concat_ws(':', c.oid, c.relfilenode, CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END),
-                   ',' ORDER BY c.oid)) AS files
+    string_agg(concat_ws(':', c.oid, c.relfilenode, CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END),
+               ',' ORDER BY c.oid) AS files
   INTO seen
   FROM under AS u LEFT JOIN pg_class AS c ON c.oid = u.oid LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid;
   RETURN CASE WHEN seen.unknown = 0 THEN
-    (seen.changes, seen.files) IS DISTINCT FROM (told ->> 'changes', told ->> 'files') END;
+    (told ->> 'changes', told ->> 'files') IS DISTINCT FROM (seen.changes, md5(seen.files)) END;
 END
 $$;
 COMMENT ON FUNCTION sqlanon.changed_since(text) IS
@@ -677,6 +677,21 @@ $$;
 COMMENT ON FUNCTION sqlanon.published(text) IS
   'internal: the line of the register for a published release, and the relation with its label (NULL: it is gone)';
 
+CREATE FUNCTION sqlanon.released_together(entry sqlanon.release) RETURNS SETOF text
+LANGUAGE sql STABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT r.name::text FROM sqlanon.release AS r
+  WHERE r.status = 'published' AND (
+    r.name = entry.name
+    OR entry.made::jsonb -> 'related' -> 'tables' @> to_jsonb(r.name::text)
+      AND coalesce(r.made::jsonb -> 'related' -> 'tables', entry.made::jsonb -> 'related' -> 'tables')
+        = entry.made::jsonb -> 'related' -> 'tables'
+  )
+  ORDER BY 1
+$$;
+COMMENT ON FUNCTION sqlanon.released_together(sqlanon.release) IS
+  'internal: a release and the related tables that were released with it, about the same persons, and still are';
+
 CREATE FUNCTION sqlanon.listed(names text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -733,6 +748,9 @@ DECLARE
   keys name[];
   unchanged boolean;
   measured record;
+  other record;
+  linked jsonb;
+  beside regclass;
   asked text;
   now_digest text;
 BEGIN
@@ -751,6 +769,20 @@ BEGIN
       SELECT FROM pg_attribute AS a WHERE a.attrelid = found.relation AND a.attnum > 0 AND a.attname ~ '[^ -~\n\r\t]'
     ) THEN
       unchanged := NULL;   -- the client may write such a name otherwise
+    END IF;
+    -- What related tables promise, they promise together.
+    FOR other IN
+      SELECT p.* FROM sqlanon.released_together(found.entry) AS t (name), sqlanon.published(t.name) AS p
+      WHERE t.name <> release_name
+    LOOP
+      unchanged := unchanged AND other.relation IS NOT NULL
+        AND coalesce(sqlanon.digest(other.relation) = (other.entry).digest, false);
+    END LOOP;
+    -- So do the two tables of an Anatomy.
+    linked := (found.entry).made::jsonb -> 'linked';
+    IF linked IS NOT NULL THEN
+      beside := to_regclass(sqlanon.relation_of(linked ->> 'relation'));
+      unchanged := unchanged AND beside IS NOT NULL AND coalesce(linked ->> 'digest' = sqlanon.digest(beside), false);
     END IF;
     RETURN QUERY SELECT 'digest', NULL::name, NULL::jsonb, NULL::float8, NULL::float8, unchanged, CASE
       WHEN unchanged THEN 'the rows are those that were judged'
@@ -811,43 +843,47 @@ CREATE FUNCTION sqlanon.withdraw(release_name text) RETURNS integer
 LANGUAGE plpgsql VOLATILE STRICT SECURITY INVOKER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  asked record;
   found record;
-  linked text;
-  other regclass;
+  beside regclass;
+  moment CONSTANT timestamp := date_trunc('second', now() AT TIME ZONE 'UTC');
 BEGIN
   PERFORM FROM sqlanon.release AS r WHERE r.name = release_name AND r.status = 'published' FOR UPDATE;
-  SELECT p.* INTO found FROM sqlanon.published(release_name) AS p;
-  IF (found.entry).kind = 'file' THEN
-    RAISE EXCEPTION 'a released file is withdrawn by sqlanon withdraw' USING ERRCODE = '0A000';
-  END IF;
-  UPDATE sqlanon.release AS r
-  SET status = 'withdrawn', withdrawn_at = date_trunc('second', now() AT TIME ZONE 'UTC')
-  WHERE r.name = release_name AND r.version = (found.entry).version;
-  linked := (found.entry).made::jsonb -> 'linked' ->> 'relation';
-  other := to_regclass(sqlanon.relation_of(linked));
-  IF obj_description(other, 'pg_class') =
-      format('released by sqlanon, version %s, %s', (found.entry).version, (found.entry).fingerprint) THEN
-    EXECUTE format('DROP TABLE %s', sqlanon.relation_named(other));
-  END IF;
-  IF found.relation IS NOT NULL THEN
-    EXECUTE format(
-      'DROP %s %s', CASE found.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
-      sqlanon.relation_named(found.relation)
+  SELECT p.* INTO asked FROM sqlanon.published(release_name) AS p;
+  FOR found IN
+    SELECT p.* FROM sqlanon.released_together(asked.entry) AS t (name), sqlanon.published(t.name) AS p
+  LOOP
+    IF (found.entry).kind = 'file' THEN
+      RAISE EXCEPTION 'a released file is withdrawn by sqlanon withdraw' USING ERRCODE = '0A000';
+    END IF;
+    UPDATE sqlanon.release AS r SET status = 'withdrawn', withdrawn_at = moment
+    WHERE r.name = (found.entry).name AND r.version = (found.entry).version;
+    INSERT INTO sqlanon.audit_log ("at", "by", action, name, version, detail)
+    VALUES (
+      moment, session_user, 'withdrawn', (found.entry).name, (found.entry).version,
+      concat_ws(', ', 'as ' || (found.entry).kind, 'read by ' || (
+        SELECT nullif(string_agg(g.role, ', ' ORDER BY g.place), '')
+        FROM jsonb_array_elements_text((found.entry).grants::jsonb) WITH ORDINALITY AS g (role, place)
+      ))
     );
-  END IF;
-  INSERT INTO sqlanon.audit_log ("at", "by", action, name, version, detail)
-  VALUES (
-    date_trunc('second', now() AT TIME ZONE 'UTC'), session_user, 'withdrawn', release_name, (found.entry).version,
-    concat_ws(', ', 'as ' || (found.entry).kind, 'read by ' || (
-      SELECT nullif(string_agg(g.role, ', ' ORDER BY g.place), '')
-      FROM jsonb_array_elements_text((found.entry).grants::jsonb) WITH ORDINALITY AS g (role, place)
-    ))
-  );
-  RETURN (found.entry).version;
+    -- The second table of an Anatomy.
+    beside := to_regclass(sqlanon.relation_of((found.entry).made::jsonb -> 'linked' ->> 'relation'));
+    IF obj_description(beside, 'pg_class') =
+        format('released by sqlanon, version %s, %s', (found.entry).version, (found.entry).fingerprint) THEN
+      EXECUTE format('DROP TABLE %s', sqlanon.relation_named(beside));
+    END IF;
+    IF found.relation IS NOT NULL THEN
+      EXECUTE format(
+        'DROP %s %s', CASE found.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
+        sqlanon.relation_named(found.relation)
+      );
+    END IF;
+  END LOOP;
+  RETURN (asked.entry).version;
 END
 $$;
 COMMENT ON FUNCTION sqlanon.withdraw(text) IS
-  'takes a release away and says so in register and audit log, in one transaction; returns the version';
+  'takes a release, and related tables with it, away and says so in register and audit log; returns the version';
 
 CREATE FUNCTION sqlanon.refresh(release_name text) RETURNS void
 LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -880,7 +916,7 @@ BEGIN
     SELECT format('ROUTINE %s', p.oid::regprocedure), a.grantee
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace,
       aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-    WHERE n.nspname = 'sqlanon' AND a.grantee <> p.proowner
+    WHERE n.nspname = 'sqlanon' AND a.grantee <> p.proowner AND p.proowner = n.nspowner
   LOOP
     EXECUTE format('REVOKE ALL ON %s FROM %s', given.object,
                    CASE given.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(given.grantee)) END);

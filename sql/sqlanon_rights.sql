@@ -30,8 +30,11 @@ BEGIN
       'GRANT SELECT ON sqlanon.releases, sqlanon.models, sqlanon.columns, sqlanon.findings TO %I', publishers
     );
     FOR routine IN
+      -- Not what a superuser put there in plpython3u (udfs.sql, inside.sql): he decides who may call it.
       SELECT p.oid FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-      WHERE n.nspname = 'sqlanon' AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
+        JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+      WHERE n.nspname = 'sqlanon' AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype AND p.prokind = 'f'
+        AND l.lanname IN ('sql', 'plpgsql') AND p.proowner = n.nspowner
     LOOP
       EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %I', routine, publishers);
     END LOOP;

@@ -97,24 +97,27 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.together import Together
 from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
+from sqlanon.together import Together
 from sqlanon.utility import Described, Utility
 
 if TYPE_CHECKING:
     from sqlanon.engines.duckdb import DuckDB
 
 __all__ = [
-    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk", "BalancedPPlusSensitivity",
-    "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure", "DeltaPresence", "DuckDB",
+    "AdditiveNoise", "AlphaKAnonymity", "Assessment", "Attack", "Attacked", "Audited", "AverageRisk",
+    "BalancedPPlusSensitivity", "BetaLikeness", "Check", "Coding", "Comparison", "Csv", "Date", "DeltaDisclosure",
+    "DeltaPresence", "DuckDB",
     "EngineError", "EpsilonMAnonymity", "Explored", "ExtendedPSensitivity", "Hierarchy", "KAnonymity", "KEAnonymity",
-    "KMAnonymity", "KMap", "Known", "LDiversity", "Ledger", "MUniqueness", "Mask", "Microaggregation", "Model", "ModelNotMet",
+    "KMAnonymity", "KMap", "Known", "LDiversity", "Ledger", "MUniqueness", "Mask", "Microaggregation", "Model",
+    "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
     "Refreshed", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec",
-    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility", "ValuePrediction",
-    "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect", "ledger", "load", "plan",
-    "predict", "refresh", "release", "risk", "safe_harbor", "schema",
+    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
+    "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect",
+    "ledger", "load",
+    "plan", "predict", "refresh", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()

@@ -1,10 +1,10 @@
 """What a person's classes in several releases have in common, computed against the source: exact, not estimated.
 
-A target is a record of the source; its class in a release is whatever released cells can hold its quasi-identifiers (see
-`attacks.matching`). Who knows a person's quasi-identifiers and has all releases can rule out every sensitive value that
-one of them does not allow (Ganta, Kasiviswanathan & Smith 2008), and everybody who is not in all of the same classes.
-Does not see: what an observer knows beside quasi-identifiers; releases that are not there any more, and persons who are
-not in the source any more, or whose quasi-identifiers were others then; the order in which values of a class are likelier.
+A target is a record of the source; its class in a release is whatever released cells can hold its quasi-identifiers
+(see `attacks.matching`). Who knows a person's quasi-identifiers and has all releases can rule out every sensitive value
+that one of them does not allow (Ganta, Kasiviswanathan & Smith 2008), and everybody who is not in all of the same
+classes. Does not see: what an observer knows beside quasi-identifiers; releases that are not there any more; persons
+who are not in the source any more, or whose quasi-identifiers were others then; which values of a class are likelier.
 """
 
 from __future__ import annotations

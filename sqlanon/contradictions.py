@@ -62,6 +62,8 @@ def beside(parts: Mapping[str, Any], related: Sequence[Any], alone: Callable[[An
         yield ("privacy",), "related tables need k-anonymity: k counts persons by all their records", None, ()
     if publish is not None and _form(parts) != "table":
         yield ("publish", "as"), "related tables are published as tables", _form(parts), ("table",)
+    if getattr(publish, "ledger", None) is not None:
+        yield ("publish", "ledger"), "this is not there yet for related tables", None, ()
     if getattr(recoding, "suppressed", "drop") != "drop":
         yield ("recoding", "suppressed"), "persons of related tables are left out whole", None, ("drop",)
     for key in ("population", "transforms", "policy", "predictions", "rules"):

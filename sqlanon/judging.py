@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlanon import blanking, gates, query, register
+from sqlanon.composing import Seen
 from sqlanon.engines import Engine, Origin, Owner
 from sqlanon.errors import ModelNotMet, ReleaseError
 from sqlanon.hierarchies import Order
-from sqlanon.ledger import Seen, gate
+from sqlanon.ledger import gate
 from sqlanon.models import Verdict, k_of
 from sqlanon.plan import Plan
 from sqlanon.planning import Planned, shuffled

@@ -193,7 +193,8 @@ def _occurrences(engine: Engine, item: str, columns: Sequence[Column]) -> dict[s
     words = spelling.of(engine)
     # A row of a grouping set holds one column's value and no other's, so that one expression reads them all.
     word, digits = (
-        ", ".join(words.text(_at(engine, c.name), family) for c in columns if c.family == family) or "NULL::VARCHAR"
+        ", ".join(words.text(query.column(c.name, "s"), family) for c in columns if c.family == family)
+        or "NULL::VARCHAR"
         for family in ("text", "integer")
     )
     read = f"{words.trimmed(f'coalesce({word})')} AS word, coalesce({digits}) AS digits"

@@ -359,13 +359,14 @@ def compose(path: Path, allowed: Iterable[str]) -> MappingNode:
     """The nodes of a file. No message quotes its text, since somebody will name a file of data by mistake."""
     name = str(path) if str(path).isprintable() else ascii(str(path))
     try:
-        return composed(path.read_bytes(), name, allowed)
+        text = path.read_bytes()
     except FileNotFoundError:
         there = sorted(p.name for p in path.parent.iterdir() if p.is_file()) if path.parent.is_dir() else []
         raise SpecError("there is no such file", where=name, suggestion=nearest(path.name, there)) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "it is no name of a file"
         raise SpecError(f"this file cannot be read: {reason}", where=name[:200]) from None
+    return composed(text, name, allowed)
 
 
 def composed(text: bytes | str, name: str, allowed: Iterable[str]) -> MappingNode:
@@ -374,6 +375,8 @@ def composed(text: bytes | str, name: str, allowed: Iterable[str]) -> MappingNod
         root = Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(name, error) from None
+    except (ValueError, yaml.YAMLError):
+        raise SpecError("this file cannot be read: it is no text in UTF-8", where=name[:200]) from None
     if not isinstance(root, MappingNode):
         found = f"a spec is a mapping, not {_kind(root)}" if root else "the file is empty"
         raise SpecError(found, where=f"{name}:1:1", allowed=allowed)

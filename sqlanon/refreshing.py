@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlanon import register
-from sqlanon.engines import Engine
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ModelNotMet, ReleaseError, SpecError
 from sqlanon.planning import origin_of
 from sqlanon.register import Entry
@@ -127,15 +127,19 @@ def standing(engine: Engine) -> list[Standing]:
 
     Raises `EngineError`.
     """
-    return [Standing(entry, _stale(engine, entry)) for entry in register.entries(engine)]
+    known: dict[Origin, str | None] = {}
+    return [Standing(entry, _stale(engine, entry, known)) for entry in register.entries(engine)]
 
 
-def _stale(engine: Engine, entry: Entry) -> bool | None:
+def _stale(engine: Engine, entry: Entry, known: dict[Origin, str | None]) -> bool | None:
     if entry.status != "published" or not entry.source_state or not entry.spec:
         return None
     try:
         kept = recall(entry.spec)
-        now = engine.state(origin_of(kept.tables[entry.name][0])) if kept else None
+        origin = origin_of(kept.tables[entry.name][0]) if kept else None
+        if origin is not None and origin not in known:
+            known[origin] = engine.state(origin)
+        now = known[origin] if origin is not None else None
     except (EngineError, SpecError, KeyError, ValueError):  # the source is gone, or out of reach for who asks
         return None
     return None if now is None else now != entry.source_state

@@ -78,8 +78,11 @@ def release(
     """
     started = time.monotonic()
     if spec.related:
+        if utility or frame is not None:
+            told = "usefulness and data frames are not there yet for related tables"
+            raise SpecError(told, where="--utility" if utility else "related")
         return _together(spec, engine, action, tell)
-    publish = _target(spec, engine, frame)
+    publish = _target(spec, engine, frame, readers)
     terms = _terms(spec, publish, engine, frame, readers)
     with engine.working():
         job = _Asked(spec, publish, engine, frame, utility, tell, replace(terms, action=action))
@@ -91,22 +94,20 @@ def release(
 def _together(spec: Spec, engine: Engine, action: str, tell: Tell) -> Release:
     """All tables of a spec about the same persons, in one transaction. Raises as `release` does."""
     started, jobs = time.monotonic(), []
-    targets = [(one, _target(one, engine, None)) for one in spec.tables]
-    stands = action == "refreshed" and engine.can("grant")
+    tables, stands = spec.tables, action == "refreshed" and engine.can("grant")
+    readers = [engine.readers(one.publish.name) if stands and one.publish else None for one in tables]
+    targets = [(one, _target(one, engine, None, who)) for one, who in zip(tables, readers, strict=True)]
     terms = [
-        replace(
-            _terms(one, publish, engine, None, engine.readers(publish.name) if stands else None),
-            action=action, whole=spec,
-        )
-        for one, publish in targets
-    ]  # fmt: skip
+        replace(_terms(one, publish, engine, None, who), action=action, whole=spec)
+        for (one, publish), who in zip(targets, readers, strict=True)
+    ]
     types = {publish.name: own.types for (_, publish), own in zip(targets, terms, strict=True)}
     terms = [replace(own, types=types) for own in terms]
     with engine.working(), engine.transaction():
-        tables, persons = related(spec, engine, tell)
-        for (one, publish), table, own in zip(targets, tables, terms, strict=True):
+        planned, persons = related(spec, engine, tell)
+        for (one, publish), table, own in zip(targets, planned, terms, strict=True):
             jobs.append(Job(one, publish, engine, table.planned, tell, own))
-        made = publish_related(jobs, tables, k_of(spec.privacy) or 1)
+        made = publish_related(jobs, planned, k_of(spec.privacy) or 1)
     seconds, note = time.monotonic() - started, terms[0].owner.note
     several = f"{persons.number - persons.small} persons in {persons.classes} classes by their records in all tables"
     notes = (several, *([note] if note else []))
@@ -156,20 +157,20 @@ def _terms(
     types = {column.name: column.type for column in engine.columns(origin)}
     state = engine.state(origin)  # before any row is read: what changes meanwhile is told, and not missed
     engine.covers(origin, grants)
-    if publish.as_ == "view":
+    if publish.live:
         people = population_of(spec)
         engine.serves(owner, [origin, people] if people else [origin])
     return Terms(owner, grants, engine.named(origin), state, types)
 
 
-def _target(spec: Spec, engine: Engine, frame: object | None) -> Publish:
+def _target(spec: Spec, engine: Engine, frame: object | None = None, readers: tuple[str, ...] | None = None) -> Publish:
     """Where to publish, once it is clear that nothing of somebody else's stands there."""
     publish = spec.publish
     if publish is None:
         raise SpecError(
             "the spec says not where to publish", where="publish", allowed=("name, as: table | view | file",)
         )
-    engine.publisher(publish.grant, publish.owner)
+    engine.publisher(publish.grant if readers is None else readers, publish.owner)
     if publish.as_ == "materialized view":
         require(engine, "materialized_view", "a materialized view")
     if publish.as_ == "file":

@@ -16,9 +16,10 @@ from typing import Any
 
 from sqlanon.annotations import keys_of
 from sqlanon.errors import SpecError
-from sqlanon.hierarchies import Csv, Hierarchy
+from sqlanon.hierarchies import Csv, Hierarchy, Rows
 from sqlanon.models import Model
 from sqlanon.recoding.transforms import Transform
+from sqlanon.spec import Column as Declared
 from sqlanon.spec import Source, Spec, load
 
 
@@ -50,11 +51,9 @@ class Kept:
 def keep(spec: Spec, levels: Mapping[str, int] | None, types: Mapping[str, Any]) -> str:
     """A spec as text for the register; empty where it would be read back as another one."""
     whole = _by_itself(spec)
-    hierarchies = {name: column.hierarchy for name, column in whole.columns.items()}
     told = {
-        "spec": _written(whole), "levels": None if levels is None else dict(levels),
-        "types": dict(types),
-        "lines": {name: list(map(list, h.kept)) for name, h in hierarchies.items() if isinstance(h, Csv)},
+        "spec": _written(whole), "levels": None if levels is None else dict(levels), "types": dict(types),
+        "lines": [_lines(whole.columns), *(_lines(one.columns) for one in whole.related)],
     }  # fmt: skip
     try:
         text = json.dumps(told, ensure_ascii=False)
@@ -70,14 +69,33 @@ def recall(text: str) -> Kept | None:
         return None
     told = json.loads(text, parse_float=Decimal)
     spec = load(told["spec"])
-    lines = {name: tuple(map(tuple, rows)) for name, rows in told["lines"].items()}
-    columns = {
+    first, *others = ({name: tuple(map(tuple, rows)) for name, rows in lines.items()} for lines in told["lines"])
+    related = tuple(
+        replace(one, columns=_with(one.columns, lines)) for one, lines in zip(spec.related, others, strict=True)
+    )
+    return Kept(replace(spec, columns=_with(spec.columns, first), related=related), told["levels"], told["types"])
+
+
+def _lines(columns: Mapping[str, Declared]) -> dict[str, list[list[str]]]:
+    """The lines of the files of hierarchies, where they are known."""
+    hierarchies = {name: column.hierarchy for name, column in columns.items()}
+    return {name: list(map(list, h.kept)) for name, h in hierarchies.items() if isinstance(h, Csv)}
+
+
+def _with(columns: Mapping[str, Declared], lines: Mapping[str, Rows]) -> dict[str, Declared]:
+    """The same columns with these lines in the place of files."""
+    return {
         name: replace(column, hierarchy=replace(column.hierarchy, kept=lines[name]))
         if isinstance(column.hierarchy, Csv) and name in lines
         else column
-        for name, column in spec.columns.items()
+        for name, column in columns.items()
     }
-    return Kept(replace(spec, columns=columns), told["levels"], told["types"])
+
+
+def _read(columns: Mapping[str, Declared], base: Path) -> dict[str, Declared]:
+    """The same columns with the lines of their files."""
+    files = {name: column.hierarchy for name, column in columns.items()}
+    return _with(columns, {name: file.rows(base) for name, file in files.items() if isinstance(file, Csv)})
 
 
 def _same(one: Spec, other: Spec) -> bool:
@@ -87,40 +105,19 @@ def _same(one: Spec, other: Spec) -> bool:
 
 def _by_itself(spec: Spec) -> Spec:
     """The same spec with whole paths, and with the lines of its hierarchies."""
-    columns = {
-        name: replace(column, hierarchy=replace(column.hierarchy, kept=column.hierarchy.rows(Path(spec.base))))
-        if isinstance(column.hierarchy, Csv)
-        else column
-        for name, column in spec.columns.items()
-    }
     publish = spec.publish
     if publish is not None and publish.path is not None:
         publish = replace(publish, path=_whole(spec, publish.path))
     population = _source(spec, spec.population) if spec.population else None
     source, policy = _source(spec, spec.source), spec.policy.seen_from_here(spec.base) if spec.policy else None
+    base = Path(spec.base)
     related = tuple(
-        replace(
-            one,
-            source=_source(spec, one.source),
-            columns={
-                name: replace(column, hierarchy=replace(column.hierarchy, kept=column.hierarchy.rows(Path(spec.base))))
-                if isinstance(column.hierarchy, Csv)
-                else column
-                for name, column in one.columns.items()
-            },
-        )
-        for one in spec.related
+        replace(one, source=_source(spec, one.source), columns=_read(one.columns, base)) for one in spec.related
     )
     return replace(
-        spec,
-        related=related,
-        columns=columns,
-        source=source,
-        population=population,
-        publish=publish,
-        policy=policy,
-        base=Path(),
-    )
+        spec, columns=_read(spec.columns, base), source=source, population=population, publish=publish, policy=policy,
+        related=related, base=Path(),
+    )  # fmt: skip
 
 
 def _source(spec: Spec, source: Source) -> Source:

@@ -253,7 +253,7 @@ def _look(engine: Engine, item: str, found: Column, born: int) -> _Seen:
     words = spelling.of(engine)
     asked = _questions(words, found, born)
     # A value of stars only is a suppressed one.
-    text = words.trimmed(words.text(value, found.family))
+    text = words.trimmed(words.text(query.column(found.name, "s"), found.family))
     grouped = (
         f"SELECT {text} AS word, {_finer_than_year(found, value)} AS dated, count(*) AS n"
         f" FROM {item} WHERE {value} IS NOT NULL GROUP BY 1, 2"

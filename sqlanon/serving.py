@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlanon
+from sqlanon.annotations import keys_of
 from sqlanon.engines.inside import Inside, Plpy, without_files
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
-from sqlanon.spec import read
+from sqlanon.reading import Reader, composed
+from sqlanon.spec import Spec
 
 # As the standard and the server have them: a parameter, a feature, a check, the state of an object, an internal error.
 _STATES: tuple[tuple[type[Exception], str], ...] = (
@@ -48,7 +50,7 @@ def plan(plpy: Plpy, spec: str, path: str) -> str | Failure:
 
 def _served(plpy: Plpy, spec: str, path: str, *, superuser: bool, publish: bool) -> str | Failure:
     try:
-        wanted = read(spec)
+        wanted = _read(spec)
         without_files(wanted)
         if wanted.publish is not None and wanted.publish.as_ == "file":
             raise SpecError("inside the server no file is written", where="publish.as", found="file")
@@ -59,6 +61,14 @@ def _served(plpy: Plpy, spec: str, path: str, *, superuser: bool, publish: bool)
         return Failure(str(error), _state(error), _detail(error))
     except Exception as error:  # a fault of ours, whose words nobody has looked at
         return Failure(f"sqlanon failed ({type(error).__name__}); nothing was done", _INTERNAL)
+
+
+def _read(text: str) -> Spec:
+    """The spec in a text of YAML or JSON. Raises `SpecError` as `load` does."""
+    try:
+        return Reader("spec", composed(text, "spec", keys_of(Spec))).finish(Spec)
+    except RecursionError:
+        raise SpecError("this is nested too deeply", where="spec") from None
 
 
 def _state(error: SqlanonError) -> str:

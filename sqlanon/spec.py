@@ -35,7 +35,6 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
-    composed,
     models_and_hierarchies,
     object_schema,
     path_text,
@@ -466,16 +465,6 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
-
-
-def read(text: str) -> Spec:
-    """The spec in a text of YAML or JSON, which names files from nowhere. Raises SpecError as `load` does."""
-    try:
-        return Reader("spec", composed(text, "spec", keys_of(Spec))).finish(Spec)
-    except yaml.YAMLError:
-        raise SpecError("this is no text of YAML", where="spec") from None
-    except RecursionError:
-        raise SpecError("this is nested too deeply", where="spec") from None
 
 
 def schema() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlanon.engines import Engine
-from sqlanon.query import constant
+from sqlanon.query import Expression, constant, render, text_of
 
 # What DuckDB's trim takes away: the characters of Unicode's category Zs.
 _SPACES = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -19,19 +19,15 @@ _DIGITS_OF_DOUBLE = 308
 
 @dataclass(frozen=True)
 class Spelling:
-    """The words of one engine. All arguments and results are SQL text; `x` is an expression."""
+    """The words of one engine: all results are SQL text, and so is an `x` unless it is a tree."""
 
     postgres: bool
     columns_at_once: int  # how many columns `grouping` numbers
 
-    def text(self, x: str, family: str) -> str:
+    def text(self, x: Expression, family: str) -> str:
         """A value as the text by which every engine knows it."""
-        if not self.postgres:
-            return f"CAST({x} AS VARCHAR)"
-        text = f'CAST({x} AS VARCHAR) COLLATE "C"'
-        if family == "float":  # 1 is written 1.0
-            return f"CASE WHEN {x} = trunc({x}) AND abs({x}) < 1e15 THEN {text} || '.0' ELSE {text} END"
-        return text
+        text = render(text_of(x, family), "postgres" if self.postgres else "duckdb", pretty=False)
+        return f'({text}) COLLATE "C"' if self.postgres else text
 
     def trimmed(self, x: str) -> str:
         """Without the spaces at both ends."""

@@ -41,7 +41,7 @@ class Left:
 
     `targets`: records of the source that are in at least two of the releases. `candidates`: the least number of records
     (or persons) that share all classes of a target. `values`: the least number of values that all releases allow a
-    target; None where no target has any. `few`: how many targets have fewer than two values left. `moved`: targets whose
+    target; None where no target has any. `few`: how many targets have one value left. `moved`: targets whose
     releases allow no common value, since theirs has changed. `signatures`: targets whose classes in two releases have
     not the same values. `least`: the least number of values of a class of a release; `repeated`: the classes, of all
     releases, in which a value is in more than one record.
@@ -71,8 +71,9 @@ class Left:
         if wanted.values and self.column and self.values is not None and self.values < wanted.values:
             broken.append(f"{self.values} values{of} against {wanted.values}")
         if wanted.invariance and self.column and self.targets and (self.invariance or 0) < wanted.invariance:
-            told = f"{self.signatures} records have other values{of} in another release, {self.repeated} classes repeat one"
-            broken.append(f"no m-invariance({wanted.invariance}): {told}, the least class has {self.least}")
+            told = f"{self.signatures} records have other values{of} in another release"
+            more = f"{self.repeated} classes repeat one, the least class has {self.least}"
+            broken.append(f"no m-invariance({wanted.invariance}): {told}, {more}")
         return tuple(broken)
 
     def with_(self, other: Left) -> Left:

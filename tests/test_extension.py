@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import re
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
-from hospital import GROUPS, SPEC, SQL, connected, installed, psql, published, publishing
+from hospital import GROUPS, SPEC, SQL, connected, extended, installed, psql, published, publishing
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
 from server import as_role, execute, fetch, url_of
@@ -59,7 +59,7 @@ def wanted(server: NoopExecutor) -> dict[str, list[str]]:
 
     with _database(server, "wanted"):
         url = url_of(server, "wanted")
-        execute(url, "CREATE EXTENSION sqlanon")
+        extended(url)
         psql(url, "sqlanon_roles.sql", "sqlanon_rights.sql")
         found = objects(url)
         execute(url, *(f"DROP OWNED BY {role} CASCADE" for role in GROUPS))
@@ -73,7 +73,7 @@ def test_the_catalog_that_is_compared_is_not_empty(wanted: dict[str, list[str]])
 
 
 def test_an_upgrade_of_the_extension_makes_what_a_fresh_one_has(hospital: str, wanted: dict[str, list[str]]) -> None:
-    execute(hospital, "CREATE EXTENSION sqlanon VERSION '0.1.0'")
+    extended(hospital, "VERSION '0.1.0'")
     assert fetch(hospital, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace") == [(0,)]
     execute(hospital, "INSERT INTO sqlanon.release VALUES ('r', 1, 'published', 'table', 'releases.r', 'f',"
                       " '{}', 9, 10, 2,"
@@ -106,9 +106,7 @@ def test_the_script_that_is_printed_makes_the_same_in_psql(
     text = capfd.readouterr().out
     assert fetch(hospital, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlanon'") == [(0,)]
     (tmp_path / "install.sql").write_text(text)
-    subprocess.run(
-        ["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", hospital, "-f", str(tmp_path / "install.sql")], check=True
-    )
+    psql(hospital, str(tmp_path / "install.sql"))
     assert objects(hospital) == wanted
     assert main(["install", hospital, "--sql", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["sql"].count("CREATE FUNCTION") == 0
@@ -149,7 +147,8 @@ def test_who_published_may_have_any_name(hospital: str) -> None:
 
 def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted: dict[str, list[str]]) -> None:
     """Column by column: what an older client does not know has a default, so that it writes on."""
-    execute(hospital, "CREATE EXTENSION sqlanon", "CREATE SCHEMA kept")
+    extended(hospital)
+    execute(hospital, "CREATE SCHEMA kept")
     script = (SQL / "register.sql").read_text()
     for statement in script.replace("EXISTS sqlanon", "EXISTS kept").split(";"):
         if statement.strip():
@@ -167,32 +166,53 @@ def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted
         assert all(has_default for *_, has_default in server[len(client) :])
 
 
-@pytest.mark.parametrize("hostile", [
-    "CREATE TABLE sqlanon.other (a int)", "CREATE FUNCTION sqlanon.k_anonymity(regclass, name[]) RETURNS bigint"
-                                          " RETURN 9",
-    "CREATE TABLE sqlanon.release (name text)|CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS"
-    " 'BEGIN END'|"
-    "CREATE TRIGGER t BEFORE INSERT ON sqlanon.release EXECUTE FUNCTION public.f()",
-    "CREATE TABLE sqlanon.release (name text)|CREATE RULE r AS ON UPDATE TO sqlanon.release DO INSTEAD NOTHING",
-    "CREATE FUNCTION public.f() RETURNS text LANGUAGE sql AS 'SELECT ''''::text'|"
-    "CREATE TABLE sqlanon.release (name text DEFAULT public.f())", "CREATE VIEW sqlanon.release AS SELECT 1 AS name",
-    "CREATE TABLE sqlanon.release (name text)|CREATE POLICY p ON sqlanon.release", "CREATE TYPE sqlanon.name AS"
-        " ENUM ('x')",
-    "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))", "CREATE TABLE sqlanon.audit_log (at timestamp)",
-])  # fmt: skip
-def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str, hostile: str) -> None:
-    execute(hospital, "CREATE SCHEMA sqlanon", *hostile.split("|"))
-    before = fetch(hospital, "SELECT count(*) FROM pg_class")
-    with pytest.raises(ReleaseError, match="what sqlanon did not make") as caught:
-        installed(hospital)
-    assert caught.value.exit_status == 2
-    assert fetch(hospital, "SELECT count(*) FROM pg_class") == before
+REGISTER = "CREATE TABLE sqlanon.release (name text)"
+HOSTILE = {
+    "CREATE TABLE sqlanon.other (a int)": "relation other",
+    "CREATE FUNCTION sqlanon.k_anonymity(regclass, name[]) RETURNS bigint RETURN 9": "function k_anonymity",
+    f"{REGISTER}|CREATE TRIGGER t BEFORE INSERT ON sqlanon.release EXECUTE FUNCTION public.t()": "trigger t",
+    f"{REGISTER}|CREATE RULE r AS ON UPDATE TO sqlanon.release DO INSTEAD NOTHING": "rule r",
+    "CREATE TABLE sqlanon.release (name text DEFAULT public.f())": "default",
+    "CREATE TABLE sqlanon.release (name text, more text GENERATED ALWAYS AS (public.f()) STORED)": "default",
+    "CREATE VIEW sqlanon.release AS SELECT 1 AS name": "relation release",
+    f"{REGISTER}|CREATE POLICY p ON sqlanon.release": "policy p",
+    f"{REGISTER}|CREATE INDEX ON sqlanon.release (public.f())": "index",
+    f"{REGISTER}|CREATE TABLE public.child () INHERITS (sqlanon.release)": "inheritance",
+    "CREATE TYPE sqlanon.name AS ENUM ('x')": "type name",
+    "CREATE TABLE sqlanon.release (name text CHECK (name <> ''))": "constraint release_name_check",
+    "CREATE TABLE sqlanon.audit_log (at timestamp)": "relation audit_log",
+}
+
+
+def test_a_schema_that_holds_what_is_not_sqlanons_is_refused(hospital: str) -> None:
+    stranger = as_role(hospital, "stranger")
+    execute(hospital, "GRANT CREATE ON DATABASE fresh TO stranger", "GRANT CREATE ON SCHEMA public TO stranger")
+    execute(stranger, "CREATE FUNCTION public.f() RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT 'x' $$",
+            "CREATE FUNCTION public.t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'")  # fmt: skip
+    for hostile, told in HOSTILE.items():
+        execute(stranger, "CREATE SCHEMA sqlanon", *hostile.split("|"))
+        before = fetch(hospital, "SELECT count(*) FROM pg_class")
+        with pytest.raises(ReleaseError, match=re.escape(f"what sqlanon did not make ({told})")) as caught:
+            installed(hospital)
+        assert caught.value.exit_status == 2
+        assert fetch(hospital, "SELECT count(*) FROM pg_class") == before
+        execute(stranger, "DROP SCHEMA sqlanon CASCADE")
+
+
+def test_what_a_superuser_put_beside_it_stays_his(hospital: str) -> None:
+    execute(hospital, "CREATE SCHEMA sqlanon", "CREATE FUNCTION sqlanon.sqlanon_mean(float8[]) RETURNS float8 RETURN 1",
+            "CREATE PROCEDURE sqlanon.release(text) LANGUAGE sql AS 'SELECT 1'",
+            "REVOKE ALL ON ALL ROUTINES IN SCHEMA sqlanon FROM PUBLIC")  # fmt: skip
+    assert installed(hospital).before is None
+    mine = "SELECT has_function_privilege('sqlanon_publisher', 'sqlanon.release(text)', 'EXECUTE')"
+    assert fetch(hospital, mine) == [(False,)]
+    assert fetch(hospital, "SELECT sqlanon.sqlanon_mean('{2}')") == [(1.0,)]
 
 
 def test_install_is_refused_where_the_extension_is_and_where_a_newer_one_is(
     hospital: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    execute(hospital, "CREATE EXTENSION sqlanon")
+    extended(hospital)
     assert main(["install", hospital, "--json"]) == 2
     assert "ALTER EXTENSION sqlanon UPDATE" in json.loads(capfd.readouterr().out)["message"]
     execute(hospital, "DROP EXTENSION sqlanon")
@@ -254,7 +274,7 @@ def test_a_schema_of_releases_that_a_stranger_owns_is_refused(hospital: str) -> 
 
 def test_a_schema_of_somebody_elses_is_not_built_upon(hospital: str) -> None:
     execute(hospital, "CREATE SCHEMA sqlanon AUTHORIZATION stranger")
-    for do in (lambda: execute(hospital, "CREATE EXTENSION sqlanon"), lambda: installed(hospital)):
+    for do in (lambda: extended(hospital), lambda: installed(hospital)):
         with pytest.raises((errors.InsufficientPrivilege, EngineError), match=r"belongs to somebody else|42501"):
             do()
     assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace") == [(0,)]
@@ -264,7 +284,7 @@ def test_a_schema_of_somebody_elses_is_not_built_upon(hospital: str) -> None:
 
 
 def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> None:
-    execute(hospital, "CREATE EXTENSION sqlanon")
+    extended(hospital)
     found = fetch(
         hospital, "SELECT p.proname, l.lanname, l.lanpltrusted OR l.lanname = 'sql', p.provolatile, p.proisstrict,"
         " p.proparallel, p.prosecdef, p.proconfig, p.proleakproof, p.prorettype = 'trigger'::regtype, p.oid,"
@@ -276,7 +296,7 @@ def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> Non
     immutable = {"generalize_int4range", "generalize_int8range", "generalize_numrange", "generalize_daterange",
                  "generalize_tsrange", "first_of", "mask", "relation_of", "listed"}  # fmt: skip
     volatile = {"withdraw", "append_only", "written_by"}
-    reads_catalog_alone = {"relation_named", "published", "refresh"}
+    reads_catalog_alone = {"relation_named", "published", "refresh", "released_together"}
     for (
         name,
         language,
@@ -326,7 +346,7 @@ def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(
     )  # fmt: skip
     execute(hospital, "CREATE FUNCTION public.evil_v(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'captured'; END $$", *hostile)  # fmt: skip
-    execute(hospital, "CREATE EXTENSION sqlanon")
+    extended(hospital)
     psql(hospital, "sqlanon_roles.sql", "sqlanon_rights.sql")
     assert objects(hospital) == wanted
     execute(hospital, "DROP EXTENSION sqlanon", "DROP SCHEMA sqlanon")

@@ -24,6 +24,7 @@ from sqlanon.errors import SpecError
 from sqlanon.spec import load
 
 SCRIPT = (Path(sql.__file__).parent / "inside.sql").read_text(encoding="utf-8")
+UDFS = (Path(sql.__file__).parent / "udfs.sql").read_text(encoding="utf-8")
 QI, SECRET = "quasi-identifier", "Meyer-4711"
 HOSTILE = '"; DROP TABLE raw.patients; --\n$s'
 SPEC: dict[str, Any] = {
@@ -144,6 +145,30 @@ def test_a_plan_is_what_a_client_plans_and_nothing_is_left_of_it(clinic: str) ->
     assert fetch(clinic, "SELECT to_regclass('releases.patients')::text, to_regclass('sqlanon.release')::text") == [
         (None, None)
     ]
+
+
+CHANGED: list[dict[str, Any]] = [
+    {"transforms": [{"transform": "microaggregation", "columns": ["age"], "k": 3, "statistic": "mean"}]},
+    {"recoding": {"method": "mondrian"}, "privacy": SPEC["privacy"][:2]},
+    {"recoding": {"method": "anatomy"}, "privacy": [{"model": "l-diversity", "column": HOSTILE, "l": 2}],
+     "columns": {**SPEC["columns"], "cost": "insensitive"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGED, ids=["microaggregation", "mondrian", "anatomy"])
+@pytest.mark.parametrize("functions", [False, True], ids=["alone", "with functions"])
+def test_what_draws_groups_and_cuts_runs_inside_too(clinic: str, change: dict[str, Any], functions: bool) -> None:
+    names = ", ".join(f.signature for f in generating.declared())
+    if functions:
+        execute(clinic, UDFS, f"GRANT EXECUTE ON FUNCTION {names} TO publisher")
+    told = call(clinic, {**SPEC, **change})
+    assert told["rows_out"] > 0
+    assert all(model["holds"] for model in told["models"])
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        assert engine.can("functions") is functions
+        outside = sqlanon.plan(load({**SPEC, **change}), engine).to_dict()
+    assert (told["classes"], told["rows_out"]) == (outside["classes"], outside["rows_out"])
+    execute(clinic, f"DROP FUNCTION IF EXISTS {names}")
 
 
 def test_a_spec_is_text_of_yaml_or_json(clinic: str) -> None:
@@ -306,7 +331,7 @@ def test_the_same_rows_come_from_inside_as_from_outside(clinic: str) -> None:
 
 def test_the_script_is_what_the_generator_makes() -> None:
     assert generating.job() == SCRIPT, "run python -m sqlanon.generating"
-    assert "inside" not in "".join(plain((Path(sql.__file__).parent / "udfs.sql").read_text(encoding="utf-8")))
+    assert "inside" not in "".join(plain(UDFS))
 
 
 def test_neither_a_client_nor_another_engine_is_needed_inside() -> None:

@@ -30,7 +30,11 @@ ROWS = [{"who": f"p{i}", AGE: 30 + i % 5, "zip": f"470{i % 4}", ILL: f"ill {i % 
 
 
 def spec(name: str, levels: dict[str, int], ledger: dict[str, int] | None = None, **more: Any) -> dict[str, Any]:
-    publish = {"name": name, **({"ledger": ledger} if ledger else {}), **more}
+    publish = {
+        "name": name,
+        **({"ledger": ledger} if ledger else {}),
+        **{key.rstrip("_"): v for key, v in more.items()},
+    }
     return {**SPEC, "recoding": {"levels": levels}, "publish": publish}
 
 
@@ -51,14 +55,14 @@ def people(either: Engine) -> Engine:
 
 @pytest.mark.parametrize("form", ["table", "view"])
 def test_a_release_that_tells_too_much_with_another_is_stopped(people: Engine, form: str) -> None:
-    sqlanon.release(spec("ages", AGES, **{"as": form}), people)
+    sqlanon.release(spec("ages", AGES, as_=form), people)
     for bound, told in (({"candidates": 4}, "3 candidates against 4"), ({"values": 4}, "3 values of i'll against 4"),
                         ({"invariance": 3}, "no m-invariance")):  # fmt: skip
-        with pytest.raises(ModelNotMet, match="together with ages version [0-9]+: ") as stopped:
-            sqlanon.release(spec("zips", ZIPS, bound, **{"as": form}), people)
+        with pytest.raises(ModelNotMet, match=r"together with ages version [0-9]+: ") as stopped:
+            sqlanon.release(spec("zips", ZIPS, bound, as_=form), people)
         assert told in str(stopped.value)
         assert people.kind_of("zips") is None
-    sqlanon.release(spec("zips", ZIPS, {"candidates": 3, "values": 3}, **{"as": form}), people)
+    sqlanon.release(spec("zips", ZIPS, {"candidates": 3, "values": 3}, as_=form), people)
     (line,) = sqlanon.ledger(people).lines
     (left,) = line.left
     assert line.holds
@@ -68,17 +72,19 @@ def test_a_release_that_tells_too_much_with_another_is_stopped(people: Engine, f
 
 @pytest.mark.parametrize("form", ["table", "view"])
 def test_the_version_that_is_replaced_is_weighed_too(people: Engine, form: str) -> None:
-    sqlanon.release(spec("it", AGES, **{"as": form}), people)
-    with pytest.raises(ModelNotMet, match="together with it version [0-9]+: 3 candidates"):
-        sqlanon.release(spec("it", ZIPS, {"candidates": 4}, **{"as": form}), people)
-    assert sqlanon.release(spec("it", AGES, {"candidates": 12, "values": 3}, **{"as": form}), people).entry.kind == form
+    sqlanon.release(spec("it", AGES, as_=form), people)
+    with pytest.raises(ModelNotMet, match=r"together with it version [0-9]+: 3 candidates"):
+        sqlanon.release(spec("it", ZIPS, {"candidates": 4}, as_=form), people)
+    assert sqlanon.release(spec("it", AGES, {"candidates": 12, "values": 3}, as_=form), people).entry.kind == form
     assert sqlanon.ledger(people).lines == ()  # one release stands
 
 
 def test_what_nobody_can_tell_is_no_safety(people: Engine) -> None:
     sqlanon.release(spec("ages", AGES), people)
     sqlanon.release(spec("zips", ZIPS), people)
-    for column, value, told in (("made", '{"transforms": [{}]}', "changed before"), ("made", '{"cells_blanked_at_most": 10}', "are blank"),
+    for column, value, told in (("made", '{"transforms": [{}]}', "changed before"),
+                                ("made", '{"cells_blanked_at_most": 10}', "are blank"),
+        ("made", '{"related": {"tables": []}}', "link it with other tables"),
                                 ("made", "{}", ""), ("spec", "", "keeps no spec")):  # fmt: skip
         people.run("change", f"UPDATE sqlanon.release SET {column} = ? WHERE status = 'published'", [value])
         (line,) = sqlanon.ledger(people).lines
@@ -106,13 +112,13 @@ def test_files_are_for_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with sqlanon.connect(url) as engine:
         made(engine, "people", {"who": "VARCHAR", AGE: "INTEGER", "zip": "VARCHAR", ILL: "VARCHAR"}, ROWS)
         for name, levels, ending in (("ages", AGES, "parquet"), ("zips", ZIPS, "duckdb")):
-            more = {"as": "file", "path": str(tmp_path / f"{name}.{ending}")}
+            more: dict[str, Any] = {"as_": "file", "path": str(tmp_path / f"{name}.{ending}")}
             sqlanon.release(spec(name, levels, {"candidates": 3}, **more), engine)
         with pytest.raises(ModelNotMet, match=r"publish it as \.parquet"):
             sqlanon.release(spec("more", AGES, {"candidates": 3}), engine)
     assert main(["ledger", "--db", url, "--json"]) == 0
     (line,) = json.loads(capsys.readouterr().out)["lines"]
-    assert [one["name"] for one in line["releases"]] == ["zips", "ages"]
+    assert {one["name"] for one in line["releases"]} == {"zips", "ages"}
     assert (line["left"][0]["candidates"], line["holds"]) == (3, True)
     assert main(["ledger", "ages", "--candidates", "4", "--db", url]) == 1
     assert "3 candidates against 4" in capsys.readouterr().out
@@ -123,7 +129,7 @@ def test_files_are_for_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_an_audience_is_whoever_can_read_both(clinic: str) -> None:
-    """Roles of their own tell nothing together; a member of both has both; who is granted to nobody yet, to everybody."""
+    """Two roles put nothing together; a member of both does; what is granted to nobody yet may come to everybody."""
     source = {"source": "raw.patients", "columns": {
         "id": "identifier", "name": "drop", "age": {"role": QI, "hierarchy": {"width": [10]}},
         "zip": {"role": QI, "hierarchy": {"mask": 5}}, "disease": "sensitive", "ward": "insensitive"},
@@ -145,7 +151,7 @@ def test_an_audience_is_whoever_can_read_both(clinic: str) -> None:
             (line,) = sqlanon.ledger(engine).lines
             assert (line.audience, line.left[0].candidates) == (("reader", "stranger"), 10)
             assert not line.holds
-        with pytest.raises(ModelNotMet, match="together with ages version 1, zips version 1|zips version 1, ages"):
+        with pytest.raises(ModelNotMet, match=r"together with (ages|zips) version 1, "):
             published("zips", {"age": 2, "zip": 0}, "stranger")
     finally:
         execute(clinic, 'DROP ROLE "bo\'th"')
@@ -172,3 +178,39 @@ def test_labels_are_read_by_the_hierarchy_of_their_own_release(people: Engine) -
         sqlanon.release({**spec(name, {AGE: 2, "zip": 1}), "columns": columns}, people)
     (line,) = sqlanon.ledger(people).lines
     assert line.left[0].candidates == 15  # one zip of four
+
+
+@pytest.mark.parametrize("represent", ["label", "bounds"])
+def test_partitions_are_measured_too(represent: str) -> None:
+    """Two partitions of one table; everybody is in a class of both, whose boxes may hold him too."""
+    with sqlanon.connect() as engine:
+        made(engine, "people", {"who": "VARCHAR", AGE: "INTEGER", "zip": "VARCHAR", ILL: "VARCHAR"}, ROWS)
+        columns = {**SPEC["columns"], AGE: {"role": QI, "represent": represent}, "zip": QI}
+        for name, method in (("one", "hilbert"), ("two", "mondrian")):
+            told = {**spec(name, {}), "columns": columns, "recoding": {"method": method}}
+            sqlanon.release(told, engine)
+        (line,) = sqlanon.ledger(engine).lines
+    assert line.reason is None
+    assert line.left[0].targets == 60
+    assert 1 <= (line.left[0].candidates or 0) <= 60
+
+
+def test_related_tables_have_no_ledger_yet_and_say_so() -> None:
+    other = {"name": "visits", "source": "visits", "columns": {"who": "identifier", AGE: QI, ILL: "sensitive"}}
+    with pytest.raises(SpecError, match="ledger: this is not there yet for related tables"):
+        sqlanon.load({**spec("x", AGES, {"values": 2}), "entity": "who", "related": [other]})
+
+
+def test_what_one_release_promised_of_all_stops_another_that_promises_nothing(people: Engine) -> None:
+    sqlanon.release(spec("ages", AGES, {"candidates": 4}), people)
+    with pytest.raises(ModelNotMet, match="3 candidates against 4"):
+        sqlanon.release(spec("zips", ZIPS), people)
+    related = {
+        "entity": "who",
+        "related": [{"name": "more", "source": "people", "columns": {**SPEC["columns"], AGE: "drop"},
+                     "levels": {"zip": 4}}],
+    }  # fmt: skip
+    with pytest.raises(ModelNotMet, match="numbers that link it with other tables"):
+        sqlanon.release({**spec("persons", AGES), **related}, people)
+    sqlanon.release(spec("ages", AGES), people)  # its own promise is its publisher's to take back
+    sqlanon.release(spec("zips", ZIPS), people)

@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hospital import published as prepared
+from hospital import publishing as prepare
 from psycopg import errors
 from server import as_role, execute, fetch
 from test_postgres_release import LEAK, RARE, READ, REFUSED, SPEC, clinic, published
@@ -122,7 +124,9 @@ def test_an_owner_without_a_place_in_a_schema_of_somebody_elses_is_told_what_to_
     execute(
         owned, "GRANT USAGE, CREATE ON SCHEMA releases TO sqlanon_owner", "GRANT USAGE ON SCHEMA releases TO reader"
     )
-    assert published(owned, grant=[]).entry.owner == "sqlanon_owner"
+    assert published(owned).entry.owner == "sqlanon_owner"
+    with pytest.raises(SpecError, match='have its owner run: GRANT USAGE ON SCHEMA "releases" TO "stranger"'):
+        published(owned, grant=["stranger"])
 
 
 def test_two_publishers_of_one_owner_refresh_each_others_releases(owned: str) -> None:
@@ -199,7 +203,8 @@ def test_the_plan_prints_a_materialized_view(clinic: str) -> None:
     spec = {**SPEC, "publish": {**SPEC["publish"], "as": "materialized view"}}
     with sqlanon.connect(as_role(clinic, "publisher")) as engine:
         text = sqlanon.plan(spec, engine).sql(engine)
-    assert 'CREATE MATERIALIZED VIEW "patients" AS' in text and "key of the order" not in text
+    _, made = text.split('CREATE MATERIALIZED VIEW "releases"."patients" AS')
+    assert "ORDER BY" in made and "key of the order" not in made
 
 
 # -- whose records are covered -----------------------------------------------------------------------------------------
@@ -339,3 +344,18 @@ def test_a_withdrawn_release_cannot_be_refreshed(clinic: str) -> None:
         life.withdraw(engine, "patients")
     with pytest.raises(ReleaseError, match="there is no release 'patients'"):
         refreshed(clinic)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_on_a_server_that_a_dba_prepared_a_release_lives_without_more_rights(hospital: str, form: str) -> None:
+    prepare(hospital, "install")
+    made = prepared(hospital, **{"as": form})
+    assert made.entry.owner == "sqlanon_owner"
+    with sqlanon.connect(as_role(hospital, "publisher")) as engine:
+        assert refreshing.refresh(engine, "patients").entry.version == 2
+        assert life.verify(engine, "patients").holds
+        life.withdraw(engine, "patients")
+    told = 'SELECT "by", action, version FROM sqlanon.audit_log ORDER BY "at", version, action'
+    assert fetch(hospital, told) == [
+        ("publisher", "released", 1), ("publisher", "refreshed", 2), ("publisher", "withdrawn", 2),
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import as_role, execute, fetch
+from server import execute, fetch
 
 import sqlanon
 from sqlanon import life, refreshing, register
@@ -173,6 +173,23 @@ WIDE: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+def test_the_hierarchies_of_related_tables_are_kept_too(tmp_path: Path) -> None:
+    (tmp_path / "town.csv").write_text("a;north\nb;north\nc;south\n")
+    visits = {"name": "v", "source": "visits.csv", "columns": {"id": "identifier", "town": QI}}
+    visits["columns"] = {"id": "identifier", "town": {"role": QI, "hierarchy": {"csv": "town.csv"}}}
+    (tmp_path / "spec.yaml").write_text(json.dumps({**SPEC, "entity": "id", "related": [visits]}))
+    text = keep(load(tmp_path / "spec.yaml"), None, {"out": {}, "v": {}})
+    (tmp_path / "town.csv").unlink()
+    kept = recall(text)
+    assert kept is not None and list(kept.tables) == ["out", "v"]
+    spec = kept.tables["v"][0]
+    hierarchy = spec.columns["town"].hierarchy
+    assert hierarchy is not None
+    rows_of = hierarchy.rows(Path("elsewhere"))
+    assert rows_of is not None and rows_of[2] == ("c", "south", "*")
+    assert spec.source.file == str(tmp_path / "visits.csv")
+
+
 @pytest.mark.parametrize("number", range(len(WIDE)))
 def test_a_kept_spec_is_read_back_as_it_was(number: int) -> None:
     try:
@@ -230,6 +247,25 @@ def test_a_release_is_stale_when_its_source_has_changed(engine: Engine) -> None:
     assert refreshing.standing(engine)[0].stale is None
 
 
+def test_a_release_of_a_file_is_stale_when_the_file_has_changed(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    lines = ["id,age,town,disease", *(f"{i},{20 + i % 2},a,d{i % 3}" for i in range(20))]
+    file.write_text("\n".join(lines) + "\n")
+    spec = {**SPEC, "source": {"file": str(file)}}
+    made = release(load(spec), engine)
+    assert made.entry.source == str(file)
+    assert refreshing.standing(engine)[0].stale is False
+    file.write_text("\n".join([*lines, "21,20,a,d1"]) + "\n")
+    assert refreshing.standing(engine)[0].stale is True
+    assert sqlanon.refresh("out", engine).measured.rows == 21
+    file.unlink()
+    assert refreshing.standing(engine)[0].stale is None
+    if engine.name == "postgres":
+        file.write_text("\n".join(lines) + "\n")
+        with pytest.raises(SpecError, match="a view cannot read a file"):
+            release(load({**spec, "publish": {"name": "out", "as": "view"}}), engine)
+
+
 def test_an_expired_release_is_told_and_not_recommended_for_a_refresh(engine: Engine) -> None:
     release(load({**SPEC, "publish": {"name": "out", "expires": "1h"}}), engine)
     add(engine, "21, 'a', 'd1'")
@@ -259,7 +295,7 @@ def test_what_is_no_release_or_has_no_spec_cannot_be_refreshed(engine: Engine) -
     with pytest.raises(ReleaseError, match="there is no release 'out'"):
         sqlanon.refresh("out", engine)
     release(load(SPEC), engine)
-    for spec in ("", "{}", '{"spec": {}, "levels": null, "types": {}, "lines": {}}'):
+    for spec in ("", "{}", '{"spec": {}, "levels": null, "types": {}, "lines": [{}]}'):
         engine.run("forget", "UPDATE sqlanon.release SET spec = ?", [spec])
         with pytest.raises(ReleaseError, match="keeps no spec of 'out'") as caught:
             sqlanon.refresh("out", engine)
@@ -309,4 +345,3 @@ def test_on_postgres_the_roles_that_may_read_are_those_of_the_version_before(fre
         False, True, False,
     ]  # fmt: skip
     execute(fresh, "REVOKE ALL ON SCHEMA releases FROM holder, reader")
-    assert as_role(fresh, "reader").startswith("postgresql://reader@")

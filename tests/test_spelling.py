@@ -101,10 +101,12 @@ def test_numbers_that_are_too_long_are_the_same_everywhere(both: tuple[Engine, E
     assert values[0] == values[1]
 
 
-@pytest.mark.parametrize("value", ["1", "0", "-0.0", "1.5", "1e14", "-12", "123456789012", "0.1"])
+@pytest.mark.parametrize(
+    "value", ["1", "0", "-0.0", "1.5", "1e14", "1e15", "1e16", "nan", "inf", "-inf", "-12", "123456789012", "0.1"]
+)
 def test_numbers_have_the_same_texts_everywhere(both: tuple[Engine, Engine], value: str) -> None:
-    sql = f"CAST('{value}' AS DOUBLE PRECISION)"
-    texts = [engine.run("ask", f"SELECT {spelling.of(engine).text(sql, 'float')}")[0][0] for engine in both]
+    number = query.fragment("cast($v as double)", v=value)
+    texts = [engine.run("ask", f"SELECT {spelling.of(engine).text(number, 'float')}")[0][0] for engine in both]
     assert texts[0] == texts[1] == repr(float(value))
 
 

@@ -190,7 +190,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "rounding and coding": {
         "privacy": [K], "recoding": {"method": "mondrian", "cuts": "relaxed"},
         "transforms": [
-            {"transform": "rounding", "column": "weight", "base": 2}, {"transform": "coding", "column": "age", "top": 30},
+            {"transform": "rounding", "column": "weight", "base": 2},
+            {"transform": "coding", "column": "age", "top": 30},
         ],
     },
     "rank swapping": drawn(transform="rank-swapping", column="ill", share=0.3),

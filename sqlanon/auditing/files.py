@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlanon import query, register
-from sqlanon.auditing.rules import Finding
+from sqlanon.auditing.rules import Finding, Level
 from sqlanon.engines import Engine
 
 _SOURCES = """
@@ -43,6 +43,6 @@ def _opened(file: Path, raw: Sequence[str]) -> Iterator[Finding]:
         if path.exists() and (mode := path.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH):
             who = "everybody" if mode & stat.S_IROTH else "the group of its owner"
             told = f"{who} on this machine may read it, with {len(raw)} tables that are no releases"
-            level = "finding" if mode & stat.S_IROTH else "note"
+            level: Level = "finding" if mode & stat.S_IROTH else "note"
             fix = f".shell chmod go-rwx {shlex.quote(str(path))}" if str(path).isprintable() else None
             yield Finding("open-file", level, str(path), told, fix, "D1; leaks 27")

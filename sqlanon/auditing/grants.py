@@ -81,8 +81,8 @@ GROUP BY n.oid, n.item, n.owner ORDER BY 1
 """
 _GRANT_OPTION = """
 SELECT format('%s for %s', n.item, $grantee), format('%s may let others read it', $grantee),
-  string_agg(DISTINCT $as_grantor || format('REVOKE GRANT OPTION FOR ALL ON TABLE %s FROM %s CASCADE;', n.item, $grantee)
-    || $and_back, E'\\n')
+  string_agg(DISTINCT $as_grantor || format('REVOKE GRANT OPTION FOR ALL ON TABLE %s FROM %s CASCADE;', n.item,
+    $grantee) || $and_back, E'\\n')
 FROM acl AS a JOIN release USING (oid) JOIN named AS n USING (oid)
 WHERE a.grantee NOT IN (0, a.owner) AND a.grantable GROUP BY n.oid, n.item, a.grantee ORDER BY 1
 """
@@ -137,7 +137,7 @@ _OPEN_RAW = (
     " OR d.defaclnamespace IN (SELECT s.schema FROM source JOIN named AS s USING (oid)))"
 )
 _FUNCTION_PUBLIC = """
-SELECT p.oid::regprocedure::text, 'everybody may execute it; a name in the schema of sqlanon should be granted to roles',
+SELECT p.oid::regprocedure::text, 'everybody may execute it; what is in a schema of sqlanon is for roles alone',
   format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC;', p.oid::regprocedure)
 FROM pg_proc AS p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
 WHERE p.pronamespace IN (to_regnamespace('sqlanon'), to_regnamespace('releases')) AND a.grantee = 0
@@ -158,55 +158,164 @@ FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.prole
 """
 
 GRANTS = (
-    Rule("raw-grant", "finding", "Somebody who was granted a release may read what it is made from.", "L7; leaks 5, 8",
-         _raw("a.grantee <> 0 AND $by_reader AND NOT " + _CHILD)),
-    Rule("raw-public", "finding", "Everybody may read what a release is made from.", "L7; leaks 5, 11",
-         _raw("a.grantee = 0")),
-    Rule("partition-grant", "finding", "A partition or child of a source is granted apart from it.",
-         "leaks 21; CVE-2026-105618", _raw("a.grantee <> 0 AND $by_reader AND " + _CHILD)),
-    Rule("reads-everything", "finding", "A reader has a role to which every table or file is open.", "leaks 5",
-         _predefined(_EVERYTHING, "tables, or files of the server, are open to it")),
-    Rule("reads-statistics", "finding", "A reader has a role that sees what others ask and what is counted.",
-         "leaks 5, 7; L8", _predefined(_STATISTICS, "it sees the statements of others and their settings")),
+    Rule(
+        "raw-grant",
+        "finding",
+        "Somebody who was granted a release may read what it is made from.",
+        "L7; leaks 5, 8",
+        _raw("a.grantee <> 0 AND $by_reader AND NOT " + _CHILD),
+    ),
+    Rule(
+        "raw-public",
+        "finding",
+        "Everybody may read what a release is made from.",
+        "L7; leaks 5, 11",
+        _raw("a.grantee = 0"),
+    ),
+    Rule(
+        "partition-grant",
+        "finding",
+        "A partition or child of a source is granted apart from it.",
+        "leaks 21; CVE-2026-105618",
+        _raw("a.grantee <> 0 AND $by_reader AND " + _CHILD),
+    ),
+    Rule(
+        "reads-everything",
+        "finding",
+        "A reader has a role to which every table or file is open.",
+        "leaks 5",
+        _predefined(_EVERYTHING, "tables, or files of the server, are open to it"),
+    ),
+    Rule(
+        "reads-statistics",
+        "finding",
+        "A reader has a role that sees what others ask and what is counted.",
+        "leaks 5, 7; L8",
+        _predefined(_STATISTICS, "it sees the statements of others and their settings"),
+    ),
     Rule("reader-attributes", "finding", "A reader has an attribute that goes round grants.", "leaks 5", _ATTRIBUTES),
     Rule("reader-superuser", "note", "A release is granted to a superuser.", "leaks 8", _SUPERUSER),
     Rule("sees-all", "note", "Roles, no readers of a release, to which every table is open.", "leaks 5", _SEES_ALL),
-    Rule("release-public", "finding", "A release is open to everybody who has the schema.", "leaks 11",
-         worded(_RELEASE_PUBLIC)),
-    Rule("release-write", "finding", "Somebody may write a release, or the source through it.", "L11; leaks 10",
-         worded(_RELEASE_WRITE)),
+    Rule(
+        "release-public",
+        "finding",
+        "A release is open to everybody who has the schema.",
+        "leaks 11",
+        worded(_RELEASE_PUBLIC),
+    ),
+    Rule(
+        "release-write",
+        "finding",
+        "Somebody may write a release, or the source through it.",
+        "L11; leaks 10",
+        worded(_RELEASE_WRITE),
+    ),
     Rule("owner-writes", "note", "The owner of a release has kept the right to write it.", "leaks 10", _OWNER_WRITE),
     Rule("grant-option", "note", "Somebody may hand a release on.", "leaks 11", worded(_GRANT_OPTION)),
-    Rule("private-grant", "finding", "A table of the register is open to readers or everybody.", "leaks 11; CVE-2026-105616",
-         worded(_PRIVATE)),
-    Rule("schema-create", "finding", "A reader, or everybody, may make things where releases or sources stand.",
-         "leaks 12; CVE-2026-2360", worded(_SCHEMA, told="make things there", right="CREATE",
-                                           which=f"{_BY_READERS} AND {_SCHEMAS}")),
-    Rule("schema-public", "note", "Everybody may see what stands in a schema of sqlanon.", "leaks 11",
-         worded(_SCHEMA, told="use what is granted there", right="USAGE",
-                which="a.grantee = 0 AND n.nspname IN ('releases', 'sqlanon')")),
-    Rule("public-create", "note", "Everybody may make things in another schema, such as functions that are run by name.",
-         "leaks 12; CVE-2026-2360", worded(_SCHEMA, told="make things there", right="CREATE",
-                                           which=f"a.grantee = 0 AND NOT {_SCHEMAS} AND NOT $system")),
-    Rule("database-create", "finding", "A reader, or everybody, may make schemas.", "leaks 11, 12",
-         worded(_DATABASE, told="make schemas, and put things into them that are taken for others", right="CREATE", before="",
-                which=_BY_READERS)),
-    Rule("temp-right", "note", "A reader, or everybody, may make functions of his own in pg_temp.", "L1, L2, L15; leaks 1",
-         worded(_DATABASE, told="make temporary tables and functions, which a view without a barrier runs on hidden rows",
-                right="TEMPORARY", before=_KEEP, which=_BY_READERS)),
-    Rule("default-privileges", "finding", "Future releases would be open without a grant.", "leaks 11; anon #666",
-         worded(_DEFAULTS, what="release", which=_OPEN_RELEASES)),
-    Rule("raw-default-privileges", "finding", "Future raw tables, or partitions of a source, would be open to readers.",
-         "leaks 11", worded(_DEFAULTS, what="raw table", which=_OPEN_RAW)),
-    Rule("function-public", "finding", "A function of sqlanon is open to everybody.", "leaks 34; CVE-2026-83534",
-         _FUNCTION_PUBLIC),
-    Rule("untrusted-function", "finding", "A function in an untrusted language is open to readers or everybody.",
-         "CVE-2024-2339", worded(_FUNCTIONS, told="for whom an untrusted language does whatever the server can",
-                                 which="NOT l.lanpltrusted AND l.lanname NOT IN ('c', 'internal')")),
-    Rule("definer-function", "note", "A function runs as somebody who may read a source, for readers or everybody.",
-         "L9; leaks 9, 34",
-         worded(_FUNCTIONS, told="who gets the rights of its owner on raw tables",
-                which="p.prosecdef AND EXISTS (SELECT FROM source AS s WHERE has_table_privilege(p.proowner, s.oid,"
-                      " 'SELECT'))")),
+    Rule(
+        "private-grant",
+        "finding",
+        "A table of the register is open to readers or everybody.",
+        "leaks 11; CVE-2026-105616",
+        worded(_PRIVATE),
+    ),
+    Rule(
+        "schema-create",
+        "finding",
+        "A reader, or everybody, may make things where releases or sources stand.",
+        "leaks 12; CVE-2026-2360",
+        worded(_SCHEMA, told="make things there", right="CREATE", which=f"{_BY_READERS} AND {_SCHEMAS}"),
+    ),
+    Rule(
+        "schema-public",
+        "note",
+        "Everybody may see what stands in a schema of sqlanon.",
+        "leaks 11",
+        worded(
+            _SCHEMA,
+            told="use what is granted there",
+            right="USAGE",
+            which="a.grantee = 0 AND n.nspname IN ('releases', 'sqlanon')",
+        ),
+    ),
+    Rule(
+        "public-create",
+        "note",
+        "Everybody may make things in another schema, such as functions that are run by name.",
+        "leaks 12; CVE-2026-2360",
+        worded(
+            _SCHEMA, told="make things there", right="CREATE", which=f"a.grantee = 0 AND NOT {_SCHEMAS} AND NOT $system"
+        ),
+    ),
+    Rule(
+        "database-create",
+        "finding",
+        "A reader, or everybody, may make schemas.",
+        "leaks 11, 12",
+        worded(
+            _DATABASE,
+            told="make schemas, whose contents are taken for others",
+            right="CREATE",
+            before="",
+            which=_BY_READERS,
+        ),
+    ),
+    Rule(
+        "temp-right",
+        "note",
+        "A reader, or everybody, may make functions of his own in pg_temp.",
+        "L1, L2, L15; leaks 1",
+        worded(
+            _DATABASE,
+            told="make functions of their own, which a view without a barrier runs on hidden rows",
+            right="TEMPORARY",
+            before=_KEEP,
+            which=_BY_READERS,
+        ),
+    ),
+    Rule(
+        "default-privileges",
+        "finding",
+        "Future releases would be open without a grant.",
+        "leaks 11; anon #666",
+        worded(_DEFAULTS, what="release", which=_OPEN_RELEASES),
+    ),
+    Rule(
+        "raw-default-privileges",
+        "finding",
+        "Future raw tables, or partitions of a source, would be open to readers.",
+        "leaks 11",
+        worded(_DEFAULTS, what="raw table", which=_OPEN_RAW),
+    ),
+    Rule(
+        "function-public",
+        "finding",
+        "A function of sqlanon is open to everybody.",
+        "leaks 34; CVE-2026-83534",
+        _FUNCTION_PUBLIC,
+    ),
+    Rule(
+        "untrusted-function",
+        "finding",
+        "A function in an untrusted language is open to readers or everybody.",
+        "CVE-2024-2339",
+        worded(
+            _FUNCTIONS,
+            told="for whom an untrusted language does whatever the server can",
+            which="NOT l.lanpltrusted AND l.lanname NOT IN ('c', 'internal')",
+        ),
+    ),
+    Rule(
+        "definer-function",
+        "note",
+        "A function runs as somebody who may read a source, for readers or everybody.",
+        "L9; leaks 9, 34",
+        worded(
+            _FUNCTIONS,
+            told="who gets the rights of its owner on raw tables",
+            which="p.prosecdef AND EXISTS (SELECT FROM source AS s WHERE has_table_privilege(p.proowner, s.oid,"
+            " 'SELECT'))",
+        ),
+    ),
     Rule("leakproof-function", "note", "A function of yours is declared LEAKPROOF.", "leaks 3", worded(_LEAKPROOF)),
-)  # fmt: skip
+)

@@ -48,7 +48,7 @@ def _withdrawn(engine: Engine, entry: register.Entry) -> str:
 
 def strangers(engine: Engine, scene: Scene) -> Iterator[Finding]:
     """Relations of the schema of releases that are none: left behind, or put there by somebody; on servers."""
-    ours = {}
+    ours: dict[str, register.Entry] = {}
     for entry in scene.entries or ():
         if entry.status == "published":
             other = linked.of(entry)

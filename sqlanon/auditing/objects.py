@@ -23,8 +23,8 @@ SELECT n.item, 'it has no barrier, and is filled anew when a dump is restored; a
 FROM release JOIN named AS n USING (oid) WHERE n.relkind = 'm' ORDER BY 1
 """
 _EXPLAIN = """
-SELECT n.item, 'EXPLAIN ANALYZE tells its readers how many rows it hides; publish a table for those who may not learn that',
-  NULL FROM release JOIN named AS n USING (oid)
+SELECT n.item, 'EXPLAIN ANALYZE tells its readers how many rows it hides; for those who may not learn that,'
+  ' publish a table', NULL FROM release JOIN named AS n USING (oid)
 WHERE n.relkind = 'v' AND EXISTS (SELECT FROM granted AS g WHERE g.oid = n.oid) ORDER BY 1
 """
 _TWO_VIEWS = """
@@ -36,8 +36,8 @@ JOIN granted AS g ON g.oid = one.oid JOIN granted AS h ON h.oid = two.oid AND h.
 WHERE EXISTS (SELECT FROM under AS a JOIN under AS b ON b.oid = a.oid JOIN pg_class AS c ON c.oid = a.oid
   WHERE a.view = one.oid AND b.view = two.oid AND c.relkind IN ('r', 'p', 'm', 'f')) ORDER BY 1
 """
-_OWNERLESS = """coalesce((SELECT string_agg(DISTINCT format('GRANT USAGE ON SCHEMA %s TO sqlanon_owner; GRANT SELECT ON %s'
-    ' TO sqlanon_owner;', s.schema::regnamespace, s.item), E'\\n') || E'\\n'
+_OWNERLESS = """coalesce((SELECT string_agg(DISTINCT format('GRANT USAGE ON SCHEMA %s TO sqlanon_owner; GRANT SELECT'
+    ' ON %s TO sqlanon_owner;', s.schema::regnamespace, s.item), E'\\n') || E'\\n'
   FROM under AS u JOIN named AS s ON s.oid = u.oid WHERE u.view = n.oid AND n.relkind = 'v'), '')
   || format('ALTER %s IF EXISTS %s OWNER TO sqlanon_owner;', n.kind, n.item)"""
 _GIVEN = f"""format('DO %L;', 'BEGIN IF to_regrole(''sqlanon_owner'') IS NULL THEN CREATE ROLE sqlanon_owner NOLOGIN;'
@@ -48,7 +48,7 @@ FROM release JOIN named AS n USING (oid) JOIN pg_roles AS r ON r.oid = n.owner W
 """
 _OF_RAW = "EXISTS (SELECT FROM source JOIN named AS s USING (oid) WHERE pg_has_role(n.owner, s.owner, 'MEMBER'))"
 _BYPASS = """
-SELECT format('role %I', r.rolname), format('%I owns a release, and row-level security does not hold for it', r.rolname),
+SELECT format('role %I', r.rolname), format('%I owns a release, and no row-level security holds for it', r.rolname),
   format('ALTER ROLE %I NOBYPASSRLS;', r.rolname)
 FROM pg_roles AS r JOIN publisher USING (oid) WHERE r.rolbypassrls AND NOT r.rolsuper ORDER BY 1
 """
@@ -95,7 +95,7 @@ FROM pg_rewrite AS r JOIN release ON release.oid = r.ev_class JOIN named AS n ON
 WHERE r.rulename <> '_RETURN' ORDER BY 1
 """
 _CHILDREN = f"""
-SELECT format('%s of %s', c.item, n.item), 'whoever reads the release reads the rows of this child, which nobody judged',
+SELECT format('%s of %s', c.item, n.item), 'its rows are read with the release, and nobody judged them',
   {
     guarded(
         "format('SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%L) AND inhparent = to_regclass(%L)', c.item,"
@@ -200,7 +200,7 @@ ORDER BY 1
 """
 _LITERAL = (
     r"(salt|secret|passw|pepper|token|api_?key|[^a-z]key)\w*\W{0,3}(\w+\W{0,3})?(:=|=>?|,|\(|\mis\M)\s*E?''[^'']{6,}''"
-    r"|''[0-9a-f]{32,}''|(md5|sha\d+|hmac|digest|crypt|encrypt)\s*\([^;]{0,200}''[^'']{8,}''"
+    r"|''[0-9a-f]{32,}''|(md5|sha\d+|hmac|digest|crypt|encrypt)\s*\(.{0,160}?(\|\||,)\s*E?''[^''\s]{8,}''"
 )
 _VIEW_TEXT = f"""
 SELECT n.item, 'its definition, which every role reads, holds what looks like a key', NULL
@@ -214,61 +214,153 @@ WHERE p.oid >= 16384 AND NOT $system AND l.lanname NOT IN ('c', 'internal') AND 
 AND (n.nspname IN ('sqlanon', 'releases')) = $ours ORDER BY 1
 """
 _SAME_DATABASE = """
-SELECT format('database %I', current_database()), 'sources and readers share it: everybody who may connect sees about how'
-  ' many rows they have and how often they change', NULL
+SELECT format('database %I', current_database()), 'sources and readers share it: everybody who may connect sees about'
+  ' how many rows they have and how often they change', NULL
 WHERE EXISTS (SELECT FROM source) AND EXISTS (SELECT FROM reader)
 """
 
 OBJECTS = (
     Rule("missing-barrier", "finding", "A released view without security_barrier.", "L1-L3, L5; leaks 1, 2", _BARRIER),
-    Rule("security-invoker", "finding", "A released view that reads with its reader's rights.", "leaks 8", _INVOKER, 15),
+    Rule(
+        "security-invoker", "finding", "A released view that reads with its reader's rights.", "leaks 8", _INVOKER, 15
+    ),
     Rule("materialized-view", "note", "A materialized view is released.", "L14; leaks 26", _MATERIALIZED),
     Rule("explain-counts", "note", "A view is released, and its readers may explain it.", "L6; leaks 4", _EXPLAIN),
     Rule("two-views", "finding", "Two live views of one table for one reader.", "L12; leaks 19", _TWO_VIEWS),
-    Rule("owner-superuser", "finding", "A release belongs to a superuser.", "leaks 8; CVE-2024-2339",
-         worded(_OWNER, told="is a superuser, who could read and write everything", which="r.rolsuper")),
-    Rule("owner-bypassrls", "finding", "A release belongs to a role that row-level security does not hold for.", "leaks 8",
-         _BYPASS),
-    Rule("owner-of-source", "finding", "A released view belongs to the owner of its source.", "L11; leaks 8, 10",
-         worded(_OWNER, told="owns its source too, and a view works with all rights of its owner",
-                which=f"NOT r.rolsuper AND n.relkind = 'v' AND {_OF_RAW}")),
-    Rule("table-owner-of-source", "note", "A release table belongs to the owner of its source.", "leaks 8",
-         worded(_OWNER, told="owns its source too",
-                which=f"NOT r.rolsuper AND n.relkind <> 'v' AND {_OF_RAW}")),
-    Rule("owner-login", "note", "The owner of a release may log in.", "leaks 8",
-         worded(_OWNER, told="may log in; a role that may not, such as sqlanon_owner, is safer",
-                which="r.rolcanlogin AND NOT r.rolsuper")),
-    Rule("reader-owns", "finding", "A reader can become the owner of a release.", "leaks 8",
-         worded(_READER_OWNS, what="'owner of releases'", of="release")),
-    Rule("reader-of-owner", "finding", "A reader can become the owner of a source.", "leaks 5, 8",
-         worded(_READER_OWNS, what="'owner of sources'", of="source")),
+    Rule(
+        "owner-superuser",
+        "finding",
+        "A release belongs to a superuser.",
+        "leaks 8; CVE-2024-2339",
+        worded(_OWNER, told="is a superuser, who could read and write everything", which="r.rolsuper"),
+    ),
+    Rule(
+        "owner-bypassrls",
+        "finding",
+        "A release belongs to a role that row-level security does not hold for.",
+        "leaks 8",
+        _BYPASS,
+    ),
+    Rule(
+        "owner-of-source",
+        "finding",
+        "A released view belongs to the owner of its source.",
+        "L11; leaks 8, 10",
+        worded(
+            _OWNER,
+            told="owns its source too, and a view works with all rights of its owner",
+            which=f"NOT r.rolsuper AND n.relkind = 'v' AND {_OF_RAW}",
+        ),
+    ),
+    Rule(
+        "table-owner-of-source",
+        "note",
+        "A release table belongs to the owner of its source.",
+        "leaks 8",
+        worded(_OWNER, told="owns its source too", which=f"NOT r.rolsuper AND n.relkind <> 'v' AND {_OF_RAW}"),
+    ),
+    Rule(
+        "owner-login",
+        "note",
+        "The owner of a release may log in.",
+        "leaks 8",
+        worded(
+            _OWNER,
+            told="may log in; a role that may not, such as sqlanon_owner, is safer",
+            which="r.rolcanlogin AND NOT r.rolsuper",
+        ),
+    ),
+    Rule(
+        "reader-owns",
+        "finding",
+        "A reader can become the owner of a release.",
+        "leaks 8",
+        worded(_READER_OWNS, what="'owner of releases'", of="release"),
+    ),
+    Rule(
+        "reader-of-owner",
+        "finding",
+        "A reader can become the owner of a source.",
+        "leaks 5, 8",
+        worded(_READER_OWNS, what="'owner of sources'", of="source"),
+    ),
     Rule("owner-reads", "note", "The owner of a source was granted a release.", "leaks 5", _RAW_OWNER),
-    Rule("publisher-writes", "note", "The owner of a release may write its source.", "L11; leaks 8",
-         worded(_PUBLISHER_WRITES)),
+    Rule(
+        "publisher-writes",
+        "note",
+        "The owner of a release may write its source.",
+        "L11; leaks 8",
+        worded(_PUBLISHER_WRITES),
+    ),
     Rule("extended-statistics", "note", "Extended statistics on a source.", "leaks 5, 6", _EXTENDED),
     Rule("row-security", "note", "Row-level security on a source or a release.", "leaks 21", _SECURITY),
     Rule("release-trigger", "finding", "A trigger on a release.", "leaks 10", _TRIGGERS),
     Rule("release-rule", "finding", "A rewrite rule on a release.", "leaks 10", _RULES),
     Rule("release-child", "finding", "A table inherits from a release.", "leaks 21", _CHILDREN),
-    Rule("event-trigger", "note", "An event trigger runs when something is published.", "CVE-2024-2339", _EVENT_TRIGGERS),
-    Rule("publication", "finding", "A logical publication carries a source.", "leaks 22",
-         worded(_PUBLICATION, of="source")),
-    Rule("publication-schema", "finding", "A logical publication carries the whole schema of a source.", "leaks 22",
-         _PUBLICATION_SCHEMA, 15),
-    Rule("release-publication", "note", "A logical publication carries a release.", "leaks 22",
-         worded(_PUBLICATION, of="release")),
-    Rule("foreign-secret", "finding", "A password in the options of a foreign server or table.", "leaks 14, 22",
-         _FOREIGN_SERVER),
-    Rule("foreign-mapping", "finding", "A reader can use another server through a mapping.", "leaks 22", _FOREIGN_MAPPING),
+    Rule(
+        "event-trigger", "note", "An event trigger runs when something is published.", "CVE-2024-2339", _EVENT_TRIGGERS
+    ),
+    Rule(
+        "publication",
+        "finding",
+        "A logical publication carries a source.",
+        "leaks 22",
+        worded(_PUBLICATION, of="source"),
+    ),
+    Rule(
+        "publication-schema",
+        "finding",
+        "A logical publication carries the whole schema of a source.",
+        "leaks 22",
+        _PUBLICATION_SCHEMA,
+        15,
+    ),
+    Rule(
+        "release-publication",
+        "note",
+        "A logical publication carries a release.",
+        "leaks 22",
+        worded(_PUBLICATION, of="release"),
+    ),
+    Rule(
+        "foreign-secret",
+        "finding",
+        "A password in the options of a foreign server or table.",
+        "leaks 14, 22",
+        _FOREIGN_SERVER,
+    ),
+    Rule(
+        "foreign-mapping", "finding", "A reader can use another server through a mapping.", "leaks 22", _FOREIGN_MAPPING
+    ),
     Rule("foreign-source", "note", "A source is a foreign table.", "leaks 22", _FOREIGN_SOURCE),
-    Rule("secret-setting", "finding", "A key or password in the settings of a database or role.",
-         "L13; leaks 14; CVE-2026-105616", _SETTING),
-    Rule("secret-file-setting", "finding", "A key or password in the settings of the server.",
-         "leaks 14; CVE-2026-105616", _FILE_SETTING),
+    Rule(
+        "secret-setting",
+        "finding",
+        "A key or password in the settings of a database or role.",
+        "L13; leaks 14; CVE-2026-105616",
+        _SETTING,
+    ),
+    Rule(
+        "secret-file-setting",
+        "finding",
+        "A key or password in the settings of the server.",
+        "leaks 14; CVE-2026-105616",
+        _FILE_SETTING,
+    ),
     Rule("secret-view", "finding", "What looks like a key in the text of a view.", "leaks 14", _VIEW_TEXT),
-    Rule("secret-function", "finding", "What looks like a key in a function of sqlanon.", "leaks 14",
-         worded(_FUNCTION_TEXT, ours="true")),
-    Rule("secret-other-function", "note", "What looks like a key in a function of yours.", "leaks 14",
-         worded(_FUNCTION_TEXT, ours="false")),
+    Rule(
+        "secret-function",
+        "finding",
+        "What looks like a key in a function of sqlanon.",
+        "leaks 14",
+        worded(_FUNCTION_TEXT, ours="true"),
+    ),
+    Rule(
+        "secret-other-function",
+        "note",
+        "What looks like a key in a function of yours.",
+        "leaks 14",
+        worded(_FUNCTION_TEXT, ours="false"),
+    ),
     Rule("same-database", "note", "Sources stand in the database of their readers.", "L8; leaks 7", _SAME_DATABASE),
-)  # fmt: skip
+)

@@ -1,10 +1,10 @@
 """Whether the order of the rows of a release table tells something: rows are read in it, and can be put together by it.
 
-What stands on a table's first pages is compared with what a random order would be. The rows are the distinct ones, since
-equal rows may well lie together. Three tests: the correlation of position and rank of each column; whether equal cells
-lie together; and, where a source has cells that occur once in both, the correlation of the two positions. What is told is
-a column and how strong it is, never a cell. A false alarm is rarer than one in a million columns; with fewer than 26 rows
-nothing is told.
+What stands on a table's first pages is compared with what a random order would be. The rows are the distinct ones,
+since equal rows may well lie together. Three tests: the correlation of position and rank of each column; whether equal
+cells lie together; and, where a source has cells that occur once in both, the correlation of the two positions. What is
+told is a column and how strong it is, never a cell. A false alarm is rarer than one in a million columns; with fewer
+than 27 rows nothing is told.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ SELECT count(*), corr(p, q) FROM both_
 
 def judge(engine: Engine, scene: Scene) -> tuple[list[Finding], list[str]]:
     """What the order of released tables tells, and which of them this role could not read."""
-    found, unseen = [], []
+    found: list[Finding] = []
+    unseen: list[str] = []
     for release in scene.releases:
         if release.kind not in ("r", "m"):
             continue
@@ -102,7 +103,8 @@ def _with(engine: Engine, release: Relation, source: Relation) -> Iterator[str]:
 
 
 def _readable(engine: Engine, relation: Relation) -> bool:
-    sql = f"SELECT has_table_privilege({relation.oid}, 'SELECT') AND NOT relrowsecurity FROM pg_class WHERE oid = {relation.oid}"
+    reads = f"has_table_privilege({relation.oid}, 'SELECT') AND NOT relrowsecurity"
+    sql = f"SELECT {reads} FROM pg_class WHERE oid = {relation.oid}"
     return bool(engine.run("read the rights", sql)[0][0])
 
 
@@ -111,10 +113,11 @@ def _strong(rows: int, correlation: float | None) -> bool:
 
 
 def _mixed(release: Relation) -> str:
-    """The rows put in again in a random order, all of them or none. Readers see the old ones until the new are there."""
+    """The rows put in again in a random order, all or none; readers see the old ones until the new are there."""
     item, copy = release.item, "pg_temp.sqlanon_rows_in_another_order"
     body = (
-        f"BEGIN LOCK TABLE {item} IN EXCLUSIVE MODE; CREATE TEMP TABLE sqlanon_rows_in_another_order AS SELECT * FROM {item};"
+        f"BEGIN LOCK TABLE {item} IN EXCLUSIVE MODE;"
+        f" CREATE TEMP TABLE sqlanon_rows_in_another_order AS SELECT * FROM {item};"
         f" DELETE FROM {item}; INSERT INTO {item} SELECT * FROM {copy} ORDER BY pg_catalog.gen_random_uuid();"
         f" IF (SELECT count(*) FROM {item}) <> (SELECT count(*) FROM {copy}) THEN"
         f" RAISE EXCEPTION 'rows were lost; nothing was changed'; END IF; DROP TABLE {copy}; END"

@@ -46,15 +46,16 @@ class Rule:
     since: int = 14
 
 
-# What every rule may read. release, source: relations; under: what a
-# released view reads, directly or through other views; private: tables of the register; granted: who was given a release, by an entry of its own; reader:
-# every role that has such an entry or can become one who has, but superusers and the releases' own owners.
+# What every rule may read. release, source: relations; under: what a released view reads, directly or through other
+# views; private: tables of the register; granted: who was given a release, by an entry of its own; reader: every role
+# that has such an entry or can become one who has, but superusers and the releases' own owners.
 SCENE = """
 WITH RECURSIVE release (oid) AS (SELECT unnest('{$releases}'::oid[])),
 source (oid) AS (SELECT unnest('{$sources}'::oid[])),
 named (oid, item, schema, kind, relkind, owner, options) AS (
   SELECT c.oid, format('%I.%I', n.nspname, c.relname), n.oid, CASE c.relkind WHEN 'v' THEN 'VIEW'
-    WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, c.relkind, c.relowner, c.reloptions
+    WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, c.relkind, c.relowner,
+    c.reloptions
   FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')
 ),
 under (view, oid) AS (

@@ -79,8 +79,10 @@ def look(engine: Engine, sources: Sequence[str] = ()) -> Scene:
 
 def _relations(engine: Engine) -> list[Relation]:
     sql = (
-        "SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text, format('%I.%I', n.nspname, c.relname),"
-        " obj_description(c.oid, 'pg_class') FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')"
+        "SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,"
+        " format('%I.%I', n.nspname, c.relname),"
+        " obj_description(c.oid, 'pg_class') FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')"
         " AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'sqlanon') ORDER BY 1"
     )
     return [Relation(*row) for row in engine.run("read the catalog", sql)]
@@ -136,8 +138,8 @@ def _family(engine: Engine, roots: Iterable[int]) -> set[int]:
     """Relations with everything that they inherit from or that inherits from them, and what views among them read."""
     listed = ",".join(map(str, roots))
     sql = (
-        f"WITH RECURSIVE f (oid) AS (SELECT unnest('{{{listed}}}'::oid[]) UNION SELECT n.oid FROM f CROSS JOIN LATERAL ("
-        "SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = f.oid UNION ALL"
+        f"WITH RECURSIVE f (oid) AS (SELECT unnest('{{{listed}}}'::oid[]) UNION SELECT n.oid FROM f"
+        " CROSS JOIN LATERAL (SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = f.oid UNION ALL"
         " SELECT i.inhparent FROM pg_inherits AS i WHERE i.inhrelid = f.oid UNION ALL"
         " SELECT d.refobjid FROM pg_rewrite AS w JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND"
         " d.objid = w.oid WHERE w.ev_class = f.oid AND d.refclassid = 'pg_class'::regclass) AS n (oid))"

@@ -33,7 +33,7 @@ from sqlanon.planning import make, origin_of, with_usefulness
 from sqlanon.release import release as publish
 from sqlanon.showing import releases as shown
 from sqlanon.showing.terminal import out, print_json, show, telling
-from sqlanon.spec import load, schema
+from sqlanon.spec import FILE_ENDINGS, load, schema
 
 
 @app.command()
@@ -91,7 +91,8 @@ def init(
 
 
 def _name(source: str) -> str:
-    return Path(source).name.split(".")[0] or "source"
+    last = Path(source).name
+    return (last.split(".")[0] if last.lower().endswith(FILE_ENDINGS) else last.rsplit(".", 1)[-1]) or "source"
 
 
 @app.command()

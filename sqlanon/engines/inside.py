@@ -95,15 +95,16 @@ class Spi:
             if len(set(names)) < len(names):  # rows are dicts: a name that occurs twice is there once
                 names = [f"c{i}" for i in range(len(names))]
                 found = self.plpy.execute(f"SELECT * FROM (\n{text}\n) AS r ({', '.join(names)})")
-        return list(_tuples(found))
+        return list(_tuples(found, names, found.coltypes()))
 
     def fetched(self, step: str, text: str, many: int) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one after the other, of which so many are here at a time; no two columns of one name."""
+        names, types, _ = zip(*self.described(step, text), strict=True)
         with self.failing(step):
             cursor = self.plpy.cursor(text)
             try:
                 while len(found := cursor.fetch(many)):
-                    yield from _tuples(found)
+                    yield from _tuples(found, names, types)
             finally:
                 cursor.close()
 
@@ -157,12 +158,12 @@ class Spi:
             left = iter(rows)
             while block := list(islice(left, _BLOCK)):
                 columns = zip(*block, strict=True)
-                self.plpy.execute(made, [[None if c is None else str(c) for c in column] for column in columns])
+                self.plpy.execute(made, [[_told(cell) for cell in column] for column in columns])
 
 
-def _tuples(found: Any) -> Iterator[tuple[Any, ...]]:
+def _tuples(found: Any, names: Sequence[str], types: Sequence[int]) -> Iterator[tuple[Any, ...]]:
     """The rows of a result, as a client gets them."""
-    names, loaders = found.colnames(), [_LOADERS.get(oid) for oid in found.coltypes()]
+    loaders = [_LOADERS.get(oid) for oid in types]
     for row in found:
         yield tuple(_loaded(row[name], load) for name, load in zip(names, loaders, strict=True))
 
@@ -180,6 +181,13 @@ def _has_rows(found: Any) -> bool:
     except Exception:  # plpy.Error: the command gives no rows; it has no other word for that
         return False
     return True
+
+
+def _told(cell: object) -> str | None:
+    """A cell as the text by which the server reads it; numbers in lists."""
+    if isinstance(cell, list | tuple):
+        return "{" + ",".join(_told(one) or "NULL" for one in cell) + "}"
+    return None if cell is None else str(cell)
 
 
 def _number(value: Any) -> Any:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from sqlanon.engines import Origin, Owner
-from sqlanon.engines.relations import Relations
+from sqlanon.engines.relations import Relations, state_of
 from sqlanon.errors import ReleaseError, SpecError
 
 OWNER = "sqlanon_owner"
@@ -149,9 +149,19 @@ class Ownership(Relations):
         owned = "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = ?::regclass"
         ((owner,),) = self.run("read the grants", owned, [item])
         self.run(step, f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {item} FROM {self.own(owner)}")
-        for role in map(self.own, roles):
-            self.run(step, f"GRANT USAGE ON SCHEMA {self.own(self.schema)} TO {role}")
-            self.run(step, f"GRANT SELECT ON {item} TO {role}")
+        for role in roles:
+            self._let_in(role)
+            self.run(step, f"GRANT SELECT ON {item} TO {self.own(role)}")
+
+    def _let_in(self, role: str) -> None:
+        """Lets a role look into the schema of releases; who may not let others in only gets a warning from Postgres."""
+        asked = "SELECT has_schema_privilege(?::name, ?, 'USAGE')"
+        grant = f"GRANT USAGE ON SCHEMA {self.own(self.schema)} TO {self.own(role)}"
+        if not self.run("read the grants", asked, [role, self.schema])[0][0]:
+            self.run("grant", grant)
+            if not self.run("read the grants", asked, [role, self.schema])[0][0]:
+                told = f"the role may not look into the schema of releases; have its owner run: {grant}"
+                raise SpecError(told, where="publish.grant", found=role)
 
     def readers(self, name: str) -> tuple[str, ...]:
         """The roles, beside its owner, that may read a release; never PUBLIC."""
@@ -165,6 +175,9 @@ class Ownership(Relations):
 
     def serves(self, owner: Owner, origins: Sequence[Origin]) -> None:
         """Refuses an owner of a view who may not read what it reads: a view reads with its owner's rights."""
+        if file := next((origin.file for origin in origins if origin.file), None):
+            told = "a view cannot read a file of yours; publish a table"
+            raise SpecError(told, where="publish.as", found=str(file), allowed=("table",))
         if owner.role is None:
             return
         sql = "SELECT r FROM unnest(?::text[]) AS r WHERE NOT has_table_privilege(?::name, to_regclass(r), 'SELECT')"
@@ -200,18 +213,24 @@ class Ownership(Relations):
                 raise SpecError(problem, where="source", found=str(origin))
 
     def named(self, origin: Origin) -> str:
-        """What the register calls a source: its schema and name, or its query."""
+        """What the register calls a source: its schema and name, its query, or the file that was copied."""
+        if origin.file is not None:
+            return str(origin.file.absolute())
         return origin.query or self.roots(origin)[0]
 
     def state(self, origin: Origin) -> str | None:
         """A mark that changes when the source does: how many rows were written, which files hold them, what views say.
 
         It misses what is not counted: changes of the last moments, or all where `track_counts` is off. VACUUM FULL and
-        CLUSTER, a crash of the server and a reset of its counters change it too. None for a table in another server.
+        CLUSTER, a crash of the server and a reset of its counters change it too. None for a table in another server,
+        and for a query that reads none. Of a file it is the size and the time of its last change.
         """
+        if origin.file is not None:
+            mark = state_of(origin.file)  # which the server itself cannot compare: it finds no root
+            return json.dumps({"roots": [None], "file": mark}) if mark else None
         roots = self.roots(origin)
         ((unknown, changes, files),) = self.run("read the state of the source", STATE, [roots])
-        return None if unknown else json.dumps({"roots": roots, "changes": changes, "files": files})
+        return None if unknown or not roots else json.dumps({"roots": roots, "changes": changes, "files": files})
 
 
 def _only(definition: str) -> bool:

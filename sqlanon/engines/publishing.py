@@ -119,11 +119,13 @@ class Publishing(Ownership):
         while True:
             try:
                 with self.attempt(step):
-                    return super().drop(path, kind)
+                    super().drop(path, kind)
+                break
             except EngineError as error:
                 if "55P03" not in error.kind or time.monotonic() > until:
                     raise
             time.sleep(TURN / 1000)
+        self.run(step, "SET LOCAL lock_timeout TO DEFAULT")
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         sql = "SELECT obj_description(to_regclass(?), 'pg_class')"

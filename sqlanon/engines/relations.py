@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlanon import query
@@ -95,7 +96,12 @@ class Roleless(Relations):
         if origin.file is None:
             item = self.origin(origin)
             return self.digest(item, self.names(item))
-        if not origin.file.is_file():
-            return None
-        told = origin.file.stat()
-        return f"file:{told.st_size}:{told.st_mtime_ns}"
+        return state_of(origin.file)
+
+
+def state_of(file: Path) -> str | None:
+    """A mark that changes when a file does: its size and time of change. None for a file that is not here."""
+    if not file.is_file():
+        return None
+    told = file.stat()
+    return f"file:{told.st_size}:{told.st_mtime_ns}"

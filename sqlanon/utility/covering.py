@@ -193,7 +193,8 @@ def text_of(value: Expression, mine: Column, theirs: Column) -> Expression:
             value = fragment("cast($x as double)", x=value)
         elif {mine.family, theirs.family} == {"date", "timestamp"}:
             value = fragment("cast($x as timestamp)", x=value)
-    return fragment("cast($x as varchar)", x=value)
+    as_double = mine.family == "float" or (mine.type != theirs.type and {mine.family, theirs.family} <= {*NUMBERS})
+    return query.text_of(value, "float" if as_double else mine.family)
 
 
 # -- covering ----------------------------------------------------------------------------------------------------------
@@ -301,8 +302,9 @@ class Covering:
             (row[0], place, known, *row[1:-1]) for place, (row, known) in enumerate(zip(rows, amounts, strict=True))
         )
         steps = steps.join(Query((query.values("lines", ["leaf", "place", "amount", *inner], lines),)))
-        sql = "select *, $own from seen full join lines on cast(value as varchar) = leaf"
-        joined = fragment(sql, own=self._number(column("value")))
+        sql = "select *, $own from seen full join lines on $text = leaf"
+        text = query.text_of(column("value"), self.types[0].family)
+        joined = fragment(sql, own=self._number(column("value")), text=text)
         filled = fragment(
             "select value, leaf, place, coalesce(records, 0) as records, coalesce(number, cast(amount as double))"
             " as number, $inner from joined", inner=[column(name) for name in inner],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import as_role, execute, fetch
+from server import _programs, as_role, execute, fetch
 
 import sqlanon
 from sqlanon import installing
@@ -60,10 +60,24 @@ def hospital(fresh: str) -> Iterator[str]:
     execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in groups), *(f"DROP ROLE {role}" for role in groups))
 
 
+def extended(url: str, version: str = "") -> None:
+    """CREATE EXTENSION, where the server of the tests could be given ours."""
+    if not fetch(url, "SELECT 1 FROM pg_available_extensions WHERE name = 'sqlanon'"):
+        pytest.skip("without pg_config, nobody knows where the extensions of the server are")
+    execute(url, f"CREATE EXTENSION sqlanon {version}")
+
+
+def program(name: str) -> str:
+    """A program of the installation that the server is of."""
+    folder = _programs()
+    return str(folder / name) if folder and (folder / name).exists() else name
+
+
 def psql(url: str, *files: str) -> None:
-    """What a DBA does: the scripts of `sql/`, through psql."""
+    """What a DBA does: the scripts of `sql/` (or others), through psql."""
     for file in files:
-        subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", str(SQL / file)], check=True)
+        words = ["-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", str(SQL / file)]
+        subprocess.run([program("psql"), *words], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -84,7 +98,7 @@ def publishing(url: str, way: str) -> None:
     elif way == "install":
         installed(url)
     else:
-        execute(url, "CREATE EXTENSION sqlanon")
+        extended(url)
         psql(url, "sqlanon_roles.sql", "sqlanon_rights.sql")
     if way != "nothing":
         execute(url, "GRANT sqlanon_publisher TO publisher", "GRANT sqlanon_reader TO reader",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
-from hospital import GROUPS, SPEC, SQL, connected, installed, psql, published, publishing
+from hospital import GROUPS, SPEC, SQL, connected, extended, installed, psql, published, publishing
 from psycopg import errors
 from pytest_postgresql.executors import NoopExecutor
 from server import as_role, execute, fetch, url_of
@@ -60,7 +59,7 @@ def wanted(server: NoopExecutor) -> dict[str, list[str]]:
 
     with _database(server, "wanted"):
         url = url_of(server, "wanted")
-        execute(url, "CREATE EXTENSION sqlanon")
+        extended(url)
         psql(url, "sqlanon_roles.sql", "sqlanon_rights.sql")
         found = objects(url)
         execute(url, *(f"DROP OWNED BY {role} CASCADE" for role in GROUPS))
@@ -74,7 +73,7 @@ def test_the_catalog_that_is_compared_is_not_empty(wanted: dict[str, list[str]])
 
 
 def test_an_upgrade_of_the_extension_makes_what_a_fresh_one_has(hospital: str, wanted: dict[str, list[str]]) -> None:
-    execute(hospital, "CREATE EXTENSION sqlanon VERSION '0.1.0'")
+    extended(hospital, "VERSION '0.1.0'")
     assert fetch(hospital, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'sqlanon'::regnamespace") == [(0,)]
     execute(hospital, "INSERT INTO sqlanon.release VALUES ('r', 1, 'published', 'table', 'releases.r', 'f',"
                       " '{}', 9, 10, 2,"
@@ -107,9 +106,7 @@ def test_the_script_that_is_printed_makes_the_same_in_psql(
     text = capfd.readouterr().out
     assert fetch(hospital, "SELECT count(*) FROM pg_namespace WHERE nspname = 'sqlanon'") == [(0,)]
     (tmp_path / "install.sql").write_text(text)
-    subprocess.run(
-        ["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", hospital, "-f", str(tmp_path / "install.sql")], check=True
-    )
+    psql(hospital, str(tmp_path / "install.sql"))
     assert objects(hospital) == wanted
     assert main(["install", hospital, "--sql", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["sql"].count("CREATE FUNCTION") == 0
@@ -150,7 +147,8 @@ def test_who_published_may_have_any_name(hospital: str) -> None:
 
 def test_the_register_of_a_client_is_that_of_the_extension(hospital: str, wanted: dict[str, list[str]]) -> None:
     """Column by column: what an older client does not know has a default, so that it writes on."""
-    execute(hospital, "CREATE EXTENSION sqlanon", "CREATE SCHEMA kept")
+    extended(hospital)
+    execute(hospital, "CREATE SCHEMA kept")
     script = (SQL / "register.sql").read_text()
     for statement in script.replace("EXISTS sqlanon", "EXISTS kept").split(";"):
         if statement.strip():
@@ -214,7 +212,7 @@ def test_what_a_superuser_put_beside_it_stays_his(hospital: str) -> None:
 def test_install_is_refused_where_the_extension_is_and_where_a_newer_one_is(
     hospital: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    execute(hospital, "CREATE EXTENSION sqlanon")
+    extended(hospital)
     assert main(["install", hospital, "--json"]) == 2
     assert "ALTER EXTENSION sqlanon UPDATE" in json.loads(capfd.readouterr().out)["message"]
     execute(hospital, "DROP EXTENSION sqlanon")
@@ -276,7 +274,7 @@ def test_a_schema_of_releases_that_a_stranger_owns_is_refused(hospital: str) -> 
 
 def test_a_schema_of_somebody_elses_is_not_built_upon(hospital: str) -> None:
     execute(hospital, "CREATE SCHEMA sqlanon AUTHORIZATION stranger")
-    for do in (lambda: execute(hospital, "CREATE EXTENSION sqlanon"), lambda: installed(hospital)):
+    for do in (lambda: extended(hospital), lambda: installed(hospital)):
         with pytest.raises((errors.InsufficientPrivilege, EngineError), match=r"belongs to somebody else|42501"):
             do()
     assert fetch(hospital, "SELECT count(*) FROM pg_class WHERE relnamespace = 'sqlanon'::regnamespace") == [(0,)]
@@ -286,7 +284,7 @@ def test_a_schema_of_somebody_elses_is_not_built_upon(hospital: str) -> None:
 
 
 def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> None:
-    execute(hospital, "CREATE EXTENSION sqlanon")
+    extended(hospital)
     found = fetch(
         hospital, "SELECT p.proname, l.lanname, l.lanpltrusted OR l.lanname = 'sql', p.provolatile, p.proisstrict,"
         " p.proparallel, p.prosecdef, p.proconfig, p.proleakproof, p.prorettype = 'trigger'::regtype, p.oid,"
@@ -348,7 +346,7 @@ def test_what_stands_in_public_is_not_captured_when_the_extension_is_made(
     )  # fmt: skip
     execute(hospital, "CREATE FUNCTION public.evil_v(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
             " $$ BEGIN RAISE EXCEPTION 'captured'; END $$", *hostile)  # fmt: skip
-    execute(hospital, "CREATE EXTENSION sqlanon")
+    extended(hospital)
     psql(hospital, "sqlanon_roles.sql", "sqlanon_rights.sql")
     assert objects(hospital) == wanted
     execute(hospital, "DROP EXTENSION sqlanon", "DROP SCHEMA sqlanon")

@@ -11,6 +11,7 @@ from typing import Any
 import oracle
 import psycopg
 import pytest
+from hospital import extended
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import errors
@@ -22,7 +23,7 @@ from sqlanon.engines import Engine, Origin
 
 HOSTILE = ['a"; DROP TABLE t; --', "it's", "new\nline", "$1 $parts", "%s %I {x}", "Ünïcödé", "k1", "v", "n", "select"]
 CELLS: dict[str, list[Any]] = {
-    "text": ["a", "A", "", "x' y", "ä"], "integer": [0, -1, 3, 2**31 - 1],
+    "text": ["a", "A", "", "'; DROP TABLE t; --", "$1", "ä"], "integer": [0, -1, 3, 2**31 - 1],
     "numeric": [Decimal("1.5"), Decimal("1.50"), Decimal("-2")],
     "numeric(9, 3)": [Decimal("1.500"), Decimal("-0.001")],
     "double precision": [0.1, -0.0, 0.0, 1e300, math.nan, math.inf],
@@ -36,8 +37,9 @@ CELLS: dict[str, list[Any]] = {
 
 @pytest.fixture(scope="module")
 def engine(database: str) -> Iterator[Engine]:
+    extended(database)
     execute(
-        database, "CREATE EXTENSION sqlanon", "CREATE TYPE public.grade AS ENUM ('low', 'High')",
+        database, "CREATE TYPE public.grade AS ENUM ('low', 'High')",
         "CREATE DOMAIN public.positive AS integer", "CREATE DOMAIN public.amount AS public.positive CHECK (VALUE > 0)",
     )  # fmt: skip
     with sqlanon.connect(database) as found:
@@ -147,7 +149,9 @@ def test_bad_input_is_a_clear_error_that_holds_no_cell(database: str, engine: En
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_a_name(database: str, engine: Engine, name: str) -> None:
-    item = table(engine, name, {name: "integer", "s": "text"}, [(1, "x"), (1, "y")])
+    table(engine, name, {name: "integer", "s": "text"}, [(1, "x"), (1, "y")])
+    item = f"{quoted(name)}.{quoted(name)}"
+    execute(database, f"CREATE SCHEMA {quoted(name)}", f"ALTER TABLE public.{quoted(name)} SET SCHEMA {quoted(name)}")
     for call, expected in (
         ("k_anonymity(?::regclass, ARRAY[?::name])", 2), ("k_anonymity(?::regclass, '{s}', ?::name)", 1),
         ("l_diversity(?::regclass, ARRAY[?::name], 's')", 2), ("t_closeness(?::regclass, '{s}', ?::name)", 0),

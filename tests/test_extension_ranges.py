@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from hospital import extended
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from server import execute
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.hierarchies import Mask
@@ -22,7 +22,7 @@ INT4, INT8 = 2**31, 2**63
 
 @pytest.fixture(scope="module")
 def ask(database: str) -> Iterator[psycopg.Connection[Any]]:
-    execute(database, "CREATE EXTENSION sqlanon")
+    extended(database)
     with psycopg.connect(database, autocommit=True) as connection:
         yield connection
 

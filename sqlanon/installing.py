@@ -55,9 +55,10 @@ class Installed:
         }  # fmt: skip
 
 
-def install(engine: Engine, *, roles: bool = True) -> Installed:
+def install(engine: Engine, *, roles: bool = True, plpython: bool = False) -> Installed:
     """Puts the schema `sqlanon`, the schema of releases and (`roles`) the group roles into a server.
 
+    `plpython` adds what runs in the server's own Python, which only a superuser can; who may call it is for him to say.
     In one transaction: all of it or nothing. Where the newest version is there, only roles and rights are given again.
     Raises `SpecError` for an engine without roles or an installer who may not make them, `ReleaseError` where the
     extension is installed or the schema holds what is not sqlanon's, `EngineError`.
@@ -65,19 +66,22 @@ def install(engine: Engine, *, roles: bool = True) -> Installed:
     _server(engine)
     with _alone(engine):
         found = state(engine)
-        text = script(engine, found, roles=roles)
+        text = script(engine, found, roles=roles, plpython=plpython)
         with engine.transaction():
             engine.run("install", text)
     names = [name for (name,) in engine.run("read the roles", "SELECT rolname::text FROM pg_roles ORDER BY 1")]
     return Installed(engine.url, found.version, VERSIONS[-1], tuple(name for name in names if name in ROLES))
 
 
-def script(engine: Engine, found: State, *, roles: bool = True) -> str:
+def script(engine: Engine, found: State, *, roles: bool = True, plpython: bool = False) -> str:
     """What `install` runs on a server in this state. Raises `SpecError`."""
     parts = list(_objects(found))
     if roles:
         _may_make_roles(engine)
         parts.insert(0, _read("sqlanon_roles.sql"))
+    if plpython:
+        _may_use_python(engine)
+        parts += ["RESET ROLE;\nCREATE EXTENSION IF NOT EXISTS plpython3u;\n", _read("udfs.sql"), _read("inside.sql")]
     return "\n".join(parts)
 
 
@@ -193,6 +197,17 @@ def _may_make_roles(engine: Engine) -> None:
             "who installs may not create the group roles; install with --no-roles, and let somebody with CREATEROLE run"
             " sqlanon_roles.sql", where="URL",
         )  # fmt: skip
+
+
+def _may_use_python(engine: Engine) -> None:
+    """Refuses who is no superuser, and a server without the language, before anything runs."""
+    sql = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+    if not engine.run("read the roles", sql)[0][0]:
+        raise SpecError("only a superuser can make functions in plpython3u; install without --plpython", where="URL")
+    sql = "SELECT 1 FROM pg_available_extensions WHERE name = 'plpython3u'"
+    if not engine.run("read the catalog", sql):
+        told = "the server has no plpython3u (Debian: apt-get install postgresql-plpython3-15); leave --plpython out"
+        raise SpecError(told, where="URL")
 
 
 _IN_SCHEMA = "IN (SELECT oid FROM pg_namespace WHERE nspname = 'sqlanon')"

@@ -226,35 +226,46 @@ def _had(engine: Engine, readers: Mapping[str, frozenset[str]]) -> list[frozense
 def gate(engine: Engine, spec: Spec, new: Seen, made: Mapping[str, Any], source: str, grants: Sequence[str]) -> None:
     """Stops a release that would tell too much together with those that stand, the one that it replaces among them.
 
-    `new`: the rows that were made. Raises `ModelNotMet` where a bound of `publish.ledger` is not kept, or where nobody
-    can tell.
+    `new`: the rows that were made. The bounds are its own and those of the others, whose promise is about all; one that
+    is replaced promises no more, and is weighed all the same. Raises `ModelNotMet` where a bound of `publish.ledger` is
+    not kept, or where nobody can tell.
     """
-    wanted = spec.publish.ledger if spec.publish else None
-    if wanted is None:
+    own = spec.publish.ledger if spec.publish else None
+    standing = [e for e in register.entries(engine) if e.status == "published" and source and e.source == source]
+    if own is None and not any('"ledger"' in entry.spec for entry in standing):
         return
     try:
-        followed(new.name, made)
-        others = _others(engine, new.name, source, grants)
-        if not others:
+        others = _others(engine, standing, new.name, source, grants)
+        promised = [_bound(entry) for entry in others if entry.name != new.name]
+        bounds = [bound for bound in (own, *promised) if bound]
+        if not others or not bounds:
             return
+        followed(new.name, made)
         with ExitStack() as stack:
             shown = [_read(new, spec), *(_seen(engine, entry, stack, new.name) for entry in others)]
             left = _measured(engine, spec, shown)
     except (SpecError, ReleaseError) as error:
         raise ModelNotMet(f"the ledger cannot tell what the release adds ({error}); nothing was published") from None
-    broken = dict.fromkeys(told for one in left for told in one.breaks(wanted))
+    broken = dict.fromkeys(told for bound in bounds for one in left for told in one.breaks(bound))
     if broken:
         names = ", ".join(f"{entry.name} version {entry.version}" for entry in others)
         raise ModelNotMet(f"together with {names}: {'; '.join(broken)} (publish.ledger); nothing was published")
 
 
-def _others(engine: Engine, name: str, source: str, grants: Sequence[str]) -> list[Entry]:
-    """The releases of the source that somebody who gets the new one has, or had until now."""
+def _bound(entry: Entry) -> Together | None:
+    """What a standing release promised of all releases together; nothing where it keeps no spec."""
+    if not entry.spec:
+        return None
+    publish = _spec(entry).publish
+    return publish.ledger if publish else None
+
+
+def _others(engine: Engine, own: Sequence[Entry], name: str, source: str, grants: Sequence[str]) -> list[Entry]:
+    """Those of the source's standing releases that somebody who gets the new one has, or had until now."""
     if not source:
         raise SpecError("the source has no name in the register", where="ledger")
-    own = [e for e in register.entries(engine) if e.status == "published" and e.source == source]
-    if not engine.can("grant"):
-        return own
+    if not own or not engine.can("grant"):
+        return list(own)
     new = ""  # no release is called so
     readers = {entry.name: _readers(engine, entry) for entry in own} | {new: frozenset(grants or [_EVERYBODY])}
     had = {other for names in _had(engine, readers) if new in names for other in names}

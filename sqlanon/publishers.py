@@ -14,9 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqlanon import linked, query, register, relating
-from sqlanon.engines import Engine
+from sqlanon.composing import Seen
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import ReleaseError
 from sqlanon.judging import Job
+from sqlanon.ledger import gate
 from sqlanon.planning import Planned, values_shuffled
 from sqlanon.preparing import secret_key
 from sqlanon.recoding.catalogue import IDENTITY
@@ -114,6 +116,14 @@ def _beside(job: Job, found: Measured, item: str, facts: Mapping[str, object]) -
     """Puts one of several tables in place, once all of them were judged."""
     engine, name, entity = job.engine, job.publish.name, job.spec.entity or ""
     stage = f"{name} (staged by sqlanon)"
+    gate(
+        engine,
+        job.spec,
+        Seen(name, Origin(query=f"SELECT * FROM {item}"), ()),
+        facts,
+        job.terms.source,
+        job.terms.grants,
+    )
     entry = replace(job.entry(found, f"{engine.schema}.{name}", item), made=json.dumps({**job.made(), **facts}))
     _open(job, stage, entry, found)
     engine.comment([engine.schema, stage], entity, "a number in the place of the person, drawn for this release alone")

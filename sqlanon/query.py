@@ -156,6 +156,9 @@ class Step:
     body: Expression | Text
     comment: str = ""
     inline: bool = False  # read where it is used, never kept: for steps as large as the source
+    kept: bool = (
+        False  # worked out by itself, however it is used: for few groups of many rows, which no engine foresees
+    )
 
 
 @dataclass(frozen=True)
@@ -164,8 +167,10 @@ class Query:
 
     steps: tuple[Step, ...]
 
-    def then(self, name: str, body: Expression | Text, comment: str = "", *, inline: bool = False) -> Query:
-        return Query((*self.steps, Step(name, body, comment, inline)))
+    def then(
+        self, name: str, body: Expression | Text, comment: str = "", *, inline: bool = False, kept: bool = False
+    ) -> Query:
+        return Query((*self.steps, Step(name, body, comment, inline, kept)))
 
     def join(self, other: Query) -> Query:
         """These steps, then those of `other` whose names are not there yet."""
@@ -364,7 +369,7 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
         return _body(query, dialect, pretty)
     *earlier, last = query.steps
     chain = ",\n".join(
-        f"{_comment(step)}{_named(step, dialect)} AS {'NOT MATERIALIZED ' if step.inline else ''}"
+        f"{_comment(step)}{_named(step, dialect)} AS {_how(step)}"
         f"(\n{_indented(step, _body(step.body, dialect, pretty))}\n)"
         for step in earlier
     )
@@ -406,6 +411,10 @@ def _portable_function(node: Expression) -> bool:
 
 def _named(step: Step, dialect: str) -> str:
     return identifier(short(step.name) if dialect == "postgres" else step.name).sql(dialect)
+
+
+def _how(step: Step) -> str:
+    return "NOT MATERIALIZED " if step.inline else "MATERIALIZED " if step.kept else ""
 
 
 def _comment(step: Step) -> str:

@@ -242,7 +242,7 @@ def rows(engine: Engine, table: Table) -> Query:
 def numbered(table: Table, item: str) -> Table:
     """A table as it is published at `item`, with the number of the person among its columns."""
     planned = table.planned
-    if table.entity in planned.plan.published:
+    if table.entity.lower() in {name.lower() for name in planned.plan.published}:
         told = "a published column has the name of the persons' identifier"
         raise SpecError(told, where="columns", found=table.entity)
     return Table(replace(planned, plan=replace(planned.plan, published=(table.entity, *planned.plan.published))), item)

@@ -78,6 +78,9 @@ def release(
     """
     started = time.monotonic()
     if spec.related:
+        if utility or frame is not None:
+            told = "usefulness and data frames are not there yet for related tables"
+            raise SpecError(told, where="--utility" if utility else "related")
         return _together(spec, engine, action, tell)
     publish = _target(spec, engine, frame, readers)
     terms = _terms(spec, publish, engine, frame, readers)
@@ -154,7 +157,7 @@ def _terms(
     types = {column.name: column.type for column in engine.columns(origin)}
     state = engine.state(origin)  # before any row is read: what changes meanwhile is told, and not missed
     engine.covers(origin, grants)
-    if publish.as_ == "view":
+    if publish.live:
         people = population_of(spec)
         engine.serves(owner, [origin, people] if people else [origin])
     return Terms(owner, grants, engine.named(origin), state, types)

@@ -111,7 +111,7 @@ def stand(engine: Engine, rows: Sequence[Row], releases: Sequence[Made]) -> list
 
 
 @given(rows_of, releases_of, st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_what_is_left_is_what_an_oracle_over_rows_says(
     either: Engine, rows: list[Row], releases: list[Made], persons: bool
 ) -> None:
@@ -129,7 +129,7 @@ def test_what_is_left_is_what_an_oracle_over_rows_says(
 
 
 @given(rows_of, st.lists(st.sampled_from(["flu", "new", "hiv"]), min_size=14, max_size=14), st.integers(0, 2))
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_a_value_that_changed_hides_nothing_of_what_the_other_releases_tell(
     either: Engine, rows: list[Row], first: list[str], level: int
 ) -> None:

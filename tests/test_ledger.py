@@ -199,3 +199,18 @@ def test_related_tables_have_no_ledger_yet_and_say_so() -> None:
     other = {"name": "visits", "source": "visits", "columns": {"who": "identifier", AGE: QI, ILL: "sensitive"}}
     with pytest.raises(SpecError, match="ledger: this is not there yet for related tables"):
         sqlanon.load({**spec("x", AGES, {"values": 2}), "entity": "who", "related": [other]})
+
+
+def test_what_one_release_promised_of_all_stops_another_that_promises_nothing(people: Engine) -> None:
+    sqlanon.release(spec("ages", AGES, {"candidates": 4}), people)
+    with pytest.raises(ModelNotMet, match="3 candidates against 4"):
+        sqlanon.release(spec("zips", ZIPS), people)
+    related = {
+        "entity": "who",
+        "related": [{"name": "more", "source": "people", "columns": {**SPEC["columns"], AGE: "drop"},
+                     "levels": {"zip": 4}}],
+    }  # fmt: skip
+    with pytest.raises(ModelNotMet, match="numbers that link it with other tables"):
+        sqlanon.release({**spec("persons", AGES), **related}, people)
+    sqlanon.release(spec("ages", AGES), people)  # its own promise is its publisher's to take back
+    sqlanon.release(spec("zips", ZIPS), people)

@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hospital import published as prepared
+from hospital import publishing as prepare
 from psycopg import errors
 from server import as_role, execute, fetch
 from test_postgres_release import LEAK, RARE, READ, REFUSED, SPEC, clinic, published
@@ -342,3 +344,18 @@ def test_a_withdrawn_release_cannot_be_refreshed(clinic: str) -> None:
         life.withdraw(engine, "patients")
     with pytest.raises(ReleaseError, match="there is no release 'patients'"):
         refreshed(clinic)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_on_a_server_that_a_dba_prepared_a_release_lives_without_more_rights(hospital: str, form: str) -> None:
+    prepare(hospital, "install")
+    made = prepared(hospital, **{"as": form})
+    assert made.entry.owner == "sqlanon_owner"
+    with sqlanon.connect(as_role(hospital, "publisher")) as engine:
+        assert refreshing.refresh(engine, "patients").entry.version == 2
+        assert life.verify(engine, "patients").holds
+        life.withdraw(engine, "patients")
+    told = 'SELECT "by", action, version FROM sqlanon.audit_log ORDER BY "at", version, action'
+    assert fetch(hospital, told) == [
+        ("publisher", "released", 1), ("publisher", "refreshed", 2), ("publisher", "withdrawn", 2),
+    ]  # fmt: skip

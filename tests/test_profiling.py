@@ -74,10 +74,11 @@ def proposed(folder: Path, engine: Engine, origin: Origin, source: str = "t") ->
     return found, text, written(folder, text)
 
 
-def runs(spec: Spec, engine: Engine) -> bool:
-    """Whether something can be published; the best of it is not searched for here."""
-    recoding = replace(spec.recoding, time_limit=1, **({} if engine.can("partition") else {"method": "full-domain"}))
-    return planning.make(replace(spec, recoding=recoding), engine).holds
+def runs(spec: Spec, engine: Engine, *, recoded: bool = True) -> bool:
+    """Whether something can be published; the best of it is not searched for here. `recoded`: by the spec's method."""
+    method = {} if recoded or engine.name == "duckdb" else {"method": "full-domain"}
+    with engine.working():
+        return planning.make(replace(spec, recoding=replace(spec.recoding, time_limit=1, **method)), engine).holds
 
 
 def roles(spec: Spec) -> dict[str, str]:
@@ -255,7 +256,7 @@ def test_a_large_table_is_estimated_from_a_sample_and_says_so(
     assert "estimated from a sample of 2,000" in text
     assert roles(spec)["contact"] == "identifier"
     assert spec.entity == "patient_id"
-    assert runs(spec, engine)
+    assert runs(spec, engine, recoded=False)
 
 
 # -- what is proposed
@@ -343,13 +344,13 @@ def test_a_proposal_runs_whatever_the_columns_are_called(tmp_path: Path, engine:
     names = tuple(n for n in HOSTILE[start : start + 14] if engine.name != "postgres" or len(n.encode()) < 64)
     _, _, spec = proposed(tmp_path, engine, table(engine, named(names)))
     assert tuple(spec.columns) == names
-    assert runs(spec, engine)
+    assert runs(spec, engine, recoded=False)
 
 
 def test_a_proposal_runs_on_names_with_line_breaks(tmp_path: Path, engine: Engine) -> None:
     _, _, spec = proposed(tmp_path, engine, table(engine, named(BREAKS)))
     assert tuple(spec.columns) == BREAKS
-    assert runs(spec, engine)
+    assert runs(spec, engine, recoded=False)
 
 
 def test_hostile_sensitive_entities_and_sources_survive_the_file(tmp_path: Path, engine: Engine) -> None:
@@ -527,7 +528,7 @@ def test_a_proposal_for_the_types_of_postgres_runs(tmp_path: Path, fresh: str) -
         engine.run("test", "CREATE TYPE public.mood AS ENUM ('Alice Meyer', 'Bob')")
         engine.run("test", """CREATE TABLE public.t AS SELECT i AS n, NULL::integer AS nothing, i % 2 = 0 AS flag,
             (i % 60 * 1.25)::numeric(18, 2) AS price, i::float8 AS number, i::numeric AS fine, i::float4 AS small,
-            10::numeric ^ 400 * i AS huge, timestamp '2020-01-01' + i * interval '1 day' AS at, now() AS zoned,
+            10::numeric ^ 300 * i AS huge, timestamp '2020-01-01' + i * interval '1 day' AS at, now() AS zoned,
             date '2020-01-01' + i AS day, ARRAY[i] AS list, int4multirange() AS pair, time '10:00' AS time,
             '{"a": 1}'::json AS js, '{"a": 1}'::jsonb AS jsb, 'x'::bytea AS bytes,
             'Bob'::public.mood AS mood, gen_random_uuid() AS u,

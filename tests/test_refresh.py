@@ -183,7 +183,10 @@ def test_the_hierarchies_of_related_tables_are_kept_too(tmp_path: Path) -> None:
     kept = recall(text)
     assert kept is not None and list(kept.tables) == ["out", "v"]
     spec = kept.tables["v"][0]
-    assert spec.columns["town"].hierarchy.rows(Path("elsewhere"))[2] == ("c", "south", "*")  # type: ignore[union-attr]
+    hierarchy = spec.columns["town"].hierarchy
+    assert hierarchy is not None
+    rows_of = hierarchy.rows(Path("elsewhere"))
+    assert rows_of is not None and rows_of[2] == ("c", "south", "*")
     assert spec.source.file == str(tmp_path / "visits.csv")
 
 
@@ -242,6 +245,25 @@ def test_a_release_is_stale_when_its_source_has_changed(engine: Engine) -> None:
     assert refreshing.standing(engine)[0].stale is None
     life.withdraw(engine, "out")
     assert refreshing.standing(engine)[0].stale is None
+
+
+def test_a_release_of_a_file_is_stale_when_the_file_has_changed(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    lines = ["id,age,town,disease", *(f"{i},{20 + i % 2},a,d{i % 3}" for i in range(20))]
+    file.write_text("\n".join(lines) + "\n")
+    spec = {**SPEC, "source": {"file": str(file)}}
+    made = release(load(spec), engine)
+    assert made.entry.source == str(file)
+    assert refreshing.standing(engine)[0].stale is False
+    file.write_text("\n".join([*lines, "21,20,a,d1"]) + "\n")
+    assert refreshing.standing(engine)[0].stale is True
+    assert sqlanon.refresh("out", engine).measured.rows == 21
+    file.unlink()
+    assert refreshing.standing(engine)[0].stale is None
+    if engine.name == "postgres":
+        file.write_text("\n".join(lines) + "\n")
+        with pytest.raises(SpecError, match="a view cannot read a file"):
+            release(load({**spec, "publish": {"name": "out", "as": "view"}}), engine)
 
 
 def test_an_expired_release_is_told_and_not_recommended_for_a_refresh(engine: Engine) -> None:

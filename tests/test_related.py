@@ -216,12 +216,34 @@ def test_what_related_tables_need_is_told(more: dict[str, Any], told: str) -> No
 
 def test_a_published_column_may_not_be_called_as_the_persons(engine: Engine) -> None:
     gone(engine)
-    made(engine, "persons", {"pid_from": "BIGINT", "pid": "BIGINT"}, [{"pid_from": i, "pid": 1} for i in range(4)])
-    columns = {"pid_from": "identifier", "pid": {"role": QI, "hierarchy": {"width": [2]}, "represent": "bounds"}}
-    spec = {**SPEC, "entity": "pid_from", "columns": columns,
-            "related": [{**SPEC["related"][0], "privacy": []}]}  # fmt: skip
-    with pytest.raises(SpecError, match="name"):
+    fill(engine, PEOPLE, SEEN)
+    made(engine, "persons", {"pid_FROM": "BIGINT", "pid": "BIGINT"}, [{"pid_FROM": i, "pid": 1} for i in range(12)])
+    columns = {"pid_FROM": "identifier", "pid": {"role": QI, "hierarchy": {"width": [2]}, "represent": "bounds"}}
+    spec = {**SPEC, "entity": "pid_FROM", "columns": columns, "related": [{**SPEC["related"][0], "privacy": []}]}
+    with pytest.raises(SpecError, match="would have the name of another column"):
         release(load(spec), engine)
+
+
+@pytest.mark.parametrize("name", ['"; DROP TABLE persons; --', "it's", "a\nb", "person", "class", "code"])
+def test_hostile_names_are_only_names(engine: Engine, name: str) -> None:
+    gone(engine)
+    quoted = '"{}"'.format(name.replace('"', '""'))
+    rows = [{f"{name} id": i, name: i % 2} for i in range(8)]
+    made(engine, "persons", {f"{name} id": "BIGINT", name: "BIGINT"}, rows)
+    made(engine, f"{name} seen", {name: "BIGINT", "told": "BIGINT"}, [{name: i, "told": i % 2} for i in range(8)])
+    spec: dict[str, Any] = {
+        "source": "persons", "entity": f"{name} id", "columns": {f"{name} id": "identifier", name: QI},
+        "privacy": [{"model": "k-anonymity", "k": 2}], "publish": {"name": f"{name} out"},
+        "related": [{"name": f"{name} more", "source": f"{name} seen", "key": name,
+                     "columns": {name: "identifier", "told": QI}}],
+    }  # fmt: skip
+    release(load(spec), engine)
+    for out in ("out", "more"):
+        relation = '"{}"'.format(f"{name} {out}".replace('"', '""'))
+        assert engine.run("read", f"SELECT count(*) FROM {engine.schema}.{relation}") == [(8,)]
+    assert engine.run("read", f"SELECT count({quoted}) FROM persons") == [(8,)]
+    life.withdraw(engine, f"{name} more")
+    assert engine.kind_of(f"{name} out") is None
 
 
 def test_roles_read_all_related_tables_and_nothing_else(fresh: str) -> None:
@@ -243,6 +265,14 @@ def test_roles_read_all_related_tables_and_nothing_else(fresh: str) -> None:
     comments = "SELECT col_description('releases.visits_out'::regclass, 1)"
     assert fetch(fresh, comments) == [("a number in the place of the person, drawn for this release alone",)]
     execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "reader")))
+
+
+def test_what_is_not_there_yet_is_refused_before_anything_is_read() -> None:
+    pandas = pytest.importorskip("pandas")
+    with DuckDB() as engine, pytest.raises(SpecError, match="usefulness and data frames are not there yet"):
+        release(load(SPEC), engine, utility=True)
+    with pytest.raises(SpecError, match="not there yet for related tables"):
+        sqlanon.anonymize(pandas.DataFrame({"pid": [1], "age": [1], "town": ["a"]}), SPEC)
 
 
 def test_a_person_without_a_key_is_refused_and_no_key_is_printed() -> None:

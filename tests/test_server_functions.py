@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 from pytest_postgresql.executors import NoopExecutor
 from server import execute, fetch, python_of, url_of
 
+import sqlanon
 from sqlanon import generating, sql
+from sqlanon.errors import SpecError
 from sqlanon.functions import FUNCTIONS
+from sqlanon.installing import install
 from sqlanon.udfs import draws, earth_mover, flat, groups, microaggregation
 from sqlanon.udfs.theta import Theta
 from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
@@ -190,3 +193,27 @@ def test_a_publisher_draws_in_the_server_what_he_would_draw_beside_it(server: No
     execute(url_of(server, connection.info.dbname), "GRANT USAGE ON SCHEMA sqlanon TO publisher", *granted)
     found = fetch(url, "SELECT sqlanon.sqlanon_uniform('key', 'age', i) FROM generate_series(-20, 20) AS i")
     assert [value for (value,) in found] == [draws.uniform("key", "age", i) for i in range(-20, 21)]
+
+
+# -- installed ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_installation_puts_them_there_if_asked_and_grants_them_to_nobody(server: NoopExecutor, fresh: str) -> None:
+    python_of(server)
+    ours = ("SELECT count(*), bool_or(has_function_privilege('public', p.oid, 'EXECUTE')) FROM pg_proc AS p"
+            " JOIN pg_language AS l ON l.oid = p.prolang WHERE l.lanname = 'plpython3u' AND p.proname <> 'asked'"
+            " AND p.pronamespace = to_regnamespace('sqlanon')")  # fmt: skip
+    with sqlanon.connect(fresh, superuser=True) as engine:
+        install(engine, roles=False)
+        assert fetch(fresh, ours) == [(0, None)]
+        for _ in range(2):
+            install(engine, roles=False, plpython=True)
+            assert fetch(fresh, ours) == [(len(KINDS) + 2, False)]
+    execute(fresh, "SET LOCAL client_min_messages = warning", "DROP SCHEMA sqlanon, releases CASCADE")
+    execute(fresh, "GRANT CREATE ON DATABASE fresh TO publisher")
+    with (
+        sqlanon.connect(fresh.replace("postgres@", "publisher@")) as engine,
+        pytest.raises(SpecError, match="only a superuser"),
+    ):
+        install(engine, roles=False, plpython=True)
+    assert fetch(fresh, "SELECT to_regnamespace('sqlanon')::text") == [(None,)]

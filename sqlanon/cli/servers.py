@@ -20,6 +20,9 @@ def install(
     no_roles: Annotated[
         bool, typer.Option("--no-roles", help="Create no group roles; those that are there get their rights.")
     ] = False,
+    plpython: Annotated[
+        bool, typer.Option("--plpython", help="Also what runs in the server's Python; needs a superuser.")
+    ] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the script that would run, and nothing else.")] = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
@@ -27,11 +30,11 @@ def install(
     """Puts the register, the catalog and the functions for psql into a Postgres server, or brings them up to date."""
     with sqlanon.connect(url, superuser=True) as engine:
         if sql:
-            script = installing.script(engine, installing.state(engine), roles=not no_roles)
+            script = installing.script(engine, installing.state(engine), roles=not no_roles, plpython=plpython)
             text = f"BEGIN;\n{script}COMMIT;\n"
             sys.stdout.write(json.dumps({"sql": text}) + "\n" if as_json else text)
             return
-        found = installing.install(engine, roles=not no_roles)
+        found = installing.install(engine, roles=not no_roles, plpython=plpython)
     if as_json:
         print_json(found.to_dict())
         return
@@ -39,3 +42,6 @@ def install(
     did = told.get(found.before, f"is installed, in the place of {found.before}")
     out.print(f"sqlanon {found.version} {did} in {found.url}.", markup=False)
     out.print(f"Group roles: {', '.join(found.roles) or 'none'}.", markup=False)
+    if plpython:
+        warning = "Nobody may call what runs in the server's Python yet; GRANT EXECUTE to publishers, to nobody else."
+        out.print(warning, markup=False)

@@ -175,6 +175,9 @@ class Ownership(Relations):
 
     def serves(self, owner: Owner, origins: Sequence[Origin]) -> None:
         """Refuses an owner of a view who may not read what it reads: a view reads with its owner's rights."""
+        if file := next((origin.file for origin in origins if origin.file), None):
+            told = "a view cannot read a file of yours; publish a table"
+            raise SpecError(told, where="publish.as", found=str(file), allowed=("table",))
         if owner.role is None:
             return
         sql = "SELECT r FROM unnest(?::text[]) AS r WHERE NOT has_table_privilege(?::name, to_regclass(r), 'SELECT')"
@@ -219,13 +222,15 @@ class Ownership(Relations):
         """A mark that changes when the source does: how many rows were written, which files hold them, what views say.
 
         It misses what is not counted: changes of the last moments, or all where `track_counts` is off. VACUUM FULL and
-        CLUSTER, a crash of the server and a reset of its counters change it too. None for a table in another server.
+        CLUSTER, a crash of the server and a reset of its counters change it too. None for a table in another server,
+        and for a query that reads none. Of a file it is the size and the time of its last change.
         """
         if origin.file is not None:
-            return state_of(origin.file)
+            mark = state_of(origin.file)  # which the server itself cannot compare: it finds no root
+            return json.dumps({"roots": [None], "file": mark}) if mark else None
         roots = self.roots(origin)
         ((unknown, changes, files),) = self.run("read the state of the source", STATE, [roots])
-        return None if unknown else json.dumps({"roots": roots, "changes": changes, "files": files})
+        return None if unknown or not roots else json.dumps({"roots": roots, "changes": changes, "files": files})
 
 
 def _only(definition: str) -> bool:

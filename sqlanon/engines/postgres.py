@@ -89,13 +89,15 @@ class Postgres(Answering, Publishing, Receiving):
             raise SpecError("PostgreSQL 14 or later is needed", where="--db", found=self.version)
         # Before anything else, so that no function or operator in the path of the session is called instead.
         ((self._path_before,),) = self.run("read the settings", "SHOW search_path")
+        self._before.append(("search_path", self._path_before))
         self.run("set the session", f"SET search_path = {_SETTINGS['search_path']}")
         ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
         for setting, value in {**_SETTINGS, **self._sizes()}.items():
             ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
-            self._before.append((setting, before))
+            if setting != "search_path":
+                self._before.append((setting, before))
             self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
 
     def _sizes(self) -> dict[str, str]:
@@ -160,7 +162,7 @@ class Postgres(Answering, Publishing, Receiving):
         return self.client.rows(step, self._text(self.answered(step, what)), parameters)
 
     def tried(self, text: str) -> list[tuple[Any, ...]] | None:
-        step = "try a function"
+        step = "try the functions"
         with suppress(EngineError), self.client.attempt(step) if self.client.in_transaction else nullcontext():
             return self.client.rows(step, text)
         return None

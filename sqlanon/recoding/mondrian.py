@@ -293,7 +293,7 @@ class _Levels:
         steps = steps.then("histograms", fragment(
             "select part, dimension, bin, min(place) as first, max(place) as at, $sums from binned"
             " group by part, dimension, bin", sums=sums,
-        ))  # fmt: skip
+        ), kept=True)  # fmt: skip
         upto = "over (partition by part, dimension order by bin rows between unbounded preceding and current row)"
         running = [fragment(f"cast(sum({name}) {upto} as bigint) as before_{name}") for name in self.counted]
         steps = steps.then("running", fragment(

@@ -161,7 +161,7 @@ def _combine(work: Work, packed: Sequence[Word], beside: Sequence[str], sort: st
         parts = [word for (word, _), place in zip(numbers, packed, strict=True) if place.number == number]
         columns.append(query.named(query.added(parts), name))
     mixed = query.named(query.added([curve for _, curve in numbers]), "key")
-    steps = Query(()).then("interleaved", query.selecting(tree, [*columns, mixed]))
+    steps = Query(()).then("interleaved", query.selecting(tree, [*columns, mixed]), kept=True)
     words, places = ([column(name) for name in some] for some in (names, [f"place {i}" for i in range(count)]))
     kept = [column("records"), *words, *places, *others]
     for shift in (1, 2, 4, 8, 16, 32) if count > 1 else ():
@@ -169,7 +169,7 @@ def _combine(work: Work, packed: Sequence[Word], beside: Sequence[str], sort: st
         # alone stands in its own order, which the code would break.
         step = fragment("select $kept, xor(key, (key >> $s)) as key from $earlier",
                         kept=kept, s=shift, earlier=query.table(steps.steps[-1].name))  # fmt: skip
-        steps = steps.then(f"reflected {shift}", step)
+        steps = steps.then(f"reflected {shift}", step, kept=shift == 4)  # else 64 times the first key in one expression
     along = [column("key"), *words]
     first = fragment(
         f"cast(case when row_number() over (partition by $p order by $by) = 1 then 1 else 0 end as {sort}) as persons",

@@ -622,7 +622,7 @@ def test_the_script_of_a_partition_makes_it_again_by_itself(engine: Engine, meth
         encoded.close()
     engine.secret("set the key", working_name("key"), "the key")
     engine.drop_temporary(working_name("key"))
-    engine.connection.execute(script)
+    engine.run("run the script", script)
     assert sorted(engine.run("read again", recoded), key=repr) == wanted
     for name in working_tables(engine):
         engine.run("clean up", f'DROP TABLE IF EXISTS "{name}"')

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from server import working_tables
 from test_prediction import QUICK, Row, load
+from tries import tries
 
 import sqlanon
 from sqlanon import life
@@ -65,7 +66,7 @@ def people(draw: st.DrawFn) -> list[Row]:
     return [{**row, "id": i} for i, row in enumerate(rows)]
 
 
-@settings(QUICK, max_examples=15)
+@settings(QUICK, max_examples=tries(15))
 @given(people(), st.sampled_from(["greedy", "minimum", "iteration"]), st.sampled_from(["any", "all"]),
        st.sampled_from(["policy", "0.5", "2/3"]), st.sampled_from([0, 1, 5]), st.booleans())  # fmt: skip
 def test_a_release_has_no_violation_by_the_oracle_and_all_else_is_as_it_was(

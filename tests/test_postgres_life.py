@@ -370,8 +370,8 @@ def test_a_superuser_does_not_run_what_a_publisher_left_in_the_register(clinic: 
         "CREATE FUNCTION releases.mine() RETURNS text LANGUAGE plpgsql AS"
         " $$ BEGIN CREATE TABLE IF NOT EXISTS releases.planted AS SELECT current_user::text AS who;"
         " RETURN 'x'; END $$",
-        "UPDATE sqlanon.release SET recheck = jsonb_set(recheck::jsonb, '{staged}', to_jsonb('SELECT releases.mine() AS'"
-        " || ' zip, p.age, p.disease FROM releases.patients AS p'::text))::text",
+        "UPDATE sqlanon.release SET recheck = jsonb_set(recheck::jsonb, '{staged}', to_jsonb('SELECT"
+        " releases.mine() AS zip, p.age, p.disease FROM releases.patients AS p'::text))::text",
     )
     for tried in (life.verify, lambda engine, _: sqlanon.ledger(engine)):
         with sqlanon.connect(clinic) as engine, pytest.raises(ReleaseError, match="would run what publishers left"):

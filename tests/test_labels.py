@@ -285,7 +285,8 @@ def columns_of(made: Table, records: Sequence[oracle.Record]) -> tuple[list[orac
         levels: dict[Any, int] = {}
         for label in {row[name] for row in (r for _, r in records) if row is not None}:
             covers[label], level = covered(kind, label, domain)
-            level = height if label == oracle.STAR else level
+            itself = kind.represent != "label" and domain == [None]  # two missing ends, where no value has others
+            level = (0 if itself else height) if label == oracle.STAR else level
             if level is None and any(r is not None and r[name] == label for _, r in kept):
                 unknown.add(name)
             levels[label] = 0 if level is None else level

@@ -420,4 +420,4 @@ def test_a_process_that_dies_leaves_the_release_before_it(tmp_path: Path) -> Non
             assert engine.run("read", "SELECT * FROM out ORDER BY note") == after
             assert sqlanon.life.verify(engine, "out").holds
             tables = engine.run("list", "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
-            assert tables == [("main", "out"), ("main", "people"), ("sqlanon", "release")]
+            assert tables == [("main", "out"), ("main", "people"), ("sqlanon", "audit_log"), ("sqlanon", "release")]

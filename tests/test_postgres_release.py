@@ -73,6 +73,32 @@ def published(url: str, role: str = "publisher", **publish: Any) -> sqlanon.Rele
         return release(spec, engine)
 
 
+@pytest.mark.parametrize("copies", [1, 20])  # equal records one by one, and once with their number
+def test_lists_of_texts_that_look_different_are_in_different_classes_whatever_their_collation(
+    clinic: str, copies: int
+) -> None:
+    execute(
+        clinic,
+        "CREATE COLLATION raw.careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        "CREATE TABLE raw.t (q text[] COLLATE raw.careless, s text[] COLLATE raw.careless)",
+        "INSERT INTO raw.t VALUES ('{Flu}', '{x}'), ('{flu}', '{x}')",
+        f"INSERT INTO raw.t SELECT '{{cold}}', CASE i % 2 WHEN 0 THEN '{{X}}'::text[] ELSE '{{x}}' END"
+        f" FROM generate_series(1, {2 * copies}) AS i",
+        "GRANT SELECT ON raw.t TO publisher",
+    )
+    diverse = {"model": "l-diversity", "column": "s", "l": 2}
+    spec = {"source": "raw.t", "columns": {"q": QI, "s": "sensitive"}, "publish": {"name": "t"}}
+    spec |= {
+        "privacy": [{"model": "k-anonymity", "k": 2}, diverse],
+        "recoding": {"suppression": 0.5, "levels": {"q": 0}},
+    }
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        done = release(load(spec), engine)
+    assert (done.planned.plan.counted is not None) is (copies > 1)
+    expected = Counter({("{cold}", "{X}"): copies, ("{cold}", "{x}"): copies})
+    assert Counter(fetch(as_role(clinic, "publisher"), "SELECT * FROM releases.t")) == expected
+
+
 # -- the same releases -------------------------------------------------------------------------------------------------
 
 

@@ -115,8 +115,7 @@ class Source:
             values = reference.order or (tuple(row[0] for row in self.rows[name]) if reference.tree else ())
             if values:
                 read, listed = query.identifier(name).sql("duckdb"), ", ".join(map(query.constant, values))
-                text = f'CAST(s.{read} AS VARCHAR) COLLATE "C"'
-                tests.append(f"(s.{read} IS NULL OR {text} IN ({listed}))")
+                tests.append(f'(s.{read} IS NULL OR CAST(s.{read} AS VARCHAR) COLLATE "C" IN ({listed}))')
         return "\nWHERE " + " AND ".join(tests) if tests else ""
 
     def people(self) -> Query:

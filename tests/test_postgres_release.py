@@ -99,6 +99,26 @@ def test_lists_of_texts_that_look_different_are_in_different_classes_whatever_th
     assert Counter(fetch(as_role(clinic, "publisher"), "SELECT * FROM releases.t")) == expected
 
 
+def test_persons_whose_identifiers_are_written_in_several_ways_are_not_counted_several_times(clinic: str) -> None:
+    execute(
+        clinic,
+        "CREATE EXTENSION citext SCHEMA public",
+        "CREATE TABLE raw.t (who public.citext, q int)",
+        "INSERT INTO raw.t VALUES ('a@x', 1), ('A@X', 1), ('b@x', 1), ('B@x', 1)",
+        "GRANT SELECT ON raw.t TO publisher",
+    )
+    whole: dict[str, Any] = {
+        "source": "raw.t", "entity": "who", "columns": {"who": "identifier", "q": QI}, "publish": {"name": "t"},
+        "privacy": [{"model": "k-anonymity", "k": 3}], "recoding": {"levels": {"q": 0}},
+    }  # fmt: skip
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        with pytest.raises(SpecError, match="one person may be written in several ways"):
+            release(load(whole), engine)
+        lower = {"query": "SELECT lower(who::text) AS who, q FROM raw.t"}
+        with pytest.raises(ModelNotMet):  # they are two
+            release(load({**whole, "source": lower}), engine)
+
+
 # -- the same releases -------------------------------------------------------------------------------------------------
 
 

@@ -87,6 +87,8 @@ def ledger(engine: Engine, names: Sequence[str] = (), *, bounds: Together | None
     standing = [entry for entry in known if entry.status == "published"]
     for name in names:
         register.require(engine, name)
+    if standing:
+        engine.trusts_register()
     lines = []
     with engine.working():
         for source in sorted({entry.source for entry in standing if entry.source}):

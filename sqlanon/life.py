@@ -57,6 +57,8 @@ def verify(engine: Engine, name: str) -> Verified:
     Raises `ReleaseError`, `EngineError`.
     """
     with _found(engine, name) as (entry, item):
+        if entry.kind != "file":
+            engine.trusts_register()
         recheck = json.loads(entry.recheck)
         models = tuple(_model(promise) for promise in json.loads(entry.promises))
         keys = tuple(json.loads(entry.quasi_identifiers))

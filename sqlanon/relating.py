@@ -149,11 +149,14 @@ def classes(engine: Engine, tables: Sequence[Table], k: int) -> Persons:
             f" FROM {table.item} AS t), n{i} AS (SELECT person, code, count(*) AS n FROM c{i} GROUP BY person, code),"
             f" s{i} AS (SELECT person, string_agg({often}, ',' ORDER BY code) AS told FROM n{i} GROUP BY person)"
         )
-        told.append(f"s{i}.told")
+        told.append(f"coalesce(s{i}.told, '') AS told{i}")
     joins = " ".join(f"LEFT JOIN s{i} ON s{i}.person = s0.person" for i in range(1, len(tables)))
+    names = ", ".join(f"told{i}" for i in range(len(tables)))
+    same = " AND ".join(f"a.told{i} = b.told{i}" for i in range(len(tables)))
     sql = (
-        f"WITH {', '.join(steps)}, numbered AS (SELECT s0.person, dense_rank() OVER (ORDER BY {', '.join(told)})"
-        f" AS class FROM s0 {joins}) SELECT person, class, count(*) OVER (PARTITION BY class) AS size FROM numbered"
+        f"WITH {', '.join(steps)}, known AS (SELECT s0.person, {', '.join(told)} FROM s0 {joins}), alike AS (SELECT"
+        f" {names}, count(*) AS size, row_number() OVER (ORDER BY {names}) AS class FROM known GROUP BY {names})"
+        f" SELECT a.person, b.class, b.size FROM known AS a JOIN alike AS b ON {same}"
     )
     engine.temporary("put persons into classes", _PERSONS, Text(sql))
     large = f"CASE WHEN size >= {int(k)} THEN class END"

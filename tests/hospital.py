@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from server import _programs, as_role, execute, fetch
 
@@ -108,3 +109,11 @@ def publishing(url: str, way: str) -> None:
 def published(url: str, **publish: Any) -> sqlanon.Release:
     with connected(url, "publisher") as engine:
         return release(load({**SPEC, "publish": {**SPEC["publish"], **publish}}), engine)
+
+
+def verified(url: str, name: str = "patients") -> dict[str, Any]:
+    with psycopg.connect(as_role(url, "publisher")) as connection:
+        rows = connection.execute("SELECT concat_ws(' ', model, parameters ->> 'kind'), holds, value, note FROM"
+                                  " sqlanon.verify(%s)",
+                                  [name]).fetchall()  # fmt: skip
+    return {row[0]: row[1:] for row in rows}

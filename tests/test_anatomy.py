@@ -10,6 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from server import made, with_threads, working_tables
+from tries import tries
 
 import sqlanon
 from sqlanon import life, planning
@@ -58,7 +59,7 @@ def split(engine: Engine, there: Records, l: int, key: str = "key") -> tuple[lis
     return quasi, engine.run("read", f'SELECT {group}, count(*) FROM "both" GROUP BY {group}')
 
 
-@settings(max_examples=15, deadline=None, phases=[Phase.generate])
+@settings(max_examples=tries(15), deadline=None, phases=[Phase.generate])
 @given(tables, st.integers(2, 4))
 def test_groups_have_l_different_values_and_link_no_record_to_one(engine: Engine, rows: list[Row], l: int) -> None:  # noqa: E741
     counts = Counter(row[2] for row in rows)

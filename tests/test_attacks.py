@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import Rows
 from server import made, remake, several
+from tries import tries
 
 from sqlanon.attacks import ATTACKS, Outcome, attack, parse_attack
 from sqlanon.attacks.catalogue import (
@@ -136,7 +137,7 @@ def pairs(draw: st.DrawFn, example: Example) -> list[tuple[ClassAttack, oracle.J
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(60), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_the_engine_and_the_oracle_agree_on_every_attack_and_a_counter_that_holds_stops_it(
     engine: Engine, data: st.DataObject
 ) -> None:

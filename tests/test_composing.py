@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from server import made, working_tables
+from tries import tries
 
 from sqlanon.composing import Seen, compose
 from sqlanon.engines import Engine, Origin
@@ -111,7 +112,7 @@ def stand(engine: Engine, rows: Sequence[Row], releases: Sequence[Made]) -> list
 
 
 @given(rows_of, releases_of, st.booleans())
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(15), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_what_is_left_is_what_an_oracle_over_rows_says(
     either: Engine, rows: list[Row], releases: list[Made], persons: bool
 ) -> None:

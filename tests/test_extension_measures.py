@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import errors
 from server import execute, fetch
+from tries import tries
 
 import sqlanon
 from sqlanon.check import check
@@ -78,7 +79,7 @@ def same(mine: Any, theirs: Any) -> bool:
 
 
 @given(tables(), st.integers(1, 2))
-@settings(max_examples=35, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(35), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_check_in_sql_tells_what_the_command_tells(
     engine: Engine, case: tuple[list[str], list[str], list[tuple[Any, ...]]], keys: int
 ) -> None:
@@ -96,7 +97,7 @@ def test_check_in_sql_tells_what_the_command_tells(
 
 @given(st.lists(st.tuples(*[st.sampled_from([None, "x", "y"])] * 2, st.sampled_from([None, "p", "q", "r"]),
                           st.sampled_from([None, 1, 2, 3, 5])), max_size=16))  # fmt: skip
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(100), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_k_l_and_t_are_those_of_the_oracle(engine: Engine, cells: list[tuple[Any, ...]]) -> None:
     names = ["a", "b", 'per"son', "s"]
     item = table(engine, "o", dict(zip(names, ["text", "text", "text", "integer"], strict=True)), cells)

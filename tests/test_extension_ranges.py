@@ -11,6 +11,7 @@ import pytest
 from hospital import extended
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.hierarchies import Mask
@@ -57,7 +58,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("call", NUMBERS)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(data=st.data())
 def test_a_range_of_numbers_contains_its_value_and_is_one_of_a_partition(
     ask: psycopg.Connection[Any], call: str, data: st.DataObject
@@ -101,7 +102,7 @@ def test_worked_examples(ask: psycopg.Connection[Any], call: str, expected: str)
     assert one(ask, f"SELECT sqlanon.{call}::text") == expected
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(200), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.integers(-2451507, 2145031948), st.integers(-800, 800), st.sampled_from(["spread", "low", "high", "now"]))
 def test_a_range_of_dates_contains_its_date_and_is_one_of_a_partition(
     ask: psycopg.Connection[Any], anywhere: int, near: int, where: str
@@ -119,7 +120,7 @@ def test_a_range_of_dates_contains_its_date_and_is_one_of_a_partition(
         assert told == [True] * 3, (step, place)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.integers(0, 10**12), st.sampled_from(["4714-11-24 BC", "2000-01-01", "1969-12-30", "294276-12-19 10:13:20"]))
 def test_a_range_of_timestamps_contains_its_moment_and_nests(
     ask: psycopg.Connection[Any], microseconds: int, start: str
@@ -154,7 +155,7 @@ def test_a_width_or_step_that_is_none_is_refused(ask: psycopg.Connection[Any], c
         one(ask, f"SELECT sqlanon.{call}")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(60), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(st.text(alphabet="aZ0*é' \\", max_size=8), st.integers(1, 9))
 def test_a_mask_is_that_of_the_hierarchy(ask: psycopg.Connection[Any], duckdb: DuckDB, text: str, level: int) -> None:
     hidden = Mask(9).label(literal(text), level, "text")

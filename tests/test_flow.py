@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from server import working_tables
 from shared import needs_shared
 from test_prediction import vector
+from tries import tries
 
 from sqlanon.cli import main
 from sqlanon.engines import Engine
@@ -133,7 +134,7 @@ def models(draw: st.DrawFn) -> dict[str, Any]:
             "permissions": permissions, "flows": flows}  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(models())
 def test_states_and_transitions_are_the_oracles(model: dict[str, Any]) -> None:
     if len(oracle.points(model)) > 3000:
@@ -147,7 +148,7 @@ def test_states_and_transitions_are_the_oracles(model: dict[str, Any]) -> None:
     assert moves == oracle.moves(model)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(models())
 def test_nothing_that_somebody_can_come_to_predict_is_lost_when_potential_reads_are_built_together(
     model: dict[str, Any],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from sqlanon.udfs import groups
 from sqlanon.udfs.curves import hilbert
@@ -102,7 +103,7 @@ def sequences(draw: st.DrawFn) -> Sequence:
     return Sequence(places, records, persons, draw(st.integers(1, 4)), loss, ends)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(sequence=sequences(), cells=st.sampled_from([1, 20, 2_000_000]))
 def test_the_groups_of_records_are_the_cheapest_of_all_and_hold_every_one_once(sequence: Sequence, cells: int) -> None:
     least = sequence.least()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from sqlanon import query
 from sqlanon.engines.duckdb import DuckDB
@@ -22,7 +23,10 @@ from sqlanon.hierarchies import STAR, Csv, Date, Hierarchy, Mask, Order, Tree, W
 from sqlanon.query import Query, column, fragment, named
 
 QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+    max_examples=tries(60),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
 )
 NAME = "Alice Meyer"  # must never be told
 
@@ -130,7 +134,7 @@ DECIMALS = ["DECIMAL(9,2)", "DECIMAL(18,4)", "DECIMAL(20,15)", "DECIMAL(38,10)",
 
 @pytest.mark.parametrize("kind", DECIMALS)
 @given(nested_widths(["0.1", "0.25", "1", "0.125", "10"]), st.data())
-@settings(QUICK, max_examples=20)
+@settings(QUICK, max_examples=tries(20))
 def test_a_decimal_lies_in_its_bin(engine: DuckDB, kind: str, widths: tuple[Decimal, ...], data: st.DataObject) -> None:
     digits, scale = map(int, re.findall(r"\d+", kind))
     beside = data.draw(st.integers(-1, 1))
@@ -206,7 +210,7 @@ def days(engine: DuckDB, texts: Sequence[str | None]) -> list[int | None]:
 
 @pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP"])
 @given(nested_widths(["1", "7", "30", "100000"]), st.data())
-@settings(QUICK, max_examples=40)
+@settings(QUICK, max_examples=tries(40))
 def test_a_date_lies_in_its_bin_of_days(
     engine: DuckDB, kind: str, widths: tuple[Decimal, ...], data: st.DataObject
 ) -> None:

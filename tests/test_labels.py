@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_utility import table
+from tries import tries
 
 import sqlanon
 from sqlanon import life
@@ -317,7 +318,7 @@ def agree(found: Utility, made: Table, records: Sequence[oracle.Record]) -> None
     assert found.kl_divergence == near(oracle.kl_divergence(records, columns))
 
 
-@settings(SETTINGS, max_examples=60)
+@settings(SETTINGS, max_examples=tries(60))
 @given(tables())
 def test_the_usefulness_of_a_partition_is_the_oracle_s_as_planned_and_as_read(engine: DuckDB, made: Table) -> None:
     made.load(engine)
@@ -350,7 +351,7 @@ READ = (
 )
 
 
-@settings(SETTINGS, max_examples=40)
+@settings(SETTINGS, max_examples=tries(40))
 @given(tables(READ))
 def test_linkage_finds_in_a_partition_exactly_the_records_that_can_be_a_person_s(engine: DuckDB, made: Table) -> None:
     made.load(engine)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared import search_of
+from tries import tries
 
 import sqlanon
 from sqlanon.engines.duckdb import DuckDB
@@ -92,7 +93,7 @@ TREE = {"x": ["*", "ab"], "y": ["**", "a*", "a", ""]}
 
 @pytest.mark.parametrize("hierarchy", [{"mask": 2}, {"tree": TREE}], ids=str)
 @given(rows=STARRED)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(25), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_value_that_is_literally_a_star_misleads_neither_bound_nor_search(
     engine: DuckDB, hierarchy: dict[str, Any], rows: list[tuple[str | None, ...]]
 ) -> None:

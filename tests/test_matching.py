@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from oracle import Rows
 from server import remake
 from test_attacks import HOSTILE, load
+from tries import tries
 
 from sqlanon import query
 from sqlanon.attacks import Known, Outcome, attack
@@ -94,7 +95,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("family", NUMBERS)
 @given(data=st.data())
-@settings(SETTINGS, max_examples=20)
+@settings(SETTINGS, max_examples=tries(20))
 def test_an_interval_holds_exactly_the_numbers_that_the_hierarchy_maps_to_it(
     engine: Engine, family: str, data: st.DataObject
 ) -> None:
@@ -107,7 +108,7 @@ def test_an_interval_holds_exactly_the_numbers_that_the_hierarchy_maps_to_it(
 
 
 @given(data=st.data())
-@settings(SETTINGS, max_examples=30)
+@settings(SETTINGS, max_examples=tries(30))
 def test_a_calendar_label_and_a_bin_of_days_hold_exactly_the_days_that_the_hierarchy_maps_to_them(
     engine: Engine, data: st.DataObject
 ) -> None:
@@ -123,7 +124,7 @@ def test_a_calendar_label_and_a_bin_of_days_hold_exactly_the_days_that_the_hiera
 
 
 @given(data=st.data())
-@settings(SETTINGS, max_examples=30)
+@settings(SETTINGS, max_examples=tries(30))
 def test_a_mask_holds_exactly_the_texts_that_the_hierarchy_maps_to_it(engine: Engine, data: st.DataObject) -> None:
     kind, family = data.draw(st.sampled_from([("VARCHAR", "text"), ("BIGINT", "integer")]))
     texts = st.text("01a2é🦆 '%_", min_size=2, max_size=5) if family == "text" else st.integers(-150, 150)
@@ -153,7 +154,7 @@ def tabled(draw: st.DrawFn) -> Hierarchy:
 
 
 @given(data=st.data())
-@settings(SETTINGS, max_examples=30)
+@settings(SETTINGS, max_examples=tries(30))
 def test_a_label_of_a_tree_a_file_or_an_order_holds_exactly_the_values_under_it(
     engine: Engine, data: st.DataObject
 ) -> None:
@@ -342,7 +343,7 @@ def run(engine: Engine, case: Case, *attacks: Attack, who: bool = False, others:
 
 
 @given(case=cases(), who=st.booleans(), k=st.integers(2, 5))
-@settings(SETTINGS, max_examples=40)
+@settings(SETTINGS, max_examples=tries(40))
 def test_linkage_finds_the_candidates_of_the_oracle(engine: Engine, case: Case, who: bool, k: int) -> None:
     case = written(engine, case)
     (outcome,) = run(engine, case, Linkage(k), who=who)
@@ -367,7 +368,7 @@ def test_linkage_finds_the_candidates_of_the_oracle(engine: Engine, case: Case, 
 @given(
     case=cases(everybody=True), k=st.integers(2, 5), bounds=st.sampled_from([(0, 0.5), (0.25, 0.75), (0.5, 1), (0, 1)])
 )
-@settings(SETTINGS, max_examples=30)
+@settings(SETTINGS, max_examples=tries(30))
 def test_a_population_tells_of_membership_what_the_oracle_says(
     engine: Engine, case: Case, k: int, bounds: tuple[float, float]
 ) -> None:
@@ -390,7 +391,7 @@ def test_a_population_tells_of_membership_what_the_oracle_says(
 
 
 @given(case=cases(releases=2) | cases(releases=3), m=st.integers(2, 3))
-@settings(SETTINGS, max_examples=30)
+@settings(SETTINGS, max_examples=tries(30))
 def test_composition_leaves_the_values_of_the_oracle(engine: Engine, case: Case, m: int) -> None:
     case = written(engine, case)
     refused = None

@@ -14,6 +14,7 @@ import test_vectors as vectors
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from server import made, remake, several
+from tries import tries
 
 from sqlanon import query
 from sqlanon.engines import Engine
@@ -223,7 +224,7 @@ def assert_as_expected(found: Verdict, expected: Expected, sizes: Mapping[Any, i
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(100), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_planner_verifier_and_oracle_agree_on_every_model_on_its_bound_and_beside_it(
     engine: Engine, data: st.DataObject
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server import made, with_threads
+from tries import tries
 
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
@@ -117,7 +118,7 @@ numbers = st.integers(-20, 20) | st.sampled_from([0, 0, 100])
 rows_of_numbers = st.lists(st.tuples(numbers, st.sampled_from([0.0, 0.25, 3.5, -8.0])), min_size=2, max_size=25)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(rows_of_numbers, st.integers(2, 4), st.sampled_from(STATISTICS))
 def test_every_record_gets_its_groups_statistic(
     engine: Engine, cells: list[tuple[int, float]], k: int, statistic: Any
@@ -150,7 +151,7 @@ kinds = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(st.data(), st.integers(2, 4), st.sampled_from(STATISTICS), st.sampled_from([4, 8, 512]))
 def test_whatever_the_groups_are_no_class_has_fewer_than_k_and_every_record_is_there_once(
     engine: Engine, data: st.DataObject, k: int, statistic: Any, block: int

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from server import made, working_tables
 from shared import ADULT, adult, needs_shared
+from tries import tries
 
 from sqlanon.engines import Engine, Origin
 from sqlanon.engines.duckdb import DuckDB
@@ -215,7 +216,7 @@ def duckdb() -> Iterator[DuckDB]:
 def quick(count: int) -> Any:
     """So many examples, half of them on each engine."""
     return settings(
-        max_examples=-(-count // 2), deadline=None, phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        max_examples=tries(count), deadline=None, phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )  # fmt: skip
 
@@ -622,7 +623,7 @@ def test_the_script_of_a_partition_makes_it_again_by_itself(engine: Engine, meth
         encoded.close()
     engine.secret("set the key", working_name("key"), "the key")
     engine.drop_temporary(working_name("key"))
-    engine.connection.execute(script)
+    engine.run("run the script", script)
     assert sorted(engine.run("read again", recoded), key=repr) == wanted
     for name in working_tables(engine):
         engine.run("clean up", f'DROP TABLE IF EXISTS "{name}"')

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server import made, remake, with_threads
+from tries import tries
 
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
@@ -93,7 +94,7 @@ def nearest(x: Decimal, base: Decimal) -> Decimal:
     return (x / base + Decimal("0.5")).to_integral_value(ROUND_FLOOR) * base
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(integers, bases)
 def test_integers_are_rounded_to_the_nearest_multiple_halves_up(
     engine: Engine, values: list[Any], base: Decimal
@@ -109,14 +110,14 @@ def test_small_integers_do_not_overflow_their_type(engine: Engine) -> None:
     assert changed(engine, kind, values, lambda c: Rounding(c, Decimal(10))) == [round(x, -1) for x in values]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(decimals, bases)
 def test_decimals_are_rounded_exactly(engine: Engine, values: list[Any], base: Decimal) -> None:
     found = changed(engine, "DECIMAL(12, 3)", values, lambda c: Rounding(c, base))
     assert found == [x if x is None else nearest(x, base) for x in values]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(floats, bases)
 def test_floats_are_rounded_to_the_double_nearest_the_multiple_and_what_is_not_finite_is_missing(
     engine: Engine, values: list[Any], base: Decimal
@@ -131,7 +132,7 @@ def test_floats_are_rounded_to_the_double_nearest_the_multiple_and_what_is_not_f
             assert abs(x) > 1e15 or y == float(steps * base)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(floats, st.sampled_from([(None, Decimal(5)), (Decimal("-0.5"), None), (Decimal(0), Decimal("2.5"))]))
 def test_what_lies_beyond_a_bound_becomes_the_bound(
     engine: Engine, values: list[Any], bounds: tuple[Decimal | None, Decimal | None]
@@ -166,7 +167,7 @@ def test_integers_are_coded_as_integers(engine: Engine) -> None:
 swapped_values = st.lists(st.none() | st.integers(0, 12), min_size=1, max_size=30)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(swapped_values, st.sampled_from([0.01, 0.1, 0.25, 0.5, 1.0]), st.sampled_from(["key", "other"]))
 def test_ranks_are_swapped_in_pairs_and_not_further_than_the_share(
     engine: Engine, values: list[Any], share: float, key: str
@@ -205,7 +206,7 @@ def test_ranks_of_every_kind_are_swapped(engine: Engine, kind: str, values: list
 # -- PRAM -----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(st.lists(st.none() | st.sampled_from("abc'"), min_size=1, max_size=12), st.sampled_from([0.0, 0.3, 0.9]))
 def test_pram_keeps_a_value_or_takes_that_of_a_drawn_record(engine: Engine, values: list[Any], keep: float) -> None:
     found = changed(engine, "VARCHAR", values, lambda c: Pram(c, keep))
@@ -240,7 +241,7 @@ def changed_many(engine: Engine, values: Sequence[Any], transform: Transform) ->
 MATRIX = {"a": {"a": 0.7, "b": 0.2, "'; --": 0.1}, "b": {"b": 0.5, "c": 0.5}}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(st.lists(st.none() | st.sampled_from(["a", "b", "c", "'; --"]), min_size=1, max_size=12))
 def test_a_matrix_says_what_becomes_of_a_value(engine: Engine, values: list[Any]) -> None:
     found = changed(engine, "VARCHAR", values, lambda c: Pram(c, matrix=MATRIX))
@@ -285,7 +286,7 @@ def test_invariant_matrices_keep_every_frequency_in_expectation(rows: list[list[
 # -- noise ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(floats, st.sampled_from(["normal", "laplace", "uniform"]), st.sampled_from([0.1, 3.0]))
 def test_noise_is_what_the_draws_of_the_record_say(
     engine: Engine, values: list[Any], distribution: Any, scale: float

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_prediction import load
+from tries import tries
 
 import sqlanon
 from sqlanon.engines.duckdb import DuckDB
@@ -49,7 +50,7 @@ ROWS = st.lists(st.fixed_dictionaries({
 }), max_size=12)  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=tries(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.sampled_from(["s", "n", "both", "none"]), st.sampled_from([("0", "1"), ("0.6", "0.8")]),
        st.sampled_from(["beside", "table"]))  # fmt: skip
 def test_each_record_is_held_against_its_own_persons_threshold(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from server import as_role, execute, made
+from tries import tries
 
 import sqlanon
 from sqlanon import query
@@ -74,7 +75,7 @@ def rounded(told: Any) -> Any:
 
 
 @given(tables())
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(20), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_check_and_risk_tell_the_same_on_both_engines_whatever_the_types(
     both: tuple[Engine, Engine], table: tuple[dict[str, str], list[Row]]
 ) -> None:

@@ -359,3 +359,21 @@ def test_on_a_server_that_a_dba_prepared_a_release_lives_without_more_rights(hos
     assert fetch(hospital, told) == [
         ("publisher", "released", 1), ("publisher", "refreshed", 2), ("publisher", "withdrawn", 2),
     ]  # fmt: skip
+
+
+def test_a_superuser_does_not_run_what_a_publisher_left_in_the_register(clinic: str) -> None:
+    """Whoever publishes may write the register, and the register holds the queries that a release is measured with."""
+    published(clinic, **{"as": "view"})
+    publisher = as_role(clinic, "publisher")
+    execute(
+        publisher,
+        "CREATE FUNCTION releases.mine() RETURNS text LANGUAGE plpgsql AS"
+        " $$ BEGIN CREATE TABLE IF NOT EXISTS releases.planted AS SELECT current_user::text AS who;"
+        " RETURN 'x'; END $$",
+        "UPDATE sqlanon.release SET recheck = jsonb_set(recheck::jsonb, '{staged}', to_jsonb('SELECT"
+        " releases.mine() AS zip, p.age, p.disease FROM releases.patients AS p'::text))::text",
+    )
+    for tried in (life.verify, lambda engine, _: sqlanon.ledger(engine)):
+        with sqlanon.connect(clinic) as engine, pytest.raises(ReleaseError, match="would run what publishers left"):
+            tried(engine, "patients")
+    assert fetch(clinic, "SELECT to_regclass('releases.planted')") == [(None,)]

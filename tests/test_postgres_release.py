@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from psycopg import errors
 from server import as_role, execute, fetch, made
 from test_release import KINDS, NAME, Case, cases
+from tries import tries
 
 import sqlanon
 from sqlanon import life, register
@@ -158,7 +159,7 @@ ENGINES_OWN = ("engine", "seconds", "fingerprint", "location", "version", "owner
 
 
 @given(cases())
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(15), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_the_same_spec_releases_the_same_rows_on_both_engines(both: tuple[Engine, Engine], case: Case) -> None:
     form = "view" if case.form == "view" else "table"
     there, here = (tried(engine, case, form) for engine in both)

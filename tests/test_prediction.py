@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server import made, remake, working_tables
 from shared import needs_shared, read
+from tries import tries
 
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
@@ -24,8 +25,8 @@ from sqlanon.policies import Policy, Preference
 from sqlanon.prediction import Target, Threshold, cells, records_of
 
 Row = dict[str, Any]
-QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-FEWER = settings(QUICK, max_examples=40)
+QUICK = settings(max_examples=tries(120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEWER = settings(QUICK, max_examples=tries(40))
 
 
 @pytest.fixture(scope="module")

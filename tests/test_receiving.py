@@ -156,6 +156,6 @@ def test_a_view_of_a_file_is_refused_with_a_reason(fresh: str, tmp_path: Path) -
         "privacy": [{"model": "k-anonymity", "k": 2}], "publish": {"name": "shown", "as": "view"},
     }  # fmt: skip
     with sqlanon.connect(fresh, superuser=True) as engine:
-        with pytest.raises(EngineError, match="a view cannot stand on a file or a data frame"):
+        with pytest.raises(SpecError, match="a view cannot read a file"):
             sqlanon.release(spec, engine)
         assert engine.kind_of("shown") is None

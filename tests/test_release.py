@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from shared import search_of
+from tries import tries
 
 from sqlanon import life, register
 from sqlanon.engines.duckdb import DuckDB
@@ -196,7 +197,7 @@ SECRETS, PERSONS = ["u", "u", "v", "x", None], ["A", "B", "C", "D", "E", None]
 
 
 @given(cases())
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(50), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_what_is_released_holds_and_a_view_also_later(shared: DuckDB, tmp_path_factory: Any, case: Case) -> None:
     folder = tmp_path_factory.mktemp("release")
     made = tried(shared, case, folder)

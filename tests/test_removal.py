@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared import needs_shared
 from test_prediction import TIMES, VALUES, Row, load, load_vector, plainly, tables, vector
+from tries import tries
 
 from sqlanon.engines import Engine, Origin
 from sqlanon.exploring import explore, subsets
@@ -24,7 +25,7 @@ from sqlanon.query import Query
 from sqlanon.removal import METHODS, Method, Removal, blanked, remove
 from sqlanon.udfs import removal as pure
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=tries(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def violates(found: pure.Set, left: Sequence[int]) -> bool:
     return False
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(histograms())
 def test_each_plan_leaves_no_violation_and_the_minimum_is_the_first_of_the_smallest(found: pure.Set) -> None:
     plans = {
@@ -213,7 +214,7 @@ def test_each_plan_leaves_no_violation_and_the_minimum_is_the_first_of_the_small
     assert pure.iteration(found, Fraction(9, 10), "7") == plans["iteration"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.lists(histograms(), min_size=1, max_size=5))
 def test_sets_whose_values_are_all_near_each_other_are_found(sets: list[pure.Set]) -> None:
     sizes = np.array([len(found.counts) for found in sets])

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from server import made
+from tries import tries
 
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import ModelNotMet
@@ -171,7 +172,7 @@ def engine(either: Engine) -> Engine:
 def quick(count: int) -> Any:
     """So many examples, half of them on each engine."""
     return settings(
-        max_examples=-(-count // 2), deadline=None, phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        max_examples=tries(count), deadline=None, phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from server import made, working_tables
 from test_measures import load
 from test_vectors import vector
+from tries import tries
 
 import sqlanon
 from sqlanon import query
@@ -55,7 +56,7 @@ def measured(engine: Engine, rows: Sequence[Row], keys: Sequence[str], **more: A
 
 
 @given(tables(), st.data(), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_the_journalists_and_the_marketers_risks_are_those_of_the_population(
     engine: Engine, table: tuple[list[Row], tuple[str, ...]], data: st.DataObject, persons: bool
 ) -> None:
@@ -96,7 +97,7 @@ def test_the_risks_are_those_of_the_vector(engine: Engine) -> None:
 
 
 @given(tables(), st.integers(0, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 def test_with_a_size_alone_the_risks_are_expectations_and_say_so(
     engine: Engine, table: tuple[list[Row], tuple[str, ...]], more: int
 ) -> None:
@@ -144,7 +145,7 @@ def test_a_sample_of_everybody_has_the_prosecutors_risks_for_the_journalist(engi
 
 
 @given(tables(), st.integers(0, 4), st.booleans(), st.sampled_from([0.05, 0.2, 0.3, 1 / 3, 0.5, 1.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_the_prosecutors_risks_the_subsets_and_the_costs_are_those_of_single_records(
     engine: Engine, table: tuple[list[Row], tuple[str, ...]], most: int, persons: bool, threshold: float
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from sqlanon.errors import SpecError
 from sqlanon.rules import FUNCTIONS, Known, parse
@@ -83,7 +84,7 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(conditions)
 def test_a_rule_is_judged_by_the_logic_of_three_values_and_blocks_unless_it_is_surely_false(tree: Tree) -> None:
     text, value = tree

@@ -17,6 +17,7 @@ import oracle
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 from sqlanon.models import AlphaKAnonymity, AverageRisk, KAnonymity, LDiversity, Model, TCloseness
 from sqlanon.recoding.full_domain import Found, Search
@@ -230,7 +231,7 @@ def assert_optimal(table: Table, kind: str, limit: int, monotone: bool) -> None:
         assert found.nodes == len(table.nodes())
 
 
-SLOW = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+SLOW = settings(max_examples=tries(50), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
@@ -243,7 +244,7 @@ def test_the_optimum_is_that_of_all_transformations(kind: str, data: st.DataObje
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 @given(st.data())
-@settings(SLOW, max_examples=100)
+@settings(SLOW, max_examples=tries(100))
 def test_the_optimum_is_found_for_every_model_with_and_without_suppression(condition: str, data: st.DataObject) -> None:
     model, keeps = CONDITIONS[condition]
     table = data.draw(tables(keeps))

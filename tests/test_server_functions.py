@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_postgresql.executors import NoopExecutor
 from server import execute, fetch, python_of, url_of
+from tries import tries
 
 import sqlanon
 from sqlanon import generating, sql
@@ -27,7 +28,7 @@ from sqlanon.udfs.theta import Theta
 from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
 
 SCRIPT = (Path(sql.__file__).parent / "udfs.sql").read_text(encoding="utf-8")
-QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=tries(40), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 KINDS = {f.name: [kind for _, kind in f.takes] for f in generating.declared()}
 Server = psycopg.Connection[tuple[Any, ...]]
 

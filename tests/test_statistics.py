@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from server import remake
 from shared import needs_shared
 from test_prediction import load, load_vector, vector
+from tries import tries
 
 from sqlanon.engines import Engine
 from sqlanon.prediction import records_of
 from sqlanon.rules import NAMES, PERCENTILES, percentile_name
 from sqlanon.statistics import compare, correlations, describe
 
-QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=tries(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBERS = st.one_of(st.integers(-5, 5), st.sampled_from([0.5, 1e9 + 0.25, 1e9 + 0.5, -1e-3, 1e9]))
 
 

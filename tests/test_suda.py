@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_measures import load
 from test_risk import Row, measured, tables
 from test_vectors import vector
+from tries import tries
 
 from sqlanon.combinations import CODED, Combinations
 from sqlanon.engines import Engine, Origin
@@ -36,7 +37,7 @@ def scores(engine: Engine, rows: Sequence[Row], keys: Sequence[str], most: int) 
 
 
 @given(tables(("a", "b", "c", "d", "e")), st.integers(1, 4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=tries(80), deadline=None)
 def test_suda_scores_every_record_as_all_of_its_minimal_uniques_say(
     engine: Engine, table: tuple[list[Row], tuple[str, ...]], most: int
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from server import made as table
 from server import with_threads, working_tables
+from tries import tries
 
 from sqlanon.engines import Engine
 from sqlanon.query import Query
@@ -71,7 +72,7 @@ def tables(draw: st.DrawFn) -> list[Row]:
 thetas = st.builds(Theta, st.integers(2, 5), st.sampled_from([exact("0.6"), exact("0.9")]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(tables(), st.sampled_from(NAMES))
 def test_the_histogram_counts_the_values_of_each_class_missing_ones_too(
     engine: Engine, rows: list[Row], names: Sequence[str]
@@ -83,7 +84,7 @@ def test_the_histogram_counts_the_values_of_each_class_missing_ones_too(
     assert found.domain == len(values)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(tables(), thetas, st.sampled_from(["records", "values"]), st.sampled_from(NAMES), st.booleans())
 def test_exchanges_give_the_classes_the_values_that_the_plan_says_and_leave_the_rest(
     engine: Engine, rows: list[Row], theta: Theta, kind: Any, names: Sequence[str], paper: bool
@@ -111,7 +112,7 @@ def counted(histogram: Histogram) -> dict[tuple[int, int], int]:
     return dict(zip(pairs, histogram.counts.tolist(), strict=True))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(tables(), thetas)
 def test_what_is_suppressed_and_merged_is_what_the_plan_says(engine: Engine, rows: list[Row], theta: Theta) -> None:
     made = partition(engine, rows)
@@ -125,7 +126,7 @@ def test_what_is_suppressed_and_merged_is_what_the_plan_says(engine: Engine, row
     assert {row[0] for row in after} <= {row[0] for row in rows} and len(after) == len({row[0] for row in after})
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(tables(), thetas, st.sampled_from(NAMES))
 def test_noise_takes_the_label_of_its_class_a_value_that_it_lacks_and_is_counted(
     engine: Engine, rows: list[Row], theta: Theta, names: Sequence[str]

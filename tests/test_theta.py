@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared import needs_shared, read
+from tries import tries
 
 from sqlanon.udfs import theta as t
 from sqlanon.udfs.theta import Theta, exact, implied
@@ -263,7 +264,7 @@ def shapes(packed: Packed) -> list[list[int]]:
     return [list(c.values()) for c in counts]
 
 
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(
     st.lists(st.integers(0, 30), min_size=2, max_size=8),
     st.integers(2, 7),
@@ -300,7 +301,7 @@ def fewest_repeats(counts: tuple[int, ...], sizes: tuple[int, ...]) -> float:
     return best
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=tries(120), deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=3, max_size=5), st.integers(2, 4), st.sampled_from(MUS))
 def test_the_even_way_has_the_fewest_repeats_in_its_worst_class(counts: list[int], k: int, mu: str) -> None:
     n = sum(counts)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shared import needs_shared, read
+from tries import tries
 
 from sqlanon.udfs.theta import Theta, exact, variance
 from sqlanon.udfs.theta_plans import Histogram, Plan, plan_paper, plan_swap, settled
@@ -143,7 +144,7 @@ def test_algorithm_1_makes_the_tables_of_the_paper(name: str) -> None:
     assert after == [Counter(result) for result in expected["result"]]
 
 
-@settings(max_examples=120)
+@settings(max_examples=tries(120))
 @given(tables(), st.booleans())
 def test_algorithm_1_does_what_its_pseudocode_does(table: tuple[list[Class], int, Theta], add: bool) -> None:
     classes, domain, theta = table
@@ -179,7 +180,7 @@ def test_a_donor_is_above_theta_and_not_at_it() -> None:
 # -- the repair ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=120)
+@settings(max_examples=tries(120))
 @given(tables(), st.sampled_from([None, 1, 2]))
 def test_the_repair_does_what_it_says(table: tuple[list[Class], int, Theta], window: int | None) -> None:
     classes, domain, theta = table
@@ -188,7 +189,7 @@ def test_the_repair_does_what_it_says(table: tuple[list[Class], int, Theta], win
     assert [tuple(e) for e in plan.exchanges.tolist()] == expected
 
 
-@settings(max_examples=120)
+@settings(max_examples=tries(120))
 @given(tables())
 def test_every_exchange_lowers_the_repeats_and_the_variance_nowhere(table: tuple[list[Class], int, Theta]) -> None:
     classes, domain, theta = table
@@ -205,7 +206,7 @@ def test_every_exchange_lowers_the_repeats_and_the_variance_nowhere(table: tuple
         classes = after
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(tables())
 def test_without_noise_the_values_and_the_sizes_stay(table: tuple[list[Class], int, Theta]) -> None:
     classes, domain, theta = table
@@ -218,7 +219,7 @@ def test_without_noise_the_values_and_the_sizes_stay(table: tuple[list[Class], i
         assert after.below(theta) == list(plan.unmet)
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(tables())
 def test_what_is_left_has_no_donor_anywhere(table: tuple[list[Class], int, Theta]) -> None:
     classes, domain, theta = table
@@ -227,7 +228,7 @@ def test_what_is_left_has_no_donor_anywhere(table: tuple[list[Class], int, Theta
     assert all(_first(after, c, len(after)) is None for c in plan.unmet)
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(tables())
 def test_noise_is_the_least_and_only_of_values_that_the_class_lacks(table: tuple[list[Class], int, Theta]) -> None:
     classes, domain, theta = table
@@ -328,7 +329,7 @@ def test_a_donor_is_found_by_rare_values_alone() -> None:
 # -- what is applied ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(tables())
 def test_no_record_is_moved_that_the_outcome_does_not_need_moved(table: tuple[list[Class], int, Theta]) -> None:
     classes, domain, theta = table
@@ -342,7 +343,7 @@ def test_no_record_is_moved_that_the_outcome_does_not_need_moved(table: tuple[li
         assert {(c, v): n for c, v, n in arriving.tolist()} == {p: n for p, n in come.items() if n > 0}
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(tables(), st.sampled_from([("suppress",), ("merge",), ("suppress", "merge"), ("merge", "suppress"), ()]))
 def test_every_class_that_is_left_is_decided_upon(table: tuple[list[Class], int, Theta], ways: Any) -> None:
     classes, domain, theta = table
@@ -363,7 +364,7 @@ def _survivors(plan: Plan, before: Histogram) -> np.ndarray[Any, Any]:
     return np.setdiff1d(np.arange(before.size), plan.merged[:, 0])
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(tables())
 def test_classes_are_merged_with_neighbours_only(table: tuple[list[Class], int, Theta]) -> None:
     classes, domain, theta = table

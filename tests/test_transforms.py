@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 import sqlanon
 from sqlanon import life, planning
@@ -228,7 +229,7 @@ records = st.lists(st.tuples(ages, incomes, st.sampled_from(["a", "b", None, NAS
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=records, later=records, width=st.sampled_from([0, 5]), base=st.sampled_from(["0.5", "2", "7"]),
        k=st.integers(1, 3))  # fmt: skip
 def test_what_is_generalised_judged_and_published_is_the_transformed_value(

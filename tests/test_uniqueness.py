@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_vectors import vector
+from tries import tries
 
 from sqlanon.uniqueness import (
     ESTIMATORS,
@@ -108,14 +109,14 @@ def test_every_case_of_the_safepub_vector_is_checked() -> None:
 
 
 @given(SIZES, TIMES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_zayatz_equals_exact_hypergeometric_probabilities(sizes: dict[int, int], times: Fraction) -> None:
     population = math.ceil(records(sizes) * times)
     assert zayatz(sizes, population) == pytest.approx(float(oracle.zayatz(sizes, population)), rel=1e-11)
 
 
 @given(SIZES, st.fractions(Fraction(1, 100), Fraction(99, 100), max_denominator=100))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_shlosser_equals_its_formula_in_fractions(sizes: dict[int, int], fraction: Fraction) -> None:
     assert shlosser(sizes, float(fraction)) == pytest.approx(float(oracle.shlosser(sizes, fraction)), rel=1e-9)
 
@@ -127,7 +128,7 @@ def test_shlosser_loses_no_digits_at_its_edges(fraction: Fraction) -> None:
 
 
 @given(SIZES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_pitman_is_where_the_likelihood_is_greatest(sizes: dict[int, int]) -> None:
     def profile(alpha: float) -> float:
         thetas = (records(sizes) * math.exp(power / 4) - alpha for power in range(-40, 16))
@@ -200,7 +201,7 @@ def poisson(rate: float, chance: random.Random) -> int:
 
 
 @given(st.integers(1, 150), st.floats(0.03, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_the_expected_risk_is_the_sum_over_all_population_classes(size: int, fraction: float) -> None:
     direct = math.fsum(chance / whole for whole, chance in oracle.population_classes(size, fraction))
     assert expected_risk(size, fraction) == pytest.approx(direct, rel=1e-9)
@@ -220,7 +221,7 @@ def test_the_expected_risk_falls_with_the_size_and_stays_between_its_limits(frac
 
 
 @given(SIZES, st.floats(0.01, 1), st.integers(1, 60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 def test_the_expected_records_below_a_size_are_the_sum_of_their_chances(
     sizes: dict[int, int], fraction: float, limit: int
 ) -> None:
@@ -257,7 +258,7 @@ def no_warnings() -> Iterator[None]:
 
 
 @given(st.dictionaries(st.integers(1, 10**6), st.integers(0, 10**6), max_size=6), st.integers(0, 10**9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_no_estimator_fails_or_says_what_cannot_be(sizes: dict[int, int], more: int) -> None:
     n = records(sizes)
     for name, estimator in ESTIMATORS.items():

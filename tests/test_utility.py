@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from server import made
 from shared import adult, needs_shared, read
 from test_vectors import vector
+from tries import tries
 
 import sqlanon
 from sqlanon.engines import Engine, Origin
@@ -290,7 +291,7 @@ def associations(example: Example) -> dict[tuple[str, str, str], tuple[float, fl
     return found
 
 
-@settings(QUICK, max_examples=30)
+@settings(QUICK, max_examples=tries(30))
 @given(examples(full_domain=True))
 def test_every_measure_of_a_release_with_known_levels_is_the_oracles(engine: Engine, example: Example) -> None:
     example.load(engine)
@@ -298,7 +299,7 @@ def test_every_measure_of_a_release_with_known_levels_is_the_oracles(engine: Eng
     agree(found, example, 2)
 
 
-@settings(QUICK, max_examples=30)
+@settings(QUICK, max_examples=tries(30))
 @given(examples(full_domain=False))
 def test_every_measure_of_a_release_that_mixes_levels_is_the_oracles(engine: Engine, example: Example) -> None:
     example.load(engine)
@@ -306,7 +307,7 @@ def test_every_measure_of_a_release_that_mixes_levels_is_the_oracles(engine: Eng
     agree(found, example, 3)
 
 
-@settings(QUICK, max_examples=15)
+@settings(QUICK, max_examples=tries(15))
 @given(examples(full_domain=False), st.integers(0, 99))
 def test_count_queries_find_what_the_oracle_counts(engine: Engine, example: Example, seed: int) -> None:
     example.load(engine)
@@ -348,7 +349,7 @@ def intervals(draw: st.DrawFn) -> tuple[list[oracle.Record], list[oracle.Column]
     return records, columns
 
 
-@settings(QUICK, max_examples=20)
+@settings(QUICK, max_examples=tries(20))
 @given(intervals())
 def test_overlapping_intervals_of_no_hierarchy_are_measured_too(
     engine: Engine, example: tuple[list[oracle.Record], list[oracle.Column]]

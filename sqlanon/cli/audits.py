@@ -10,7 +10,7 @@ import typer
 
 import sqlanon
 from sqlanon import auditing
-from sqlanon.cli.options import Db, Json, ShowErrors, app
+from sqlanon.cli.options import Db, Json, ShowErrors, Superuser, app
 from sqlanon.errors import SpecError
 from sqlanon.ledger import ledger as measure
 from sqlanon.showing import audits as shown
@@ -62,13 +62,14 @@ def ledger(
     ] = None,
     invariance: Annotated[int | None, typer.Option("--invariance", min=2, help="m-invariance, with this m.")] = None,
     db: Db = None,
+    superuser: Superuser = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What the releases of one source tell one audience together. Exit 1 where a bound is not kept, or not known."""
     given = candidates or values or invariance
     bounds = Together(candidates, values, invariance) if given else None
-    with sqlanon.connect(db, create=False) as engine:
+    with sqlanon.connect(db, create=False, superuser=superuser) as engine:
         found = measure(engine, name or [], bounds=bounds)
     show(found, as_json, shown.ledger)
     if not found.holds:

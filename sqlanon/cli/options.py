@@ -69,6 +69,11 @@ Hierarchies = Annotated[
 _IS_CSV = re.compile(r"\.[ct]sv(\.gz|\.zst)?$")
 
 
+Superuser = Annotated[
+    bool, typer.Option("--superuser", help="Postgres: go on although whoever works here is a superuser.")
+]
+
+
 def origin_named(source: str, delimiter: str | None) -> Origin:
     """A file where it looks like one, or where a delimiter is given; files of other kinds than CSV have none."""
     known = source.lower().endswith(FILE_ENDINGS)

@@ -20,6 +20,7 @@ from sqlanon.cli.options import (
     ShowErrors,
     Source,
     SpecFile,
+    Superuser,
     TimeLimit,
     Usefulness,
     app,
@@ -140,9 +141,7 @@ def release(
     db: Db = None,
     utility: Usefulness = False,
     time_limit: TimeLimit = None,
-    superuser: Annotated[
-        bool, typer.Option("--superuser", help="Postgres: publish although whoever publishes is a superuser.")
-    ] = False,
+    superuser: Superuser = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
@@ -168,9 +167,7 @@ def refresh(
     anew: Annotated[bool, typer.Option("--anew", help="Plan the levels again; without it, they are kept.")] = False,
     db: Db = None,
     utility: Usefulness = False,
-    superuser: Annotated[
-        bool, typer.Option("--superuser", help="Postgres: publish although whoever publishes is a superuser.")
-    ] = False,
+    superuser: Superuser = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
@@ -188,11 +185,12 @@ def refresh(
 def verify(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A release, or the path of a released file.")],
     db: Db = None,
+    superuser: Superuser = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Measures a release again, on the rows that are there now."""
-    with sqlanon.connect(db, read_only=True) as engine:
+    with sqlanon.connect(db, read_only=True, superuser=superuser) as engine:
         found = life.verify(engine, name)
         show(found, as_json, shown.verified)
     if not found.holds:

@@ -43,7 +43,5 @@ def install(
     out.print(f"sqlanon {found.version} {did} in {found.url}.", markup=False)
     out.print(f"Group roles: {', '.join(found.roles) or 'none'}.", markup=False)
     if plpython:
-        told = (
-            "Nobody may call what runs in the server's Python yet; GRANT EXECUTE on it to publishers, to nobody else."
-        )
-        out.print(told, markup=False)
+        warning = "Nobody may call what runs in the server's Python yet; GRANT EXECUTE to publishers, to nobody else."
+        out.print(warning, markup=False)

@@ -209,6 +209,9 @@ class Engine(Protocol):
     def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
         """Lets nobody write, not even the owner, and these roles and the owner alone read."""
 
+    def trusts_register(self) -> None:
+        """Refuses a superuser, unless forced, before SQL that a publisher left in the register is run."""
+
     def readers(self, name: str) -> tuple[str, ...]:
         """The roles, beside its owner, that may read the table or view of this name where releases are."""
 

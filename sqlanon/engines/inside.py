@@ -6,7 +6,7 @@ server's own files are none of the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
@@ -235,9 +235,9 @@ _NO_FILES = SpecError("inside the server no file is read or written; leave it to
 
 def without_files(part: object) -> None:
     """Refuses a spec, or a part of one, that names a file: it would be the server's. Raises `SpecError`."""
-    if isinstance(part, dict):
+    if isinstance(part, Mapping):
         part = tuple(part.values())
-    if isinstance(part, tuple | list):
+    if isinstance(part, Iterable) and not isinstance(part, str | bytes):
         for one in part:
             without_files(one)
     elif is_dataclass(part) and not isinstance(part, type):

@@ -71,6 +71,15 @@ class Ownership(Relations):
         """The relations that a source names, as the server writes their names."""
         raise NotImplementedError
 
+    def trusts_register(self) -> None:
+        sql = "SELECT rolname::text, rolsuper FROM pg_roles WHERE rolname = current_user"
+        ((me, over),) = self.run("read the role", sql)
+        if over and not self.forced:
+            raise ReleaseError(
+                f"{me!r} is a superuser, and would run what publishers left in the register; do it as a role that may"
+                " read the release and its source, or force it with --superuser", exit_status=2,
+            )  # fmt: skip
+
     def publisher(self, roles: Sequence[str], owner: str | None = None) -> Owner:
         """Refuses a superuser, unless forced, roles to grant to that are not there, and an owner who may too much.
 

@@ -122,7 +122,8 @@ class _Exchange:
         return plan
 
     def _planner(self) -> Callable[[Histogram, Theta, frozenset[tuple[int, int]]], Plan]:
-        plan, noise = {"paper": plan_paper, "swap": plan_swap}[self.model.repair], self.model.noise
+        planners: dict[str, Callable[..., Plan]] = {"paper": plan_paper, "swap": plan_swap}
+        plan, noise = planners[self.model.repair], self.model.noise
         return lambda histogram, theta, implausible: plan(histogram, theta, noise=noise, implausible=implausible)
 
     def _implausible(self, numbers: Iterable[int]) -> set[tuple[int, int]]:

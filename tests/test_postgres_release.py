@@ -270,6 +270,24 @@ def test_default_privileges_and_public_get_nothing(clinic: str) -> None:
     assert len(fetch(as_role(clinic, "reader"), READ)) == 60
 
 
+def test_default_privileges_give_nobody_the_register_or_a_schema(clinic: str) -> None:
+    """Where no DBA prepared the server, the publisher makes both, and his own defaults may let anybody in."""
+    every = ("TABLES TO PUBLIC, stranger", "SCHEMAS TO PUBLIC, stranger")
+    execute(as_role(clinic, "publisher"), *(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {what}" for what in every))
+    published(clinic)
+    for statement in ("SELECT spec FROM sqlanon.release", "DELETE FROM sqlanon.audit_log", READ,
+                      "CREATE TABLE sqlanon.mine (i int)", "CREATE TABLE releases.mine (i int)"):  # fmt: skip
+        with pytest.raises(errors.InsufficientPrivilege):
+            execute(as_role(clinic, "stranger"), statement)
+    others = (
+        "SELECT c.relname FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.relnamespace IN"
+        " ('sqlanon'::regnamespace, 'releases'::regnamespace) AND a.grantee NOT IN (c.relowner, 'reader'::regrole)"
+    )
+    assert fetch(clinic, others) == []
+    assert len(fetch(as_role(clinic, "reader"), READ)) == 60
+    published(clinic)  # the maker still writes
+
+
 LEAK = (
     "CREATE FUNCTION pg_temp.leak(anyelement, {}) RETURNS boolean LANGUAGE plpgsql COST 0.0001 {} AS"
     " $$ BEGIN RAISE NOTICE 'saw %', $2; RETURN true; END $$"

@@ -155,7 +155,8 @@ def options(command: str) -> set[str]:
     source = Path(sys.modules[COMMANDS[command].__module__].__file__ or "").read_text(encoding="utf-8")
     body = source[source.index(f"def {COMMANDS[command].__name__}(") :].split(") -> None:", 1)[0]
     shared = {"Db": "--db", "Json": "--json", "ShowErrors": "--show-engine-errors", "TimeLimit": "--time-limit",
-              "Delimiter": "--delimiter", "Population": "--population", "Usefulness": "--utility"}  # fmt: skip
+              "Delimiter": "--delimiter", "Population": "--population", "Usefulness": "--utility",
+              "Superuser": "--superuser"}  # fmt: skip
     used = {option for name, option in shared.items() if name in map(str, declared.values())}
     return used | set(re.findall(r'"(--[a-z-]+)"', body))
 

@@ -305,9 +305,9 @@ BEGIN
     END;
     -- What looks different is different, whatever the type or its collation compares.
     read := CASE
-      WHEN family = 'text' THEN format('CAST(s.%I AS varchar) COLLATE "C"', own)
       WHEN family = 'decimal' AND base.modifier = -1 THEN format('trim_scale(s.%I)', own)
-      WHEN family = 'other' OR family = 'float' AND own <> ALL (raw) THEN format('CAST(s.%I AS varchar)', own)
+      WHEN family IN ('text', 'other') OR family = 'float' AND own <> ALL (raw) THEN
+        format('CAST(s.%I AS varchar) COLLATE "C"', own)
       ELSE format('s.%I', own)
     END;
     RETURN NEXT;

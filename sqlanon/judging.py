@@ -30,7 +30,7 @@ from sqlanon.spec import Spec
 from sqlanon.telling import Tell
 from sqlanon.verify import COUNTED, Measured, Published, counted, verify
 
-_STAGED = blanking.STAGED
+_STAGED, _AGAIN = blanking.STAGED, "sqlanon base frequencies again"
 
 
 class Starred(Exception):
@@ -115,7 +115,7 @@ class Job:
             raise ModelNotMet(f"a rule blocks the release ({told}); nothing was published", measured.verdicts, blocking)
         keys, made = tuple(self.plan.keys), {**self.made(), "linked": self.planned.outcome.linked is not None}
         seen = Seen(self.publish.name, Origin(query=f"SELECT * FROM {item}"), keys, frozenset(self._closed()))
-        gate(self.engine, self.spec, seen, made, self.terms.source, self.terms.grants)
+        gate(self.engine, self.spec, seen, made, self.terms.source, self.terms.grants, self._as_planned)
         if self.separate and self._digest(judged) != self._digest(item):
             raise ReleaseError("the published rows are not the ones that were judged; nothing was published")
         return measured
@@ -124,6 +124,17 @@ class Job:
     def once(self) -> bool:
         """Whether the published rows are read back but once, equal ones together: most are known to be equal."""
         return self.plan.counted is not None and not self.separate
+
+    def _as_planned(self) -> bool:
+        """Whether the source is as it was read: rows that were counted when they were planned are not read again."""
+        counted = self.plan.recoded.counted
+        if counted is None or not self.once:
+            return True
+        self.engine.temporary("read the source again", _AGAIN, counted.filled)
+        items = (self.engine.sql(query.table(name)) for name in (counted.table, _AGAIN))
+        before, now = (self.engine.digest(item, self.plan.source.spec.published, counted.number) for item in items)
+        self.engine.drop_temporary(_AGAIN)
+        return before == now
 
     def _digest(self, item: str) -> str:
         if self.once:

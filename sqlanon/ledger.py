@@ -11,7 +11,7 @@ and tables that were handed on; the same records under another source's name or 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -225,12 +225,16 @@ def _had(engine: Engine, readers: Mapping[str, frozenset[str]]) -> list[frozense
 # -- the gate ----------------------------------------------------------------------------------------------------------
 
 
-def gate(engine: Engine, spec: Spec, new: Seen, made: Mapping[str, Any], source: str, grants: Sequence[str]) -> None:
+def gate(
+    engine: Engine, spec: Spec, new: Seen, made: Mapping[str, Any], source: str, grants: Sequence[str],
+    unchanged: Callable[[], bool] = lambda: True,
+) -> None:  # fmt: skip
     """Stops a release that would tell too much together with those that stand, the one that it replaces among them.
 
     `new`: the rows that were made. The bounds are its own and those of the others, whose promise is about all; one that
-    is replaced promises no more, and is weighed all the same. Raises `ModelNotMet` where a bound of `publish.ledger` is
-    not kept, or where nobody can tell.
+    is replaced promises no more, and is weighed all the same. `unchanged`: whether the source, on which this is
+    measured, still has the rows that were made from it. Raises `ModelNotMet` where a bound of `publish.ledger` is not
+    kept, or where nobody can tell.
     """
     own = spec.publish.ledger if spec.publish else None
     standing = [e for e in register.entries(engine) if e.status == "published" and source and e.source == source]
@@ -243,6 +247,8 @@ def gate(engine: Engine, spec: Spec, new: Seen, made: Mapping[str, Any], source:
         if not others or not bounds:
             return
         followed(new.name, made)
+        if not unchanged():
+            raise SpecError("the source has changed since it was planned", where="ledger")
         with ExitStack() as stack:
             shown = [_read(new, spec), *(_seen(engine, entry, stack, new.name) for entry in others)]
             left = _measured(engine, spec, shown)

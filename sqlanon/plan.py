@@ -115,7 +115,7 @@ class Source:
             values = reference.order or (tuple(row[0] for row in self.rows[name]) if reference.tree else ())
             if values:
                 read, listed = query.identifier(name).sql("duckdb"), ", ".join(map(query.constant, values))
-                tests.append(f"(s.{read} IS NULL OR CAST(s.{read} AS VARCHAR) IN ({listed}))")
+                tests.append(f'(s.{read} IS NULL OR CAST(s.{read} AS VARCHAR) COLLATE "C" IN ({listed}))')
         return "\nWHERE " + " AND ".join(tests) if tests else ""
 
     def people(self) -> Query:
@@ -138,7 +138,8 @@ class Source:
         if found.family == "float":
             plain = f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
         elif "ENUM" in found.type or (found.family == "other" and role in ("quasi-identifier", "sensitive")):
-            plain = f"CAST({read} AS VARCHAR)"  # the type of an ENUM lists values that were suppressed
+            # The type of an ENUM lists values that were suppressed; a list of texts has a collation, too.
+            plain = f'CAST({read} AS VARCHAR) COLLATE "C"'
         elif found.family == "text":
             plain = f'CAST({read} AS VARCHAR) COLLATE "C"'  # whatever the column, the query or the view says
         elif found.type == "numeric":  # of Postgres, where 1.5 and 1.50 are equal, and are told apart as text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -121,9 +122,10 @@ def create(engine: Engine, catalog: str | None = None) -> None:
     script = (resources.files("sqlanon.sql") / "register.sql").read_text()
     if catalog:
         script = script.replace("EXISTS sqlanon", f"EXISTS {catalog}.sqlanon")
-    for statement in script.split(";"):
-        if statement.strip() and not (catalog and f"sqlanon.{LOG}" in statement):
-            engine.run("create the register", statement)
+    with engine.closing(SCHEMA, TABLE, LOG) if not catalog else nullcontext():
+        for statement in script.split(";"):
+            if statement.strip() and not (catalog and f"sqlanon.{LOG}" in statement):
+                engine.run("create the register", statement)
 
 
 def entries(engine: Engine, catalog: str | None = None) -> list[Entry]:

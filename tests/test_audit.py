@@ -164,10 +164,21 @@ PLANTED: dict[str, tuple[list[str], list[str]]] = {
     "release-public": ([f"GRANT SELECT ON {A_RELEASE} TO PUBLIC", f"GRANT SELECT (ward) ON {A_VIEW} TO PUBLIC"], []),
     "release-write": ([f"GRANT UPDATE (ward) ON {A_VIEW} TO {GR}", f"GRANT TRUNCATE ON {A_RELEASE} TO {RD}"], []),
     "private-grant": (
-        ["GRANT SELECT (recheck) ON sqlanon.release TO PUBLIC", f"GRANT ALL ON sqlanon.release TO {RD}"],
+        [
+            "GRANT SELECT (recheck) ON sqlanon.release TO PUBLIC",
+            f"GRANT ALL ON sqlanon.release TO {RD}",
+            "GRANT DELETE ON sqlanon.audit_log TO stranger",
+        ],
         [],
     ),
-    "schema-create": (["GRANT CREATE ON SCHEMA releases TO PUBLIC", f"GRANT CREATE ON SCHEMA {q(SCHEMA)} TO {RD}"], []),
+    "schema-create": (
+        [
+            "GRANT CREATE ON SCHEMA releases TO PUBLIC",
+            f"GRANT CREATE ON SCHEMA {q(SCHEMA)} TO {RD}",
+            "GRANT CREATE ON SCHEMA sqlanon TO stranger",
+        ],
+        [],
+    ),
     "database-create": ([f"GRANT CREATE ON DATABASE {DB} TO PUBLIC"], []),
     "default-privileges": (
         [

@@ -45,3 +45,19 @@ def test_a_server_without_a_release_has_nothing_to_find(hospital: str) -> None:
     with connected(hospital) as engine:
         found = auditing.audit(engine)
     assert (found.clean, found.releases) == (True, 0)
+
+
+@pytest.mark.parametrize("way", ["nothing", "install"])
+def test_somebody_who_does_not_publish_has_no_rights_on_the_register_or_beside_releases(
+    hospital: str, way: str
+) -> None:
+    publishing(hospital, way)
+    published(hospital)
+    execute(hospital, "GRANT SELECT ON sqlanon.release TO stranger", "GRANT CREATE ON SCHEMA releases TO stranger")
+    with connected(hospital) as engine:
+        found = auditing.audit(engine)
+        assert {(one.rule, one.object) for one in found.findings} == {
+            ("private-grant", "sqlanon.release for stranger"), ("schema-create", "schema releases for stranger"),
+        }  # fmt: skip
+        execute(hospital, found.script)
+        assert auditing.audit(engine).clean

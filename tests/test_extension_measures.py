@@ -31,7 +31,7 @@ CELLS: dict[str, list[Any]] = {
     "boolean": [True, False], "date": [date(2020, 2, 29), date(1, 1, 1)],
     "timestamp": [datetime(2020, 1, 1, 1), datetime(1969, 1, 1)],
     "uuid": ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"],
-    "integer[]": [[1], [1, 2], []],
+    "integer[]": [[1], [1, 2], []], "text[] COLLATE public.careless": [["a"], ["A"], ["a", None]],
     "public.grade": ["low", "High"], "public.amount": [1, 2], "char(3)": ["a", "ab"],
 }  # fmt: skip
 
@@ -40,7 +40,9 @@ CELLS: dict[str, list[Any]] = {
 def engine(database: str) -> Iterator[Engine]:
     extended(database)
     execute(
-        database, "CREATE TYPE public.grade AS ENUM ('low', 'High')",
+        database,
+        "CREATE COLLATION public.careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        "CREATE TYPE public.grade AS ENUM ('low', 'High')",
         "CREATE DOMAIN public.positive AS integer", "CREATE DOMAIN public.amount AS public.positive CHECK (VALUE > 0)",
     )  # fmt: skip
     with sqlanon.connect(database) as found:

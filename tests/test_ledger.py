@@ -15,6 +15,8 @@ from sqlanon import life
 from sqlanon.cli import main
 from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, ReleaseError, SpecError
+from sqlanon.release import release
+from sqlanon.spec import load
 from sqlanon.together import Together
 
 QI = "quasi-identifier"
@@ -160,6 +162,35 @@ def test_an_audience_is_whoever_can_read_both(clinic: str) -> None:
         published("all", {"age": 2, "zip": 0})  # nobody knows who will get it
     with sqlanon.connect(as_role(clinic, "publisher")) as engine:
         assert sqlanon.ledger(engine).lines == ()
+
+
+def test_who_leaves_the_source_while_it_is_published_is_not_published_unweighed(clinic: str) -> None:
+    """Counted records are those of the plan: the ledger would find nobody in the source whom they could give away."""
+    execute(
+        clinic,
+        "CREATE TABLE raw.t AS SELECT i / 20 AS a, i / 20 AS b FROM generate_series(0, 39) AS i UNION ALL SELECT 0, 1",
+        "GRANT SELECT ON raw.t TO publisher",
+    )
+
+    def published(name: str, levels: dict[str, int], leaving: str = "", **more: Any) -> None:
+        def tell(told: str, _: float | None) -> None:
+            if leaving and told == "writing the table":
+                execute(clinic, leaving)
+
+        whole = {"source": "raw.t", "columns": {"a": QI, "b": QI}, "privacy": [{"model": "k-anonymity", "k": 4}],
+                 "recoding": {"levels": levels}, "publish": {"name": name, **more}}  # fmt: skip
+        with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+            assert release(load(whole), engine, tell=tell).planned.plan.counted is not None
+
+    published("one", {"a": 0, "b": 1})
+    published("other", {"a": 1, "b": 0})
+    bound = {"ledger": {"candidates": 4}}
+    with pytest.raises(ModelNotMet, match="1 candidates against 4"):
+        published("other", {"a": 1, "b": 0}, **bound)
+    with pytest.raises(ModelNotMet, match="the source has changed since it was planned"):
+        published("other", {"a": 1, "b": 0}, "DELETE FROM raw.t WHERE a < b", **bound)
+    published("one", {"a": 0, "b": 1})
+    published("other", {"a": 1, "b": 0}, **bound)
 
 
 def test_the_bounds_of_a_spec_are_read_and_refused_by_their_place() -> None:

@@ -124,11 +124,13 @@ def test_values_that_look_different_are_different_and_equal_ones_are_one_class(f
         fresh,
         "CREATE TYPE mood AS ENUM ('sad', 'ok')",
         "CREATE COLLATION careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
-        'CREATE TABLE t (m mood, l text[], z timestamptz, n numeric, c text COLLATE "careless", j jsonb)',
-        "INSERT INTO t VALUES ('sad', '{a,NULL}', '2020-01-01 00:00+01', 1.5, 'Ann', '{\"a\": 1}'), ('sad',"
-        " '{a,NULL}', '2019-12-31 23:00+00', 1.50, 'ann', '{\"a\":   1}'), (NULL, NULL, NULL, 'NaN', NULL, NULL)",
+        'CREATE TABLE t (m mood, l text[], z timestamptz, n numeric, c text COLLATE "careless", j jsonb,'
+        ' s text[] COLLATE "careless")',
+        "INSERT INTO t VALUES ('sad', '{a,NULL}', '2020-01-01 00:00+01', 1.5, 'Ann', '{\"a\": 1}', '{Ann}'), ('sad',"
+        " '{a,NULL}', '2019-12-31 23:00+00', 1.50, 'ann', '{\"a\":   1}', '{ann}'),"
+        " (NULL, NULL, NULL, 'NaN', NULL, NULL, NULL)",
     )
-    for column, classes in {"m": 2, "l": 2, "z": 2, "n": 2, "c": 3, "j": 2}.items():
+    for column, classes in {"m": 2, "l": 2, "z": 2, "n": 2, "c": 3, "j": 2, "s": 3}.items():
         assert sqlanon.check("t", quasi_identifiers=[column], engine=engine).classes == classes, column
 
 

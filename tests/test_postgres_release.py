@@ -74,6 +74,52 @@ def published(url: str, role: str = "publisher", **publish: Any) -> sqlanon.Rele
         return release(spec, engine)
 
 
+@pytest.mark.parametrize("copies", [1, 20])  # equal records one by one, and once with their number
+def test_lists_of_texts_that_look_different_are_in_different_classes_whatever_their_collation(
+    clinic: str, copies: int
+) -> None:
+    execute(
+        clinic,
+        "CREATE COLLATION raw.careless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        "CREATE TABLE raw.t (q text[] COLLATE raw.careless, s text[] COLLATE raw.careless)",
+        "INSERT INTO raw.t VALUES ('{Flu}', '{x}'), ('{flu}', '{x}')",
+        f"INSERT INTO raw.t SELECT '{{cold}}', CASE i % 2 WHEN 0 THEN '{{X}}'::text[] ELSE '{{x}}' END"
+        f" FROM generate_series(1, {2 * copies}) AS i",
+        "GRANT SELECT ON raw.t TO publisher",
+    )
+    diverse = {"model": "l-diversity", "column": "s", "l": 2}
+    spec = {"source": "raw.t", "columns": {"q": QI, "s": "sensitive"}, "publish": {"name": "t"}}
+    spec |= {
+        "privacy": [{"model": "k-anonymity", "k": 2}, diverse],
+        "recoding": {"suppression": 0.5, "levels": {"q": 0}},
+    }
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        done = release(load(spec), engine)
+    assert (done.planned.plan.counted is not None) is (copies > 1)
+    expected = Counter({("{cold}", "{X}"): copies, ("{cold}", "{x}"): copies})
+    assert Counter(fetch(as_role(clinic, "publisher"), "SELECT * FROM releases.t")) == expected
+
+
+def test_persons_whose_identifiers_are_written_in_several_ways_are_not_counted_several_times(clinic: str) -> None:
+    execute(
+        clinic,
+        "CREATE EXTENSION citext SCHEMA public",
+        "CREATE TABLE raw.t (who public.citext, q int)",
+        "INSERT INTO raw.t VALUES ('a@x', 1), ('A@X', 1), ('b@x', 1), ('B@x', 1)",
+        "GRANT SELECT ON raw.t TO publisher",
+    )
+    whole: dict[str, Any] = {
+        "source": "raw.t", "entity": "who", "columns": {"who": "identifier", "q": QI}, "publish": {"name": "t"},
+        "privacy": [{"model": "k-anonymity", "k": 3}], "recoding": {"levels": {"q": 0}},
+    }  # fmt: skip
+    with sqlanon.connect(as_role(clinic, "publisher")) as engine:
+        with pytest.raises(SpecError, match="one person may be written in several ways"):
+            release(load(whole), engine)
+        lower = {"query": "SELECT lower(who::text) AS who, q FROM raw.t"}
+        with pytest.raises(ModelNotMet):  # they are two
+            release(load({**whole, "source": lower}), engine)
+
+
 # -- the same releases -------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +268,24 @@ def test_default_privileges_and_public_get_nothing(clinic: str) -> None:
     with pytest.raises(errors.InsufficientPrivilege):
         execute(as_role(clinic, "stranger"), READ)
     assert len(fetch(as_role(clinic, "reader"), READ)) == 60
+
+
+def test_default_privileges_give_nobody_the_register_or_a_schema(clinic: str) -> None:
+    """Where no DBA prepared the server, the publisher makes both, and his own defaults may let anybody in."""
+    every = ("TABLES TO PUBLIC, stranger", "SCHEMAS TO PUBLIC, stranger")
+    execute(as_role(clinic, "publisher"), *(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {what}" for what in every))
+    published(clinic)
+    for statement in ("SELECT spec FROM sqlanon.release", "DELETE FROM sqlanon.audit_log", READ,
+                      "CREATE TABLE sqlanon.mine (i int)", "CREATE TABLE releases.mine (i int)"):  # fmt: skip
+        with pytest.raises(errors.InsufficientPrivilege):
+            execute(as_role(clinic, "stranger"), statement)
+    others = (
+        "SELECT c.relname FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.relnamespace IN"
+        " ('sqlanon'::regnamespace, 'releases'::regnamespace) AND a.grantee NOT IN (c.relowner, 'reader'::regrole)"
+    )
+    assert fetch(clinic, others) == []
+    assert len(fetch(as_role(clinic, "reader"), READ)) == 60
+    published(clinic)  # the maker still writes
 
 
 LEAK = (

@@ -86,13 +86,18 @@ SELECT format('%s for %s', n.item, $grantee), format('%s may let others read it'
 FROM acl AS a JOIN release USING (oid) JOIN named AS n USING (oid)
 WHERE a.grantee NOT IN (0, a.owner) AND a.grantable GROUP BY n.oid, n.item, a.grantee ORDER BY 1
 """
+# Nobody who publishes: those who do are members of the owner of releases, or of the group.
+_OUTSIDER = (
+    "(a.grantee <> 0 AND pg_get_userbyid(a.grantee) NOT IN ('sqlanon_owner', 'sqlanon_publisher')"
+    " AND NOT EXISTS (SELECT FROM publisher AS o WHERE pg_has_role(a.grantee, o.oid, 'MEMBER')))"
+)
 _PRIVATE = """
 SELECT format('%s for %s', n.item, $grantee), format('%s may %s it; only views of the register are for readers',
   $grantee, string_agg(DISTINCT lower(a.privilege), ', ')),
   string_agg(DISTINCT $as_grantor || format('REVOKE ALL ON TABLE %s FROM %s CASCADE;', n.item, $grantee) || $and_back,
     E'\\n')
 FROM acl AS a JOIN private USING (oid) JOIN named AS n USING (oid)
-WHERE a.grantee <> a.owner AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM reader))
+WHERE a.grantee <> a.owner AND (a.grantee = 0 OR a.grantee IN (SELECT oid FROM reader) OR $outsider)
 GROUP BY n.oid, n.item, a.grantee ORDER BY 1
 """
 _SCHEMAS = (
@@ -215,16 +220,21 @@ GRANTS = (
     Rule(
         "private-grant",
         "finding",
-        "A table of the register is open to readers or everybody.",
+        "A table of the register is open to somebody who does not publish.",
         "leaks 11; CVE-2026-105616",
-        worded(_PRIVATE),
+        worded(_PRIVATE, outsider=_OUTSIDER),
     ),
     Rule(
         "schema-create",
         "finding",
-        "A reader, or everybody, may make things where releases or sources stand.",
+        "A reader, or everybody, may make things where releases or sources stand; or an outsider where releases do.",
         "leaks 12; CVE-2026-2360",
-        worded(_SCHEMA, told="make things there", right="CREATE", which=f"{_BY_READERS} AND {_SCHEMAS}"),
+        worded(
+            _SCHEMA,
+            told="make things there",
+            right="CREATE",
+            which=f"({_BY_READERS} AND {_SCHEMAS} OR {_OUTSIDER} AND n.nspname IN ('releases', 'sqlanon'))",
+        ),
     ),
     Rule(
         "schema-public",

@@ -209,6 +209,9 @@ class Engine(Protocol):
     def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
         """Lets nobody write, not even the owner, and these roles and the owner alone read."""
 
+    def closing(self, schema: str, *tables: str) -> AbstractContextManager[None]:
+        """While a schema and tables in it are made: afterwards nobody but their maker has a right on them."""
+
     def trusts_register(self) -> None:
         """Refuses a superuser, unless forced, before SQL that a publisher left in the register is run."""
 

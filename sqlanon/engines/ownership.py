@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlanon.engines import Origin, Owner
 from sqlanon.engines.relations import Relations, state_of
@@ -147,20 +148,36 @@ class Ownership(Relations):
 
     def protect(self, path: Sequence[str], kind: str, roles: Sequence[str]) -> None:
         """Takes away what default privileges gave, and the owner's own right to write; lets `roles` read."""
-        item = self._at(path)
-        sql = (
-            "SELECT DISTINCT CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee)::text END"
-            " FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.oid = ?::regclass AND a.grantee <> c.relowner"
-        )
-        step = "grant"
-        for (role,) in self.run("read the grants", sql, [item]):
-            self.run(step, f"REVOKE ALL ON {item} FROM {'PUBLIC' if role is None else self.own(role)}")
+        item, step = self._at(path), "grant"
+        self._closed(item)
         owned = "SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = ?::regclass"
         ((owner,),) = self.run("read the grants", owned, [item])
         self.run(step, f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {item} FROM {self.own(owner)}")
         for role in roles:
             self._let_in(role)
             self.run(step, f"GRANT SELECT ON {item} TO {self.own(role)}")
+
+    def _closed(self, item: str, *, schema: bool = False) -> None:
+        """Takes a table, view or schema from everybody but its owner."""
+        catalog = "pg_namespace AS c, aclexplode(c.nspacl)" if schema else "pg_class AS c, aclexplode(c.relacl)"
+        kind, owner = ("SCHEMA", "nspowner") if schema else ("TABLE", "relowner")
+        sql = (
+            "SELECT DISTINCT CASE a.grantee WHEN 0 THEN NULL ELSE pg_get_userbyid(a.grantee)::text END"
+            f" FROM {catalog} AS a WHERE c.oid = ?::reg{'namespace' if schema else 'class'} AND a.grantee <> c.{owner}"
+        )
+        for (role,) in self.run("read the grants", sql, [item]):
+            self.run("grant", f"REVOKE ALL ON {kind} {item} FROM {'PUBLIC' if role is None else self.own(role)}")
+
+    @contextmanager
+    def closing(self, schema: str, *tables: str) -> Iterator[None]:
+        """Whatever default privileges say, a schema that is made here, and the tables in it, are its maker's alone."""
+        asked = "SELECT 1 FROM pg_namespace WHERE nspname = ?"
+        there = self.run("read the catalog", asked, [schema])
+        yield
+        if not there:
+            self._closed(self.own(schema), schema=True)
+        for table in tables:
+            self._closed(self._at([schema, table]))
 
     def _let_in(self, role: str) -> None:
         """Lets a role look into the schema of releases; who may not let others in only gets a warning from Postgres."""

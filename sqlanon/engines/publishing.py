@@ -51,7 +51,8 @@ class Publishing(Ownership):
     def _in_schema(self) -> None:
         """The schema of releases, where it is not there yet; nobody but its owner may look into it."""
         if not self.run("read the catalog", "SELECT 1 FROM pg_namespace WHERE nspname = ?", [self.schema]):
-            self.run("create the schema of releases", f"CREATE SCHEMA {self.own(self.schema)}")
+            with self.closing(self.schema):
+                self.run("create the schema of releases", f"CREATE SCHEMA {self.own(self.schema)}")
 
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         self._in_schema()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ class Roleless(Relations):
 
     def hand_over(self, path: Sequence[str], kind: str, owner: Owner) -> None:
         """Nothing: there are no owners."""
+
+    def closing(self, schema: str, *tables: str) -> AbstractContextManager[None]:
+        """Nothing: nobody is given anything."""
+        return nullcontext()
 
     def trusts_register(self) -> None:
         """Nothing: whoever writes the register may do everything here."""

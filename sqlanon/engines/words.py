@@ -53,11 +53,11 @@ def in_parquet(kind: str) -> str | None:
 
 def plainly(read: str, found: Column) -> str:
     """A column as its values are read by people: what looks different is different, whatever the engine compares."""
-    if found.family == "text":
+    if found.family in ("text", "float", "other"):  # a list of texts has a collation, too
         return f'CAST({read} AS VARCHAR) COLLATE "C"'
     if found.type == "numeric":  # of Postgres, where 1.5 and 1.50 are equal, and are told apart as text
         return f"trim_scale({read})"
-    return f"CAST({read} AS VARCHAR)" if found.family in ("float", "other") else read
+    return read
 
 
 def hint(text: str) -> str:

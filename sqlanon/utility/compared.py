@@ -206,9 +206,7 @@ def _plain(engine: Engine, found: Column) -> str:
     read = f"s.{engine.sql(query.identifier(found.name))}"
     if found.family == "float":
         return f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
-    if found.family == "text":
-        return f'CAST({read} AS VARCHAR) COLLATE "C"'
-    return f"CAST({read} AS VARCHAR)" if found.family == "other" else read
+    return f'CAST({read} AS VARCHAR) COLLATE "C"' if found.family in ("text", "other") else read
 
 
 def _published(engine: Engine, c: Recoded, value: Column, after: Mapping[str, Column]) -> list[str]:

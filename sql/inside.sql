@@ -55,6 +55,38 @@ REVOKE EXECUTE ON PROCEDURE sqlanon.release(text, jsonb, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE sqlanon.release(text, jsonb, boolean) IS
   'Publishes what a spec says if every model holds on what was made, else nothing; result is that of release --json.';
 
+CREATE OR REPLACE FUNCTION sqlanon.refreshed(name text, path text, superuser boolean)
+RETURNS jsonb
+LANGUAGE plpython3u VOLATILE STRICT PARALLEL UNSAFE SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = 'off'
+SET standard_conforming_strings = 'on'
+SET DateStyle = 'ISO, YMD'
+SET IntervalStyle = 'postgres'
+SET TimeZone = 'UTC'
+SET extra_float_digits = '1'
+SET bytea_output = 'hex'
+SET transform_null_equals = 'off'
+SET jit = 'off'
+SET enable_sort = 'off'
+SET enable_nestloop = 'off'
+SET parallel_tuple_cost = '0.001'
+SET parallel_setup_cost = '100'
+SET client_min_messages = 'warning'
+SET work_mem = '131072kB'
+SET hash_mem_multiplier = '2'
+SET max_parallel_workers_per_gather = '4'
+AS $sqlanon$
+from sqlanon import serving
+found = serving.refresh(plpy, name, path, superuser=superuser)
+if isinstance(found, serving.Failure):
+    plpy.error(found.told, **found.more)
+return found
+$sqlanon$;
+REVOKE EXECUTE ON FUNCTION sqlanon.refreshed(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.refreshed(text, text, boolean) IS
+  'What sqlanon.refresh calls, within a transaction in which the source stays as it is.';
+
 CREATE OR REPLACE FUNCTION sqlanon.plan(
   spec text, path text DEFAULT pg_catalog.current_setting('search_path'))
 RETURNS jsonb

@@ -339,6 +339,14 @@ DECLARE
 BEGIN
   SELECT string_agg(c.read, ', ') INTO keys FROM sqlanon.columns_of(relation, quasi_identifiers, raw) AS c;
   IF entity IS NOT NULL THEN
+    IF EXISTS (
+      SELECT FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+      LEFT JOIN pg_collation AS n ON n.oid = a.attcollation
+      WHERE a.attrelid = relation AND a.attname = entity AND (t.typname = 'citext' OR NOT n.collisdeterministic))
+    THEN
+      RAISE EXCEPTION 'one person may be written in several ways in %', quote_ident(entity) USING ERRCODE = '0A000',
+        HINT = 'Measure a view that has lower(...) of it, with a deterministic collation.';
+    END IF;
     -- Records whose entity is missing may all be about one person, so together they count as one.
     SELECT format('count(DISTINCT %1$s) + max(CASE WHEN s.%2$I IS NULL THEN 1 ELSE 0 END)', c.read, c.own) INTO size
     FROM sqlanon.columns_of(relation, ARRAY[entity], '{}') AS c;
@@ -885,17 +893,32 @@ $$;
 COMMENT ON FUNCTION sqlanon.withdraw(text) IS
   'takes a release, and related tables with it, away and says so in register and audit log; returns the version';
 
-CREATE FUNCTION sqlanon.refresh(release_name text) RETURNS void
-LANGUAGE plpgsql STABLE STRICT SECURITY INVOKER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION sqlanon.refresh(
+  release_name text, path text DEFAULT pg_catalog.current_setting('search_path')) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT SECURITY INVOKER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  found jsonb;
 BEGIN
   PERFORM FROM sqlanon.published(release_name);
-  RAISE EXCEPTION 'SQL alone does not make a release again; nothing was changed' USING ERRCODE = '0A000',
-    HINT = 'Run `sqlanon refresh NAME --db URL`, or CALL sqlanon.release(...) where the server has plpython3u.';
+  -- Only a superuser makes functions of that language.
+  IF NOT EXISTS (
+    SELECT FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+    WHERE p.oid = to_regprocedure('sqlanon.refreshed(text,text,boolean)') AND l.lanname = 'plpython3u')
+  THEN
+    RAISE EXCEPTION 'SQL alone does not make a release again; nothing was changed' USING ERRCODE = '0A000',
+      HINT = 'Run `sqlanon refresh NAME --db URL`, or let a superuser `sqlanon install URL --plpython`.';
+  END IF;
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    RAISE EXCEPTION 'the source must stay as it is while it is read; nothing was changed' USING ERRCODE = '25001',
+      HINT = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT sqlanon.refresh(...); COMMIT;';
+  END IF;
+  EXECUTE 'SELECT sqlanon.refreshed($1, $2, false)' INTO found USING release_name, path;
+  RETURN found;
 END
 $$;
-COMMENT ON FUNCTION sqlanon.refresh(text) IS
-  'refuses, and says what does it: a release is planned, judged and replaced by the client sqlanon refresh';
+COMMENT ON FUNCTION sqlanon.refresh(text, text) IS
+  'publishes a release again from its source as it is now, where the server has plpython3u and sqlanon; else says how';
 
 -- == rights and dumps =================================================================================================
 

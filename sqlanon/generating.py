@@ -245,6 +245,20 @@ REVOKE EXECUTE ON PROCEDURE sqlanon.release(text, jsonb, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE sqlanon.release(text, jsonb, boolean) IS
   'Publishes what a spec says if every model holds on what was made, else nothing; result is that of release --json.';
 
+CREATE OR REPLACE FUNCTION sqlanon.refreshed(name text, path text, superuser boolean)
+RETURNS jsonb
+{how}
+AS $sqlanon$
+from sqlanon import serving
+found = serving.refresh(plpy, name, path, superuser=superuser)
+if isinstance(found, serving.Failure):
+    plpy.error(found.told, **found.more)
+return found
+$sqlanon$;
+REVOKE EXECUTE ON FUNCTION sqlanon.refreshed(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.refreshed(text, text, boolean) IS
+  'What sqlanon.refresh calls, within a transaction in which the source stays as it is.';
+
 CREATE OR REPLACE FUNCTION sqlanon.plan(
   spec text, path text DEFAULT pg_catalog.current_setting('search_path'))
 RETURNS jsonb

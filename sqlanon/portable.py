@@ -20,16 +20,19 @@ def require_portable(spec: Spec, engine: Engine, columns: Sequence[Column]) -> N
                     f" bounds, {name}_from and {name}_to", where=f"columns.{name}.represent", found="range",
                     allowed=("label", "bounds"),
                 )  # fmt: skip
-    _one_spelling(spec, columns)
+    one_spelling(spec.entity, columns, "entity")
     if not engine.can("texts of floats"):
         _texts_of_floats(spec, {found.name for found in columns if found.family == "float"})
 
 
-def _one_spelling(spec: Spec, columns: Sequence[Column]) -> None:
-    """Refuses persons whose identifiers are equal to their type and look different: one would count several times."""
-    if any(found.name == spec.entity and found.type.rsplit(".", 1)[-1] == "citext" for found in columns):
-        told = "one person may be written in several ways in a column of type citext; read lower(…) of it in a `query:`"
-        raise SpecError(told, where="entity", found=spec.entity)
+def one_spelling(entity: str | None, columns: Sequence[Column], where: str) -> None:
+    """Refuses persons whose identifiers are equal to their type and look different: one would count several times.
+
+    Raises `SpecError`.
+    """
+    if any(found.name == entity and found.type.rsplit(".", 1)[-1] == "citext" for found in columns):
+        told = "one person may be written in several ways in a column of type citext; read lower(…) of it in a query"
+        raise SpecError(told, where=where, found=entity)
 
 
 def _texts_of_floats(spec: Spec, floats: set[str]) -> None:

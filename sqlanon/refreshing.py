@@ -49,7 +49,7 @@ def refresh(engine: Engine, name: str, *, anew: bool = False, utility: bool = Fa
     `EngineError`, `ReleaseError`; the version before then stands as it was.
     """
     entry = register.require(engine, name)
-    kept = _kept(entry)
+    kept = kept_of(entry)
     _drifted(engine, kept)
     frozen = kept.levels is not None and not anew
     try:
@@ -67,7 +67,8 @@ def refresh(engine: Engine, name: str, *, anew: bool = False, utility: bool = Fa
     )
 
 
-def _kept(entry: Entry) -> Kept:
+def kept_of(entry: Entry) -> Kept:
+    """What the register keeps of a release, to make it again. Raises `ReleaseError` where it keeps no spec."""
     try:
         kept = recall(entry.spec)
     except (SpecError, KeyError, ValueError):

@@ -23,6 +23,7 @@ from sqlanon.combinations import Combinations, Matched
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.models import exact
+from sqlanon.portable import one_spelling
 from sqlanon.suda import Suda, suda_scores
 from sqlanon.uniqueness import ESTIMATORS, dankar, expected_records_below, expected_risk
 
@@ -177,6 +178,8 @@ def risk(
     """
     names = tuple(dict.fromkeys(quasi_identifiers))
     _checked(names, threshold, population, population_size, subsets, suda, entity)
+    if entity:
+        one_spelling(entity, engine.columns(origin), "--entity")
     with Combinations(engine, origin, names, entity) as found:
         sizes = found.histogram(names)
         matched = found.beside(population, where="--population") if population else None

@@ -1,4 +1,4 @@
-"""What `CALL sqlanon.release(…)` and `sqlanon.plan(…)` do inside a server: the whole job, as whoever calls.
+"""What `CALL sqlanon.release(…)`, `sqlanon.refresh(…)` and `sqlanon.plan(…)` do in a server: the job, as whoever calls.
 
 Nothing is raised here: what went wrong is given back as a `Failure`, in our own words and with an SQLSTATE, so that no
 traceback, which the server would log, can hold a cell.
@@ -7,14 +7,17 @@ traceback, which the server would log, can hold a cell.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlanon
+from sqlanon import register
 from sqlanon.annotations import keys_of
 from sqlanon.engines.inside import Inside, Plpy, without_files
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
 from sqlanon.reading import Reader, composed
+from sqlanon.refreshing import kept_of
 from sqlanon.spec import Spec
 
 # As the standard and the server have them: a parameter, a feature, a check, the state of an object, an internal error.
@@ -40,23 +43,37 @@ class Failure:
 
 def release(plpy: Plpy, spec: str, path: str, *, superuser: bool = False) -> str | Failure:
     """Publishes what a spec, as text of YAML or JSON, says: what `release --json` prints, as text."""
-    return _served(plpy, spec, path, superuser=superuser, publish=True)
+    return _served(lambda: sqlanon.release(_given(spec), Inside(plpy, path, superuser=superuser)))
+
+
+def refresh(plpy: Plpy, name: str, path: str, *, superuser: bool = False) -> str | Failure:
+    """Publishes a release again from its source as it is now: what `refresh --json` prints, as text."""
+
+    def again() -> sqlanon.Refreshed:
+        engine = Inside(plpy, path, superuser=superuser)
+        without_files(kept_of(register.require(engine, name)).spec)
+        return sqlanon.refresh(name, engine)
+
+    return _served(again)
 
 
 def plan(plpy: Plpy, spec: str, path: str) -> str | Failure:
     """What would be published: what `plan --json` prints, as text."""
-    return _served(plpy, spec, path, superuser=False, publish=False)
+    return _served(lambda: sqlanon.plan(_given(spec), Inside(plpy, path, superuser=False)))
 
 
-def _served(plpy: Plpy, spec: str, path: str, *, superuser: bool, publish: bool) -> str | Failure:
+def _given(text: str) -> Spec:
+    """The spec in a text, which names no file of the server's. Raises `SpecError`."""
+    wanted = _read(text)
+    without_files(wanted)
+    if wanted.publish is not None and wanted.publish.as_ == "file":
+        raise SpecError("inside the server no file is written", where="publish.as", found="file")
+    return wanted
+
+
+def _served(work: Callable[[], Any]) -> str | Failure:
     try:
-        wanted = _read(spec)
-        without_files(wanted)
-        if wanted.publish is not None and wanted.publish.as_ == "file":
-            raise SpecError("inside the server no file is written", where="publish.as", found="file")
-        engine = Inside(plpy, path, superuser=superuser)
-        made: Any = sqlanon.release(wanted, engine) if publish else sqlanon.plan(wanted, engine)
-        return json.dumps(made.to_dict(), allow_nan=False)
+        return json.dumps(work().to_dict(), allow_nan=False)
     except SqlanonError as error:
         return Failure(str(error), _state(error), _detail(error))
     except Exception as error:  # a fault of ours, whose words nobody has looked at

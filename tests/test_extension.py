@@ -295,8 +295,8 @@ def test_every_function_says_what_it_does_and_does_no_more(hospital: str) -> Non
     )  # fmt: skip
     immutable = {"generalize_int4range", "generalize_int8range", "generalize_numrange", "generalize_daterange",
                  "generalize_tsrange", "first_of", "mask", "relation_of", "listed"}  # fmt: skip
-    volatile = {"withdraw", "append_only", "written_by"}
-    reads_catalog_alone = {"relation_named", "published", "refresh", "released_together"}
+    volatile = {"withdraw", "refresh", "append_only", "written_by"}
+    reads_catalog_alone = {"relation_named", "published", "released_together"}
     for (
         name,
         language,

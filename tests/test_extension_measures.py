@@ -130,6 +130,18 @@ def test_recursive_diversity_is_decided_in_whole_numbers(engine: Engine) -> None
         assert engine.run("measure", measured, [item, rank, c]) == [(beyond,)], (rank, c)
 
 
+def test_persons_in_several_spellings_are_not_counted_as_several(database: str, engine: Engine) -> None:
+    execute(
+        database,
+        "CREATE COLLATION public.either_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        "CREATE TABLE public.spelled (a int, who text COLLATE public.either_case)",
+        "INSERT INTO public.spelled VALUES (1, 'x@y'), (1, 'X@Y')",
+    )
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="one person may be written in several ways"):
+        execute(database, "SELECT sqlanon.k_anonymity('public.spelled', '{a}', 'who')")
+    assert fetch(database, "SELECT sqlanon.k_anonymity('public.spelled', '{a}')") == [(2,)]
+
+
 @pytest.mark.parametrize(("call", "state"), [
     ("k_anonymity('public.few', '{}')", "22023"), ("k_anonymity('public.few', '{nope}')", "42703"),
     ("k_anonymity('public.few', '{ctid}')", "42703"), ("k_anonymity('public.few', ARRAY[NULL]::name[])", "42703"),

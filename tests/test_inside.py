@@ -18,7 +18,7 @@ from server import as_role, execute, fetch, python_of
 from test_server_functions import plain
 
 import sqlanon
-from sqlanon import generating, sql
+from sqlanon import generating, installing, sql
 from sqlanon.engines.inside import without_files
 from sqlanon.errors import SpecError
 from sqlanon.spec import load
@@ -51,7 +51,7 @@ def prepared(server: NoopExecutor, database: str) -> Iterator[str]:
         "GRANT CREATE, TEMP ON DATABASE test_inside TO publisher",
         "GRANT USAGE, CREATE ON SCHEMA sqlanon TO publisher",
         "GRANT EXECUTE ON PROCEDURE sqlanon.release TO publisher",
-        "GRANT EXECUTE ON FUNCTION sqlanon.released, sqlanon.plan TO publisher",
+        "GRANT EXECUTE ON FUNCTION sqlanon.released, sqlanon.refreshed, sqlanon.plan TO publisher",
         "GRANT USAGE ON SCHEMA sqlanon TO stranger",
         "CREATE SCHEMA raw AUTHORIZATION holder",
         "GRANT USAGE ON SCHEMA raw TO publisher",
@@ -284,6 +284,22 @@ def test_within_a_transaction_the_source_must_stay_as_it_is_and_a_rollback_takes
     ]
 
 
+def test_a_release_is_refreshed_from_inside_and_a_source_that_drifted_is_refused(clinic: str) -> None:
+    first = call(clinic, SPEC)
+    asked = "SELECT sqlanon.refreshed('patients', current_setting('search_path'), false)"
+    with ended(clinic) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        ((again,),) = connection.execute(asked).fetchall()
+        connection.execute("COMMIT")
+        assert (again["version"], again["previous_version"]) == (first["version"] + 1, first["version"])
+        execute(clinic, "ALTER TABLE raw.patients ADD COLUMN more text")
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="the source has drifted"):
+            connection.execute(asked)
+        connection.execute("ROLLBACK")
+    assert fetch(clinic, "SELECT count(*) FROM sqlanon.release") == [(again["version"],)]
+
+
 def test_functions_of_the_callers_path_are_not_called_in_the_place_of_the_servers(clinic: str) -> None:
     execute(
         clinic,
@@ -343,3 +359,35 @@ def test_neither_a_client_nor_another_engine_is_needed_inside() -> None:
     assert sqlanon.DuckDB.name == "duckdb"
     with pytest.raises(AttributeError):
         sqlanon.Nothing  # noqa: B018
+
+
+def test_where_sqlanon_is_installed_psql_refreshes_with_one_call(server: NoopExecutor, fresh: str) -> None:
+    python_of(server)
+    with sqlanon.connect(fresh, superuser=True) as engine:
+        installing.install(engine, plpython=True)
+    execute(
+        fresh,
+        "CREATE SCHEMA raw AUTHORIZATION holder",
+        "CREATE TABLE raw.ages AS SELECT i AS id, 30 + i % 3 AS age FROM generate_series(1, 60) AS i",
+        "GRANT sqlanon_publisher TO publisher",
+        "GRANT CREATE, TEMP ON DATABASE fresh TO publisher",
+        "GRANT USAGE ON SCHEMA raw TO publisher",
+        "GRANT SELECT ON raw.ages TO publisher",
+        "GRANT EXECUTE ON FUNCTION sqlanon.refreshed TO publisher",
+    )
+    publisher = as_role(fresh, "publisher")
+    spec = {"source": "ages", "columns": {"id": "identifier", "age": QI}, "privacy": [{"model": "k-anonymity", "k": 3}],
+            "recoding": {"method": "full-domain"}, "publish": {"name": "ages_out"}}  # fmt: skip
+    with sqlanon.connect(f"{publisher}&options=-csearch_path%3Draw") as engine:
+        sqlanon.release(spec, engine)
+    execute(fresh, "DELETE FROM raw.ages WHERE id > 30")
+    with psycopg.connect(publisher, autocommit=True) as connection:
+        connection.execute("SET search_path = raw")
+        with pytest.raises(psycopg.errors.ActiveSqlTransaction, match="must stay as it is"):
+            connection.execute("SELECT sqlanon.refresh('ages_out')")
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        ((told,),) = connection.execute("SELECT sqlanon.refresh('ages_out')").fetchall()
+        connection.execute("COMMIT")
+        assert (told["version"], told["rows_out"]) == (2, 30)
+        assert connection.execute("SELECT count(*) FROM releases.ages_out").fetchone() == (30,)
+    execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "holder")))

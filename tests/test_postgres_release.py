@@ -118,6 +118,8 @@ def test_persons_whose_identifiers_are_written_in_several_ways_are_not_counted_s
         lower = {"query": "SELECT lower(who::text) AS who, q FROM raw.t"}
         with pytest.raises(ModelNotMet):  # they are two
             release(load({**whole, "source": lower}), engine)
+        with pytest.raises(SpecError, match="one person may be written in several ways"):
+            sqlanon.risk("raw.t", quasi_identifiers=["q"], entity="who", engine=engine)
 
 
 # -- the same releases -------------------------------------------------------------------------------------------------

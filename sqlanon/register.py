@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from typing import Any
 
+from sqlanon import query
 from sqlanon.engines import Engine
 from sqlanon.errors import ReleaseError
 
@@ -116,9 +117,17 @@ def exists(engine: Engine, catalog: str | None = None) -> bool:
 
 
 def create(engine: Engine, catalog: str | None = None) -> None:
-    """The register's own tables, where they are not there yet; a file gets no audit log."""
+    """The register's own tables, where they are not there yet; a file gets no audit log.
+
+    What an earlier version made gets the columns that it lacks. Raises `EngineError`.
+    """
     if exists(engine, catalog):
-        return
+        lacking = _lacking(engine, catalog)
+        for column in lacking:
+            told = f"ADD COLUMN {column.name} VARCHAR DEFAULT {query.constant(column.default)}"
+            engine.run("bring the register up to date", f"ALTER TABLE {_at(TABLE, catalog)} {told}")
+        if not lacking:
+            return
     script = (resources.files("sqlanon.sql") / "register.sql").read_text()
     if catalog:
         script = script.replace("EXISTS sqlanon", f"EXISTS {catalog}.sqlanon")
@@ -128,11 +137,18 @@ def create(engine: Engine, catalog: str | None = None) -> None:
                 engine.run("create the register", statement)
 
 
+def _lacking(engine: Engine, catalog: str | None) -> list[Field[Any]]:
+    """The columns that a register of an earlier version has not."""
+    there = engine.names(_at(TABLE, catalog))
+    return [column for column in fields(Entry) if column.name not in there]
+
+
 def entries(engine: Engine, catalog: str | None = None) -> list[Entry]:
     """Every version of every release, the newest first."""
     if not exists(engine, catalog):
         return []
-    names = ", ".join(field.name for field in fields(Entry))
+    lacking = {column.name: f"{query.constant(column.default)} AS " for column in _lacking(engine, catalog)}
+    names = ", ".join(f"{lacking.get(field.name, '')}{field.name}" for field in fields(Entry))
     rows = engine.run(
         "read the register", f"SELECT {names} FROM {_at(TABLE, catalog)} ORDER BY released_at DESC, name, version DESC"
     )
@@ -186,6 +202,7 @@ def mark(engine: Engine, name: str, status: str, catalog: str | None = None) -> 
 
 def log(engine: Engine, action: str, entry: Entry) -> None:
     """A line of the audit log; call it in the transaction of what it tells, which it then shares the end of."""
+    create(engine)
     readers = json.loads(entry.grants)
     detail = ", ".join([f"as {entry.kind}", *([f"read by {', '.join(readers)}"] if readers else [])])
     values = [now(), engine.user, action, entry.name, entry.version, detail]

@@ -345,3 +345,23 @@ def test_on_postgres_the_roles_that_may_read_are_those_of_the_version_before(fre
         False, True, False,
     ]  # fmt: skip
     execute(fresh, "REVOKE ALL ON SCHEMA releases FROM holder, reader")
+
+
+def test_a_register_of_an_earlier_version_is_read_and_brought_up_to_date(engine: Engine) -> None:
+    sqlanon.release(load(SPEC), engine)
+    for column in ("owner", "source", "grants", "source_state", "spec"):
+        engine.run("as it was", f"ALTER TABLE sqlanon.release DROP COLUMN {column}")
+    engine.run("as it was", "DROP TABLE sqlanon.audit_log")
+    (entry,) = register.entries(engine)
+    assert (entry.owner, entry.grants, entry.spec) == ("", "[]", "")
+    assert life.verify(engine, "out").holds
+    with pytest.raises(ReleaseError, match="keeps no spec"):
+        sqlanon.refresh("out", engine)
+    assert sqlanon.release(load(SPEC), engine).entry.version == 2
+    assert register.current(engine, "out").spec != ""  # type: ignore[union-attr]
+    assert [line.action for line in register.logged(engine)] == ["released"]
+    for column in ("owner", "source", "grants", "source_state", "spec"):
+        engine.run("as it was", f"ALTER TABLE sqlanon.release DROP COLUMN {column}")
+    engine.run("as it was", "DROP TABLE sqlanon.audit_log")
+    life.withdraw(engine, "out")
+    assert [line.action for line in register.logged(engine)] == ["withdrawn"]

@@ -4,7 +4,7 @@
 
 Perturbed Adult; six quasi-identifiers at given levels, occupation sensitive, k = 5 and 3-diversity. The baseline is the
 plain GROUP BY of these seven columns, in a session as the server sets it up. The runs take turns. Without `--db` a
-private server is started from the machine's programs, with its own defaults but for what makes a crash safe; with it,
+private server is started from the machine's programs, with its own defaults; with it,
 the schema `benchmark` and the releases in it are dropped at the end. Needs the shared folder (SQLANON_SHARED).
 """
 
@@ -134,7 +134,7 @@ def main() -> None:
     if chosen.db:
         found = measured(chosen.db, chosen.rows, chosen.runs)
     else:
-        with started(options="-c jit=off") as url:
+        with started(options="") as url:
             found = measured(url, chosen.rows, chosen.runs)
     table = Table(title=f"{chosen.rows:,} records, seconds (and times the GROUP BY on the same engine)")
     for heading in ("", *found):

@@ -8,5 +8,5 @@ _THOROUGH = os.environ.get("SQLANON_THOROUGH") == "1"
 
 
 def tries(many: int) -> int:
-    """So many with SQLANON_THOROUGH=1; in an everyday run a third, for each run draws cases of its own."""
-    return many if _THOROUGH else -(-many // 3)
+    """So many with SQLANON_THOROUGH=1; in an everyday run a quarter, for each run draws cases of its own."""
+    return many if _THOROUGH else -(-many // 4)

@@ -30,7 +30,7 @@ _HINTS = {
     "40001": "somebody else published meanwhile; try again",
     "40P01": "a deadlock with somebody else; try again",
     "42P16": "a view cannot stand on a file or a data frame, which is copied for this session; publish a table",
-    "42501": "permission denied on a schema, a table or the register, or row security would hide rows of the source",
+    "42501": "permission denied on a table, a schema or the register, or row-level security would hide rows",
     "53100": "the disk is full; nothing was published",
     "53200": "out of memory; lower work_mem or free some",
     "55P03": "somebody else holds a lock; try again",

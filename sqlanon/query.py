@@ -8,7 +8,7 @@ vocabulary below, because sqlglot passes on in silence what it cannot translate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, reduce
@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from sqlanon.errors import NotPortable
-from sqlanon.translation import FLOAT_TEXT, for_duckdb, for_postgres, short
+from sqlanon.translation import FLOAT_TEXT, for_duckdb, for_postgres, nodes, short
 
 Expression = exp.Expr
 Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
@@ -380,7 +380,7 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
 def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
     if isinstance(body, Text):
         return body.of(dialect)
-    for node in _nodes(body):
+    for node in nodes(body):
         if type(node) not in VOCABULARY and not _portable_function(node):
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
         if isinstance(node, exp.BitwiseXor) and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
@@ -388,19 +388,6 @@ def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
     tree = for_postgres(body) if dialect == "postgres" else for_duckdb(body)
     # Nothing of the vocabulary is rewritten in place, so no copy is needed (a test holds it to that).
     return tree.sql(dialect, pretty=pretty, identify=True, max_text_width=100, copy=False)
-
-
-def _nodes(tree: Expression) -> Iterator[Expression]:
-    """Every node of a tree in any order: a fraction of what sqlglot's own walk takes, which every statement would."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for found in node.args.values():
-            if isinstance(found, exp.Expr):
-                waiting.append(found)
-            elif isinstance(found, list):
-                waiting += [item for item in found if isinstance(item, exp.Expr)]
 
 
 def _portable_function(node: Expression) -> bool:
@@ -424,7 +411,7 @@ def _comment(step: Step) -> str:
 def _indented(step: Step, sql: str) -> str:
     """Two spaces before every line, unless a line could be the middle of a literal or a name."""
     if isinstance(step.body, Text) or any(
-        "\n" in node.name for node in _nodes(step.body) if isinstance(node, (exp.Literal, exp.Identifier))
+        "\n" in node.name for node in nodes(step.body) if isinstance(node, (exp.Literal, exp.Identifier))
     ):
         return sql
     return "\n".join(f"  {line}" for line in sql.split("\n"))

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import sqlglot
@@ -59,9 +59,22 @@ def _whole_division(node: exp.IntDiv) -> exp.Expr:
     return exp.Paren(this=exp.Div(this=left, expression=right, typed=True, safe=False))
 
 
+def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Every node of a tree in any order: a fraction of what sqlglot's own walk takes, which every statement would."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for found in node.args.values():
+            if isinstance(found, exp.Expr):
+                waiting.append(found)
+            elif isinstance(found, list):
+                waiting += [item for item in found if isinstance(item, exp.Expr)]
+
+
 def for_duckdb(body: exp.Expr) -> exp.Expr:
     """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
-    if not any(node.name == FLOAT_TEXT for node in body.find_all(exp.Anonymous)):
+    if not any(isinstance(node, exp.Anonymous) and node.name == FLOAT_TEXT for node in nodes(body)):
         return body
     whole = exp.Paren(this=body.copy())
     for node in list(whole.find_all(exp.Anonymous)):

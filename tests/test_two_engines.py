@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from server import execute, fetch
 
 import sqlanon
-from sqlanon import life
+from sqlanon import life, query
 from sqlanon.engines import Engine
 from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, SpecError
@@ -338,3 +338,30 @@ def test_the_settings_of_a_session_are_sized_and_set_back(database: str) -> None
         assert float(ours["hash_mem_multiplier"]) >= 2
         engine.restore()  # type: ignore[attr-defined]
         assert dict(engine.run("look", sql)) == {**dict(fetch(database, sql)), "client_encoding": "UTF8"}
+
+
+class Remembering(DuckDB):
+    """DuckDB that keeps every tree of which a working table was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trees: list[Any] = []
+
+    def temporary(self, step: str, name: str, what: Any) -> None:
+        bodies = [one.body for one in what.steps] if isinstance(what, query.Query) else [what]
+        self.trees += [body for body in bodies if not isinstance(body, query.Text)]
+        super().temporary(step, name, what)
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
+def test_a_statement_is_rendered_without_being_changed(dialect: str) -> None:
+    """No tree is copied before it is rendered: what rewrote one in place would change what runs next."""
+    with Remembering() as engine:
+        for way in ("strict", "full-domain, cells", "exchanged, with noise", "anatomy"):
+            released(engine, rows(7), WAYS[way])
+    assert len({type(node) for tree in engine.trees for node in tree.walk()}) > 30, "too little of the language"
+    for tree in engine.trees:
+        before = tree.copy()
+        text = query.render(tree, dialect)
+        assert tree == before
+        assert query.render(tree, dialect) == text

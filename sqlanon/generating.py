@@ -211,20 +211,7 @@ _JOB = """\
 -- language is untrusted: grant EXECUTE to publishers only, and never let a view call it.
 CREATE SCHEMA IF NOT EXISTS sqlanon;
 
-CREATE OR REPLACE FUNCTION sqlanon.released(spec text, path text, superuser boolean)
-RETURNS jsonb
-{how}
-AS $sqlanon$
-from sqlanon import serving
-found = serving.release(plpy, spec, path, superuser=superuser)
-if isinstance(found, serving.Failure):
-    plpy.error(found.told, **found.more)
-return found
-$sqlanon$;
-REVOKE EXECUTE ON FUNCTION sqlanon.released(text, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION sqlanon.released(text, text, boolean) IS
-  'What sqlanon.release calls; path is the search path by which the relations of the spec are found.';
-
+{released}
 -- No SET clause here: with one, a procedure could not begin a transaction, in which the source stays as it is. Within
 -- a transaction of the caller's, that must be REPEATABLE READ.
 CREATE OR REPLACE PROCEDURE sqlanon.release(
@@ -245,35 +232,34 @@ REVOKE EXECUTE ON PROCEDURE sqlanon.release(text, jsonb, boolean) FROM PUBLIC;
 COMMENT ON PROCEDURE sqlanon.release(text, jsonb, boolean) IS
   'Publishes what a spec says if every model holds on what was made, else nothing; result is that of release --json.';
 
-CREATE OR REPLACE FUNCTION sqlanon.refreshed(name text, path text, superuser boolean)
+{refreshed}
+{plan}"""
+_INSIDE = """\
+CREATE OR REPLACE FUNCTION sqlanon.{name}({takes})
 RETURNS jsonb
 {how}
 AS $sqlanon$
 from sqlanon import serving
-found = serving.refresh(plpy, name, path, superuser=superuser)
+found = serving.{does}
 if isinstance(found, serving.Failure):
     plpy.error(found.told, **found.more)
 return found
 $sqlanon$;
-REVOKE EXECUTE ON FUNCTION sqlanon.refreshed(text, text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION sqlanon.refreshed(text, text, boolean) IS
-  'What sqlanon.refresh calls, within a transaction in which the source stays as it is.';
-
-CREATE OR REPLACE FUNCTION sqlanon.plan(
-  spec text, path text DEFAULT pg_catalog.current_setting('search_path'))
-RETURNS jsonb
-{how}
-AS $sqlanon$
-from sqlanon import serving
-found = serving.plan(plpy, spec, path)
-if isinstance(found, serving.Failure):
-    plpy.error(found.told, **found.more)
-return found
-$sqlanon$;
-REVOKE EXECUTE ON FUNCTION sqlanon.plan(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION sqlanon.plan(text, text) IS
-  'What a spec would publish, as plan --json prints it. Changes nothing but working tables of the session.';
+REVOKE EXECUTE ON FUNCTION sqlanon.{name}({types}) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.{name}({types}) IS
+  '{told}';
 """
+_ENTRANCES = (
+    ("released", "spec text, path text, superuser boolean", "text, text, boolean",
+     "release(plpy, spec, path, superuser=superuser)",
+     "What sqlanon.release calls; path is the search path by which the relations of the spec are found."),
+    ("refreshed", "name text, path text, superuser boolean", "text, text, boolean",
+     "refresh(plpy, name, path, superuser=superuser)",
+     "What sqlanon.refresh calls, within a transaction in which the source stays as it is."),
+    ("plan", "\n  spec text, path text DEFAULT pg_catalog.current_setting('search_path')", "text, text",
+     "plan(plpy, spec, path)",
+     "What a spec would publish, as plan --json prints it. Changes nothing but working tables of the session."),
+)  # fmt: skip
 _OF_A_SESSION = ("client_encoding", "default_transaction_isolation")
 
 
@@ -283,7 +269,11 @@ def job() -> str:
     lists = {"search_path"}
     settings = "\n".join(f"SET {n} = {v if n in lists else repr(v)}" for n, v in kept.items())
     how = f"LANGUAGE plpython3u VOLATILE STRICT PARALLEL UNSAFE SECURITY INVOKER\n{settings}"
-    return _JOB.format(how=how)
+    made = {
+        name: _INSIDE.format(name=name, takes=takes, types=types, does=does, told=told, how=how)
+        for name, takes, types, does, told in _ENTRANCES
+    }
+    return _JOB.format(**made)
 
 
 def main() -> None:

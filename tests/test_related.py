@@ -165,8 +165,8 @@ def test_related_tables_are_replaced_withdrawn_and_refreshed_together(engine: En
     release(load(SPEC), engine)
     again = sqlanon.refresh("visits_out", engine)
     assert [one.entry.version - again.entry.version for one in again.related] == [0]
-    names = {e.name: e.status for e in reversed(register.entries(engine))}
-    assert names == {"persons_out": "published", "visits_out": "published"}
+    names = ("persons_out", "visits_out")  # other tests of this database have others
+    assert [{e.name: e.status for e in reversed(register.entries(engine))}[name] for name in names] == ["published"] * 2
     before = [read(engine, name) for name in names]
     engine.run("add", "INSERT INTO visits VALUES (99, 1, 'x', 'w')")
     with pytest.raises(ReleaseError, match="1 records of 'visits_out' are about nobody whom the first table knows"):

@@ -257,6 +257,7 @@ def withdraw(engine: Engine, name: str) -> Entry:
     """
     entry = register.require(engine, name)
     with engine.transaction():
+        register.create(engine)  # what an earlier version made has no audit log
         for one in _together(engine, entry):
             register.mark(engine, one.name, "withdrawn")
             register.log(engine, "withdrawn", one)

@@ -25,32 +25,64 @@ from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.verify import Measured
 
 
+def _staged(name: str) -> str:
+    """The name under which a relation is made and judged."""
+    return f"{name} (staged by sqlanon)"
+
+
 def _publish_table(job: Job) -> tuple[Measured, register.Entry]:
+    def make(path: Sequence[str]) -> None:
+        job.engine.create_table("write the release", path, job.rows(), secret_key())
+
+    return _publish_staged(job, "table", make)
+
+
+def _publish_materialized(job: Job) -> tuple[Measured, register.Entry]:
+    """A materialized view of a name of its own, in the place of the one before: it is never refreshed as it stands."""
+
+    def make(path: Sequence[str]) -> None:
+        job.engine.create_view("write the release", path, job.plan.query, "materialized view")
+
+    return _publish_staged(job, "materialized view", make)
+
+
+def _publish_staged(job: Job, kind: str, make: Callable[[Sequence[str]], None]) -> tuple[Measured, register.Entry]:
+    """What is made under a staging name, judged there, and put in place."""
     engine, name = job.engine, job.publish.name
-    stage = f"{name} (staged by sqlanon)"
+    path = [engine.schema, _staged(name)]
     with engine.transaction():
         job.stage()
-        job.tell("writing the table", None)
-        engine.create_table("write the release", [engine.schema, stage], job.rows(), secret_key())
-        engine.hand_over([engine.schema, stage], "table", job.terms.owner)
-        item = engine.sql(query.table(engine.schema, stage))
+        job.tell(f"writing the {kind}", None)
+        make(path)
+        engine.hand_over(path, kind, job.terms.owner)
+        item = engine.sql(query.table(*path))
         measured = job.judge(item)
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
-        _open(job, stage, entry, measured)
-        _drop_previous(engine, name)
-        engine.rename([engine.schema, stage], name)
-        register.write(engine, entry, job.terms.action)
+        _open(job, path, entry, measured)
+        _put(job, entry)
         job.clear()
     return measured, entry
 
 
-def _open(job: Job, relation: str, entry: register.Entry, measured: Measured) -> None:
+def _open(job: Job, path: Sequence[str], entry: register.Entry, measured: Measured) -> None:
     """Tells readers what they see, and lets them, and nobody else, see it."""
-    engine, path, kind = job.engine, [job.engine.schema, relation], entry.kind
+    _tell(job, path, entry, measured)
+    job.engine.protect(path, entry.kind, job.terms.grants)
+
+
+def _tell(job: Job, path: Sequence[str], entry: register.Entry, measured: Measured) -> None:
+    """What was done to each column, and which release it is."""
     for column, text in job.comments(measured.rows).items():
-        engine.comment(path, column, text)
-    engine.label(path, kind, register.label(entry))
-    engine.protect(path, kind, job.terms.grants)
+        job.engine.comment(path, column, text)
+    job.engine.label(path, "table" if entry.kind == "file" else entry.kind, register.label(entry))
+
+
+def _put(job: Job, entry: register.Entry) -> None:
+    """Puts what was judged in the place of the version before, and writes the register."""
+    engine, name = job.engine, job.publish.name
+    _drop_previous(engine, name)
+    engine.rename([engine.schema, _staged(name)], name, entry.kind)
+    register.write(engine, entry, job.terms.action)
 
 
 def publish_linked(job: Job) -> tuple[Measured, register.Entry]:
@@ -59,7 +91,7 @@ def publish_linked(job: Job) -> tuple[Measured, register.Entry]:
     if how is None:
         raise ValueError("an Anatomy has a second relation")
     names = (job.publish.name, linked.second_name(job.publish.name))
-    stages, key = [f"{name} (staged by sqlanon)" for name in names], secret_key()
+    stages, key = [_staged(name) for name in names], secret_key()
     with engine.transaction():
         job.tell("writing the tables", None)
         for stage, rows in zip(stages, (job.rows(), values_shuffled(how, engine)), strict=True):
@@ -93,7 +125,7 @@ def publish_related(
     engine, names, staged = jobs[0].engine, [job.publish.name for job in jobs], []
     relating.number(engine, secrets.token_hex(16), k)
     for job, table in zip(jobs, tables, strict=True):
-        path = [engine.schema, f"{job.publish.name} (staged by sqlanon)"]
+        path = [engine.schema, _staged(job.publish.name)]
         job.tell("writing the tables", None)
         made = relating.numbered(table, engine.sql(query.table(*path)))
         shuffled = engine.shuffled(relating.rows(engine, table), made.planned.plan.published)
@@ -114,22 +146,14 @@ def publish_related(
 
 def _beside(job: Job, found: Measured, item: str, facts: Mapping[str, object]) -> register.Entry:
     """Puts one of several tables in place, once all of them were judged."""
-    engine, name, entity = job.engine, job.publish.name, job.spec.entity or ""
-    stage = f"{name} (staged by sqlanon)"
-    gate(
-        engine,
-        job.spec,
-        Seen(name, Origin(query=f"SELECT * FROM {item}"), ()),
-        facts,
-        job.terms.source,
-        job.terms.grants,
-    )
+    engine, name, path = job.engine, job.publish.name, [job.engine.schema, _staged(job.publish.name)]
+    seen = Seen(name, Origin(query=f"SELECT * FROM {item}"), ())
+    gate(engine, job.spec, seen, facts, job.terms.source, job.terms.grants)
     entry = replace(job.entry(found, f"{engine.schema}.{name}", item), made=json.dumps({**job.made(), **facts}))
-    _open(job, stage, entry, found)
-    engine.comment([engine.schema, stage], entity, "a number in the place of the person, drawn for this release alone")
-    _drop_previous(engine, name)
-    engine.rename([engine.schema, stage], name)
-    register.write(engine, entry, job.terms.action)
+    _open(job, path, entry, found)
+    told = "a number in the place of the person, drawn for this release alone"
+    engine.comment(path, job.spec.entity or "", told)
+    _put(job, entry)
     return entry
 
 
@@ -143,27 +167,7 @@ def _publish_view(job: Job) -> tuple[Measured, register.Entry]:
         item = engine.sql(query.table(engine.schema, name))
         measured = job.judge(item)
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
-        _open(job, name, entry, measured)
-        register.write(engine, entry, job.terms.action)
-        job.clear()
-    return measured, entry
-
-
-def _publish_materialized(job: Job) -> tuple[Measured, register.Entry]:
-    """A materialized view of a name of its own, in the place of the one before: it is never refreshed as it stands."""
-    engine, name, kind = job.engine, job.publish.name, "materialized view"
-    stage = f"{name} (staged by sqlanon)"
-    with engine.transaction():
-        job.stage()
-        job.tell("writing the materialized view", None)
-        engine.create_view("write the release", [engine.schema, stage], job.plan.query, kind)
-        engine.hand_over([engine.schema, stage], kind, job.terms.owner)
-        item = engine.sql(query.table(engine.schema, stage))
-        measured = job.judge(item)
-        entry = job.entry(measured, f"{engine.schema}.{name}", item)
-        _open(job, stage, entry, measured)
-        _drop_previous(engine, name)
-        engine.rename([engine.schema, stage], name, kind)
+        _open(job, [engine.schema, name], entry, measured)
         register.write(engine, entry, job.terms.action)
         job.clear()
     return measured, entry
@@ -217,10 +221,8 @@ def _write_database(job: Job, part: Path, path: Path) -> tuple[Measured, registe
         engine.create_table("write the release", [catalog, "main", name], job.rows(), secret_key())
         item = engine.sql(query.table(catalog, "main", name))
         measured = job.judge(item)
-        for column, text in job.comments(measured.rows).items():
-            engine.comment([catalog, "main", name], column, text)
         entry = job.entry(measured, str(path), item)
-        engine.label([catalog, "main", name], "table", register.label(entry))
+        _tell(job, [catalog, "main", name], entry, measured)
         register.write(engine, entry, catalog=catalog)
     return measured, entry
 

@@ -202,7 +202,6 @@ def mark(engine: Engine, name: str, status: str, catalog: str | None = None) -> 
 
 def log(engine: Engine, action: str, entry: Entry) -> None:
     """A line of the audit log; call it in the transaction of what it tells, which it then shares the end of."""
-    create(engine)
     readers = json.loads(entry.grants)
     detail = ", ".join([f"as {entry.kind}", *([f"read by {', '.join(readers)}"] if readers else [])])
     values = [now(), engine.user, action, entry.name, entry.version, detail]

@@ -9,6 +9,7 @@ The key is sent as data into a working table of one row, or stays here: no state
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sqlanon import calls, query
+from sqlanon.engines.relations import Relations
 from sqlanon.functions import FUNCTIONS, Function
 from sqlanon.query import Expression, Query, Step, Text, column, fragment
 from sqlanon.udfs import draws, microaggregation
@@ -29,7 +31,7 @@ _TYPES = {"double": "double precision", "varchar": "text", "double[]": "double p
 What = Query | Expression | Text | str
 
 
-class Answering:
+class Answering(Relations):
     """What a connection does with calls of our functions; how it asks the server is the business of `Postgres`."""
 
     _key: str | None = None
@@ -37,41 +39,37 @@ class Answering:
     _made: list[str]
     _tables: dict[str, str]  # the working tables of steps, by the steps' names
 
-    def run(self, step: str, what: What, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Runs a statement and returns its rows."""
-        raise NotImplementedError
-
+    @abstractmethod
     def tried(self, text: str) -> list[tuple[Any, ...]] | None:
         """The rows that a statement gives; None, with nothing spoilt, where it fails."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrays(self, step: str, what: What) -> Mapping[str, Any]:
         """The same as one array per column."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fetched(self, step: str, what: Query) -> Iterator[tuple[Any, ...]]:
         """The rows of a query one after the other, of which only some are here at a time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """Makes a working table."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, step: str, name: str, blocks: Sequence[Mapping[str, Any]]) -> None:
         """Makes a working table of arrays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def filled(self, step: str, name: str, declared: Mapping[str, str], rows: Iterator[Sequence[object]]) -> None:
         """Makes a working table of rows, with columns of these types."""
-        raise NotImplementedError
 
+    @abstractmethod
     def indexed(self, step: str, name: str, by: str) -> None:
         """An index on a column of a working table, no two of whose values are the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop_temporary(self, *names: str) -> None:
         """Drops working tables."""
-        raise NotImplementedError
 
     @cached_property
     def functions_on_server(self) -> bool:

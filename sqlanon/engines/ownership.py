@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -64,13 +65,9 @@ class Ownership(Relations):
     schema = "releases"
     forced: bool
 
-    def origin(self, origin: Origin) -> str:
-        """The FROM item that reads a source, every name of it qualified."""
-        raise NotImplementedError
-
+    @abstractmethod
     def roots(self, origin: Origin) -> list[str]:
         """The relations that a source names, as the server writes their names."""
-        raise NotImplementedError
 
     def trusts_register(self) -> None:
         sql = "SELECT rolname::text, rolsuper FROM pg_roles WHERE rolname = current_user"

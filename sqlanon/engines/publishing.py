@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -23,30 +24,30 @@ PATIENCE = 60  # seconds until a publisher gives way to a reader
 class Publishing(Ownership):
     """What a connection does to publish; how it asks the server is the business of `Postgres`."""
 
+    @abstractmethod
     def described(self, step: str, text: str) -> list[tuple[str, int, int]]:
         """Name, type and type modifier of each column of a query, which is not run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def types(self, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
         """The name and kind of types in the catalog."""
-        raise NotImplementedError
 
+    @abstractmethod
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attempt(self, step: str) -> AbstractContextManager[None]:
         """A part of a transaction: what fails in it is undone, and the rest goes on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_key(self, key: str) -> None:
         """Puts the key of the order where `shuffled` reads it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def version(self) -> str:
         """The version of the server."""
-        raise NotImplementedError
 
     def _in_schema(self) -> None:
         """The schema of releases, where it is not there yet; nobody but its owner may look into it."""

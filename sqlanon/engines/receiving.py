@@ -6,14 +6,16 @@ exactly or not at all.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin
+from sqlanon.engines.relations import Relations
 from sqlanon.errors import SpecError
-from sqlanon.query import Expression, Query, Text
+from sqlanon.query import Text
 from sqlanon.translation import short
 
 if TYPE_CHECKING:
@@ -37,27 +39,18 @@ _HELD = "sqlanon_held"
 _BLOCK = 20_000  # rows that Python holds at a time
 
 
-class Receiving:
+class Receiving(Relations):
     """What a connection does to read files and frames; how it asks the server is the business of `Postgres`."""
 
     _received: dict[tuple[object, ...], str]
 
-    def run(
-        self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
-    ) -> list[tuple[Any, ...]]:
-        """Runs a statement and returns its rows."""
-        raise NotImplementedError
-
-    def sql(self, what: Query | Expression | Text) -> str:
-        """The text of a query as it runs here."""
-        raise NotImplementedError
-
+    @abstractmethod
     def columns(self, origin: Origin) -> tuple[Column, ...]:
         """The columns of a source."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _copy_in(self, step: str, item: str, rows: Iterable[Sequence[object]]) -> None:
-        raise NotImplementedError
+        """Copies rows into a table."""
 
     def register(self, frame: object) -> Origin:
         """A copy of a pandas, polars or Arrow frame under a name of its own; it ends with the connection."""
@@ -127,8 +120,9 @@ class Receiving:
             writer.temporary("make the frame", "made", Text(f"SELECT {cast} FROM texts"))
             return writer.frame("made", like)
 
+    @abstractmethod
     def _path(self, name: str) -> tuple[str, str]:
-        raise NotImplementedError
+        """The schema and name of a table or view."""
 
 
 def _type_of(column: Column, told: str) -> str:

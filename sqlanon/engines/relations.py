@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,18 +13,22 @@ from sqlanon.engines import Origin, Owner
 from sqlanon.query import Expression, Query, Text
 
 
-class Relations:
+class Relations(ABC):
     """The statements that are the same on every engine; how one is run is the engine's business."""
 
+    @abstractmethod
     def run(
         self, step: str, what: Query | Expression | Text | str, parameters: Sequence[object] = ()
     ) -> list[tuple[Any, ...]]:
         """Runs a statement and returns its rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sql(self, what: Query | Expression | Text) -> str:
         """The text of a query as it runs here."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def origin(self, origin: Origin) -> str:
+        """The FROM item that reads a source."""
 
     def own(self, name: str) -> str:
         """A name as a quoted identifier."""
@@ -53,17 +58,13 @@ class Relations:
 class Roleless(Relations):
     """An engine without roles: whoever may open the database may read and write it."""
 
+    @abstractmethod
     def names(self, item: str) -> tuple[str, ...]:
         """The names of the columns of a FROM item."""
-        raise NotImplementedError
 
-    def origin(self, origin: Origin) -> str:
-        """The FROM item that reads a source."""
-        raise NotImplementedError
-
+    @abstractmethod
     def digest(self, item: str, columns: Sequence[str]) -> str:
         """A digest of a relation's rows."""
-        raise NotImplementedError
 
     def hashed(self, text: str) -> str:
         """The SQL of a hash of a text."""

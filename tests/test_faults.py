@@ -257,8 +257,8 @@ def test_a_failure_at_any_step_publishes_nothing(form: str, tmp_path: Path, monk
 
 
 def test_an_interrupted_release_says_so_and_publishes_nothing(large: Path, fork: Fork) -> None:
-    wait, status = 0.6, 0
-    while status == 0 and wait > 0.03:
+    wait, status, err = 0.6, 0, ""
+    while "nothing was published" not in err and wait > 0.03:
         before = state(large, "table")
         status, out, err = fork(large, after=wait, send=signal.SIGINT)
         wait /= 2  # where it was done before the signal came
@@ -266,6 +266,19 @@ def test_an_interrupted_release_says_so_and_publishes_nothing(large: Path, fork:
     assert status == 3
     assert "interrupted; nothing was published" in err
     assert "interrupted" in json.loads(out)["message"]
+
+
+def test_whoever_interrupts_at_the_last_moment_is_told_what_is_true(large: Path, fork: Fork) -> None:
+    started = time.monotonic()
+    assert fork(large)[0] == 0
+    seconds = time.monotonic() - started
+    for moment in range(8):
+        before = state(large, "table").versions[-1]
+        status, _, err = fork(large, after=seconds * (0.75 + moment / 24), send=signal.SIGINT)
+        published = state(large, "table").versions[-1] - before
+        assert ("nothing was published" in err) <= (published == 0)
+        assert ("was published before" in err) <= (published == 1)
+        assert published == 1 or status == 3
 
 
 def test_an_interrupt_after_the_release_does_not_deny_it(

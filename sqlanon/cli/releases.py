@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +30,7 @@ from sqlanon.cli.options import (
 )
 from sqlanon.comparison import SAMPLE_ROWS
 from sqlanon.comparison import compare as compare_ways
-from sqlanon.engines import Origin
+from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError, SqlanonError
 from sqlanon.planning import make, origin_of, with_usefulness
 from sqlanon.release import release as publish
@@ -153,12 +155,37 @@ def release(
                 f"a {wanted.publish.as_} in a database in memory would be gone at once", where="--db",
                 allowed=("--db duckdb:///path.duckdb", "publish: {as: file}"),
             )  # fmt: skip
-        try:
-            with telling(as_json) as tell:
-                made = publish(wanted, engine, utility=utility, tell=tell)
-        except KeyboardInterrupt:
-            raise SqlanonError("interrupted; nothing was published") from None
+        name = wanted.publish.name if wanted.publish else ""
+        with _interruptible(engine, name, _file(wanted)), telling(as_json) as tell:
+            made = publish(wanted, engine, utility=utility, tell=tell)
         show(made, as_json, shown.release)
+
+
+@contextmanager
+def _interruptible(engine: Engine, name: str, file: Path | None = None) -> Iterator[None]:
+    """Tells somebody who interrupts whether it was before or after the release: it goes on for a moment then."""
+
+    def stands() -> tuple[int, int] | None:
+        try:
+            entry = register.current(engine, name)
+        except SqlanonError:
+            return None
+        return entry.version if entry else 0, file.stat().st_ino if file and file.exists() else 0
+
+    before = stands()
+    try:
+        yield
+    except KeyboardInterrupt:
+        now = stands()
+        told = "nothing was published" if now == before else f"{name!r} was published before that"
+        if before is None or now is None:
+            told = "look with `sqlanon releases` whether it was published"
+        raise SqlanonError(f"interrupted; {told}") from None
+
+
+def _file(spec: sqlanon.Spec) -> Path | None:
+    """The file that a spec publishes."""
+    return Path(spec.resolve(spec.publish.path)) if spec.publish and spec.publish.path else None
 
 
 @app.command()
@@ -173,11 +200,8 @@ def refresh(
 ) -> None:
     """Publishes a release again from its source as it is now; the version before stands until then."""
     with sqlanon.connect(db, create=False, superuser=superuser) as engine:
-        try:
-            with telling(as_json) as tell:
-                made = refreshing.refresh(engine, name, anew=anew, utility=utility, tell=tell)
-        except KeyboardInterrupt:
-            raise SqlanonError("interrupted; nothing was published") from None
+        with _interruptible(engine, name), telling(as_json) as tell:
+            made = refreshing.refresh(engine, name, anew=anew, utility=utility, tell=tell)
         show(made, as_json, shown.release)
 
 

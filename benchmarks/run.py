@@ -234,7 +234,7 @@ def _publish(database: Path, keys: tuple[str, ...], name: str, read: str) -> tup
         names = [step.name for step in steps]
 
         def upto(last: str, answer: str) -> str:
-            return engine.sql(Query((*steps[: names.index(last) + 1], Step("answer", Text(answer)))))
+            return engine.rendered(Query((*steps[: names.index(last) + 1], Step("answer", Text(answer)))))
 
         grouped = "histogram of occupation" if name == "diverse" else "classes"
         counted = "class_count" if name == "diverse" else "class_records"

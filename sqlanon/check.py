@@ -136,7 +136,7 @@ def _reading(
     engine: Engine, item: str, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
 ) -> query.Text:
     """The columns as people read them; those in `raw` as they are, whose numbers or items are measured."""
-    own = {name: engine.sql(query.identifier(name)) for name in names}
+    own = {name: engine.rendered(query.identifier(name)) for name in names}
     read = {name: f"s.{own[name]}" if name in raw else plainly(f"s.{own[name]}", columns[name]) for name in names}
     listed = ", ".join(f"{read[name]} AS {own[name]}" for name in names)
     return query.Text(f"SELECT {listed}\nFROM {item} AS s")

@@ -191,7 +191,7 @@ def _values(i: int) -> str:
 
 
 def _source(engine: Engine, origin: Origin, names: Sequence[str], columns: Mapping[str, Column]) -> Query:
-    own = {name: engine.sql(query.identifier(name)) for name in names}
+    own = {name: engine.rendered(query.identifier(name)) for name in names}
     read = ", ".join(f"{plainly(f's.{own[name]}', columns[name])} AS {own[name]}" for name in names)
     return Query(()).then("source", query.Text(f"SELECT {read}\nFROM {engine.origin(origin)} AS s"), inline=True)
 

@@ -88,7 +88,7 @@ def compare(spec: Spec, engine: Engine, *, sample: int = SAMPLE_ROWS, tell: Tell
         if 0 < sample < rows:
             text = Text(f"SELECT * FROM {source.origin} AS s WHERE random() < {sample / rows!r}")
             engine.temporary("draw a sample", _SAMPLE, text)
-            item = engine.sql(query.table(_SAMPLE))
+            item = engine.rendered(query.table(_SAMPLE))
             ((drawn,),) = engine.run("count the sample", Text(f"SELECT count(*) FROM {item}"))
             some = tuple(_ways(spec, engine, item, f"a sample of {drawn}", tell))
         whole = tuple(_ways(spec, engine, None, "all records", tell))

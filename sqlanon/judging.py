@@ -98,7 +98,7 @@ class Job:
     def judge(self, item: str) -> Measured:
         """The verifier's measures of what was made; raises `ModelNotMet` unless every model holds on it."""
         self.tell("verifying the published rows", None)
-        judged = self.engine.sql(query.table(_STAGED)) if self.separate else item
+        judged = self.engine.rendered(query.table(_STAGED)) if self.separate else item
         rows = self._published(judged)
         if self.once:
             rows = counted(self.engine, rows, self.plan.published, self.plan.number)
@@ -131,14 +131,14 @@ class Job:
         if counted is None or not self.once:
             return True
         self.engine.temporary("read the source again", _AGAIN, counted.filled)
-        items = (self.engine.sql(query.table(name)) for name in (counted.table, _AGAIN))
+        items = (self.engine.rendered(query.table(name)) for name in (counted.table, _AGAIN))
         before, now = (self.engine.digest(item, self.plan.source.spec.published, counted.number) for item in items)
         self.engine.drop_temporary(_AGAIN)
         return before == now
 
     def _digest(self, item: str) -> str:
         if self.once:
-            return self.engine.digest(self.engine.sql(query.table(COUNTED)), self.plan.published, self.plan.number)
+            return self.engine.digest(self.engine.rendered(query.table(COUNTED)), self.plan.published, self.plan.number)
         return self.engine.digest(item, self.plan.published)
 
     def _published(self, item: str) -> Published:
@@ -149,7 +149,7 @@ class Job:
         orders = {n: hierarchy.values for n, hierarchy in arranged.items() if isinstance(hierarchy, Order)}
         trees = {n: rows for n, rows in source.rows.items() if n in source.sensitive}
         people = self.plan.population
-        population = f"({self.engine.sql(people)})" if people else None
+        population = f"({self.engine.rendered(people)})" if people else None
         return Published(item, self.plan.keys, self.spec.entity, source.reference, orders, trees, population)
 
     def entry(self, measured: Measured, location: str, item: str) -> register.Entry:
@@ -207,7 +207,7 @@ class Job:
             "trees": needed.trees, "population": needed.population, **closed,
         }  # fmt: skip
         if self.publish.live:
-            told |= {"staged": self.engine.sql(self.plan.staged), "entity": self.spec.entity}
+            told |= {"staged": self.engine.rendered(self.plan.staged), "entity": self.spec.entity}
         return json.dumps(told)
 
     def _closed(self) -> list[str]:

@@ -174,13 +174,13 @@ def followed(name: str, made: Mapping[str, Any]) -> None:
 
 def _item(engine: Engine, entry: Entry, stack: ExitStack) -> str:
     if entry.kind != "file":
-        return engine.sql(query.table(engine.schema, entry.name))
+        return engine.rendered(query.table(engine.schema, entry.name))
     file = Path(entry.location)
     if not file.is_file():
         raise ReleaseError(f"there is no file {file}", exit_status=2)
     if file.suffix == ".parquet":
         return engine.reader(file)
-    return engine.sql(query.table(stack.enter_context(engine.attached(file)), "main", entry.name))
+    return engine.rendered(query.table(stack.enter_context(engine.attached(file)), "main", entry.name))
 
 
 # -- who has what ------------------------------------------------------------------------------------------------------

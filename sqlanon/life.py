@@ -69,7 +69,7 @@ def verify(engine: Engine, name: str) -> Verified:
         unchanged = _unchanged(engine, item, entry)
         for beside in _together(engine, entry) if entry.kind == "table" else ():  # what all of them promise together
             if beside.name != entry.name:
-                other = engine.sql(query.table(engine.schema, beside.name))
+                other = engine.rendered(query.table(engine.schema, beside.name))
                 unchanged = unchanged and _unchanged(engine, other, beside)
         if (second := linked.of(entry)) is not None:
             return _both(engine, item, entry, models, second, unchanged)
@@ -122,7 +122,7 @@ def _both(
     how = Linked(told["group"], told["sensitive"], told["records"])
     if engine.kind_of(told["relation"]) != "table":
         return Verified(entry, False, 0, (), ("the second table is gone",))
-    second = engine.sql(query.table(engine.schema, told["relation"]))
+    second = engine.rendered(query.table(engine.schema, told["relation"]))
     found = measure(engine, _published(linked.records_of(engine, how, second), (how.group,), {}), models)
     same = linked.told(engine, how, entry.name, second)["digest"] == told["digest"]
     if not (same and linked.agree(engine, how, item, second)):
@@ -156,7 +156,7 @@ def _found(engine: Engine, name: str) -> Iterator[tuple[Entry, str]]:
     file = Path(name) if name.endswith((".parquet", ".duckdb")) else None
     entry = None if file else register.require(engine, name)
     if entry is not None and entry.kind != "file":
-        yield entry, engine.sql(query.table(engine.schema, entry.name))
+        yield entry, engine.rendered(query.table(engine.schema, entry.name))
         return
     file = file or Path(entry.location if entry else name)
     if not file.is_file():
@@ -168,7 +168,7 @@ def _found(engine: Engine, name: str) -> Iterator[tuple[Entry, str]]:
         inside = [e for e in register.entries(engine, catalog) if e.status == "published"]
         if not inside:
             raise ReleaseError(f"{file} holds no release", exit_status=2)
-        yield inside[0], engine.sql(query.table(catalog, "main", inside[0].name))
+        yield inside[0], engine.rendered(query.table(catalog, "main", inside[0].name))
 
 
 def _parquet_entry(engine: Engine, file: Path) -> Entry:

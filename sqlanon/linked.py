@@ -36,14 +36,14 @@ def of(entry: Entry) -> dict[str, Any] | None:
 def records_of(engine: Engine, linked: Linked, item: str) -> str:
     """A FROM item with a row per record: its group and one of the group's values, as often as the second one says."""
     group, sensitive, count = (
-        engine.sql(query.column(name, "v")) for name in (linked.group, linked.sensitive, linked.records)
+        engine.rendered(query.column(name, "v")) for name in (linked.group, linked.sensitive, linked.records)
     )
     return f"(SELECT {group}, {sensitive} FROM {item} AS v, generate_series(1, {count}) AS r)"
 
 
 def agree(engine: Engine, linked: Linked, first: str, second: str) -> bool:
     """Whether every group has as many records in the first relation as in the second. Raises `EngineError`."""
-    group, count = (engine.sql(query.column(name, "p")) for name in (linked.group, linked.records))
+    group, count = (engine.rendered(query.column(name, "p")) for name in (linked.group, linked.records))
     sql = (
         f"WITH a AS (SELECT {group} AS g, count(*) AS n FROM {first} AS p GROUP BY {group}),"
         f" b AS (SELECT {group} AS g, CAST(sum({count}) AS BIGINT) AS n FROM {second} AS p GROUP BY {group})"

@@ -97,7 +97,7 @@ class Planned:
         """The statements that make the release, as they run; by themselves too where no function of ours has a part."""
         publish = self.plan.source.spec.publish
         path = [*([engine.schema] if engine.can("grant") else []), publish.name] if publish else []
-        name = engine.sql(table(*path)) if publish else ""
+        name = engine.rendered(table(*path)) if publish else ""
         kind = publish.as_ if publish else "file"
         head = [
             f"-- {publish.name if publish else 'a plan without a release'}: " + "; ".join(map(str, self.plan.models)),
@@ -119,7 +119,7 @@ class Planned:
             head.append("-- tables that a function fills are made by no statement here, so it does not run by itself")
         told = "\n".join(" ".join(line.splitlines()) for line in head)
         script = f"{self.plan.recoded.script}\n" if self.plan.recoded.script else ""
-        statement = f"CREATE TABLE {name} AS\n{engine.sql(made)}" if kind == "table" else engine.sql(made)
+        statement = f"CREATE TABLE {name} AS\n{engine.rendered(made)}" if kind == "table" else engine.rendered(made)
         if publish and publish.live:
             statement = engine.view_statement(path, made, kind)
         return f"{told}\n{engine.alone(f'{before}{script}{statement};{self._second(engine)}')}"
@@ -130,8 +130,8 @@ class Planned:
         if linked is None or publish is None:
             return ""
         second = second_name(publish.name)
-        name = engine.sql(table(*[engine.schema] * engine.can("grant"), second))
-        return f"\nCREATE TABLE {name} AS\n{engine.sql(values_shuffled(linked, engine))};"
+        name = engine.rendered(table(*[engine.schema] * engine.can("grant"), second))
+        return f"\nCREATE TABLE {name} AS\n{engine.rendered(values_shuffled(linked, engine))};"
 
     def _made(self) -> str:
         """How it was made, in a line."""
@@ -314,7 +314,7 @@ def _with_usefulness(planned: Planned, engine: Engine) -> Planned:
         columns.append(
             Recoded(name, source.hierarchy(name), source.rows.get(name), declared.represent, declared.weight, levels)
         )
-    made = Origin(relation=blanking.STAGED) if source.blanked else Origin(query=engine.sql(plan.query))
+    made = Origin(relation=blanking.STAGED) if source.blanked else Origin(query=engine.rendered(plan.query))
     held = partial(
         measure, engine, made, columns=columns, k=k_of(plan.models),
         sensitive={n: source.spec.columns[n].hierarchy for n in source.spec.sensitive if n in plan.published},

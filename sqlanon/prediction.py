@@ -246,7 +246,7 @@ class Cells:
 def records_of(engine: Engine, origin: Origin, base: Path = Path()) -> Records:
     """The records of a table, view, file or frame. Raises `SpecError` where it is not there."""
     found = {c.name: c for c in engine.columns(origin)}
-    listed = ", ".join(_plain(engine.sql(query.identifier(name)), c) for name, c in found.items())
+    listed = ", ".join(_plain(engine.rendered(query.identifier(name)), c) for name, c in found.items())
     steps = Query(()).then("source", Text(f"SELECT {listed}\nFROM {engine.origin(origin)} AS s"), inline=True)
     return Records(steps, "source", found, base)
 

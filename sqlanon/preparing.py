@@ -67,7 +67,7 @@ def _once(source: Source, transforms: Sequence[Transform], engine: Engine) -> So
     made = perturbed(numbered(chain, "source", columns, int(size)), transforms).query
     with engine.functions(secret_key()):
         engine.temporary("transform the source", TRANSFORMED, made)
-    item = engine.sql(query.table(TRANSFORMED))
+    item = engine.rendered(query.table(TRANSFORMED))
     found = transformed(source, item, engine.columns(Origin(query=f"SELECT * FROM {item} AS s")))
     return replace(found, working=((TRANSFORMED, made),))
 
@@ -76,7 +76,7 @@ def _sampled(source: Source, model: SafePub, engine: Engine) -> Source:
     """Draws each record with the mechanism's probability into a working table, once for plan and release."""
     drawn = Text(f"SELECT * FROM {source.origin} AS s WHERE random() < {model.sampling!r}")
     engine.temporary("draw the sample", SAMPLE, drawn)
-    return replace(source, origin=engine.sql(query.table(SAMPLE)), working=(*source.working, (SAMPLE, drawn)))
+    return replace(source, origin=engine.rendered(query.table(SAMPLE)), working=(*source.working, (SAMPLE, drawn)))
 
 
 def _families(columns: Mapping[str, Column], names: Sequence[str]) -> dict[str, str]:
@@ -84,4 +84,4 @@ def _families(columns: Mapping[str, Column], names: Sequence[str]) -> dict[str, 
 
 
 def _item(made: Query, engine: Engine) -> str:
-    return f"(\n{engine.sql(Query(tuple(replace(step, inline=True) for step in made.steps)))}\n)"
+    return f"(\n{engine.rendered(Query(tuple(replace(step, inline=True) for step in made.steps)))}\n)"

@@ -160,7 +160,7 @@ def _head(kind: str) -> str:
 
 
 def _at(engine: Engine, name: str) -> str:
-    return engine.sql(query.column(name, "s"))
+    return engine.rendered(query.column(name, "s"))
 
 
 def _facts(engine: Engine, item: str, there: Sequence[Column], rows: int) -> dict[str, dict[str, Any]]:

@@ -55,7 +55,7 @@ def _publish_staged(job: Job, kind: str, make: Callable[[Sequence[str]], None]) 
         job.tell(f"writing the {kind}", None)
         make(path)
         engine.hand_over(path, kind, job.terms.owner)
-        item = engine.sql(query.table(*path))
+        item = engine.rendered(query.table(*path))
         measured = job.judge(item)
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
         _open(job, path, entry, measured)
@@ -97,7 +97,7 @@ def publish_linked(job: Job) -> tuple[Measured, register.Entry]:
         for stage, rows in zip(stages, (job.rows(), values_shuffled(how, engine)), strict=True):
             engine.create_table("write the release", [engine.schema, stage], rows, key)
             engine.hand_over([engine.schema, stage], "table", job.terms.owner)
-        first, second = (engine.sql(query.table(engine.schema, stage)) for stage in stages)
+        first, second = (engine.rendered(query.table(engine.schema, stage)) for stage in stages)
         measured = job.judge(linked.records_of(engine, how, second))
         if not linked.agree(engine, how, first, second):
             raise ReleaseError("the two tables do not go together; nothing was published")
@@ -127,7 +127,7 @@ def publish_related(
     for job, table in zip(jobs, tables, strict=True):
         path = [engine.schema, _staged(job.publish.name)]
         job.tell("writing the tables", None)
-        made = relating.numbered(table, engine.sql(query.table(*path)))
+        made = relating.numbered(table, engine.rendered(query.table(*path)))
         shuffled = engine.shuffled(relating.rows(engine, table), made.planned.plan.published)
         engine.create_table("write the release", path, shuffled, secret_key())
         engine.hand_over(path, "table", job.terms.owner)
@@ -164,7 +164,7 @@ def _publish_view(job: Job) -> tuple[Measured, register.Entry]:
         _drop_previous(engine, name)
         engine.create_view("create the view", [engine.schema, name], job.plan.query)
         engine.hand_over([engine.schema, name], "view", job.terms.owner)
-        item = engine.sql(query.table(engine.schema, name))
+        item = engine.rendered(query.table(engine.schema, name))
         measured = job.judge(item)
         entry = job.entry(measured, f"{engine.schema}.{name}", item)
         _open(job, [engine.schema, name], entry, measured)
@@ -219,7 +219,7 @@ def _write_database(job: Job, part: Path, path: Path) -> tuple[Measured, registe
     with engine.attached(part, create=True) as catalog, engine.transaction():
         job.tell("writing the file", None)
         engine.create_table("write the release", [catalog, "main", name], job.rows(), secret_key())
-        item = engine.sql(query.table(catalog, "main", name))
+        item = engine.rendered(query.table(catalog, "main", name))
         measured = job.judge(item)
         entry = job.entry(measured, str(path), item)
         _tell(job, [catalog, "main", name], entry, measured)

@@ -110,7 +110,7 @@ def _at(engine: Engine, i: int, planned: Planned, levels: Mapping[str, int]) -> 
     rows = plan.recoded.steps.then("rows", query.select(listed, "recoded"))
     engine.temporary("recode the records", name, rows)
     made = replace(planned.outcome, recoded=plan.recoded, utility={})
-    return Table(replace(planned, plan=plan, outcome=made), engine.sql(query.table(name)))
+    return Table(replace(planned, plan=plan, outcome=made), engine.rendered(query.table(name)))
 
 
 def _columns(published: Sequence[str], source: Source) -> list[str]:
@@ -132,11 +132,11 @@ def _of_somebody(engine: Engine, tables: Sequence[Table]) -> None:
 
 
 def _person(engine: Engine, table: Table, alias: str) -> str:
-    return f"CAST({engine.sql(query.column(table.entity, alias))} AS VARCHAR)"
+    return f"CAST({engine.rendered(query.column(table.entity, alias))} AS VARCHAR)"
 
 
 def _list(engine: Engine, names: Sequence[str], alias: str = "t") -> str:
-    return ", ".join(engine.sql(query.column(name, alias)) for name in names)
+    return ", ".join(engine.rendered(query.column(name, alias)) for name in names)
 
 
 def classes(engine: Engine, tables: Sequence[Table], k: int) -> Persons:
@@ -166,7 +166,7 @@ def classes(engine: Engine, tables: Sequence[Table], k: int) -> Persons:
 
 
 def _persons(engine: Engine) -> str:
-    return engine.sql(query.table(_PERSONS))
+    return engine.rendered(query.table(_PERSONS))
 
 
 def judged(engine: Engine, tables: Sequence[Table], k: int) -> list[Measured]:
@@ -179,7 +179,8 @@ def judged(engine: Engine, tables: Sequence[Table], k: int) -> list[Measured]:
         names = _columns(table.planned.plan.published, table.source)
         number = query.fresh("class", names)
         item = (
-            f"(SELECT p.class AS {engine.sql(query.identifier(number))}, {_list(engine, names)} FROM {table.item} AS t"
+            f"(SELECT p.class AS {engine.rendered(query.identifier(number))}, {_list(engine, names)}"
+            f" FROM {table.item} AS t"
             f" JOIN {_persons(engine)} AS p ON p.person = {_person(engine, table, 't')} WHERE p.size >= {int(k)})"
         )
         published = _published(table, item, (number, *table.keys))
@@ -226,17 +227,17 @@ def number(engine: Engine, key: str, k: int) -> None:
     engine.temporary(
         "number the persons", _NUMBERS,
         Text(f"SELECT p.person, row_number() OVER (ORDER BY {hashed}, p.person) AS number FROM {_persons(engine)} AS p"
-             f" CROSS JOIN {engine.sql(query.table(_KEY))} AS k WHERE p.size >= {int(k)}"),
+             f" CROSS JOIN {engine.rendered(query.table(_KEY))} AS k WHERE p.size >= {int(k)}"),
     )  # fmt: skip
     engine.drop_temporary(_KEY)
 
 
 def rows(engine: Engine, table: Table) -> Query:
     """The steps that fill what is published of a table: the number of the person, and its columns."""
-    entity, names = engine.sql(query.identifier(table.entity)), table.planned.plan.published
+    entity, names = engine.rendered(query.identifier(table.entity)), table.planned.plan.published
     listed = f"n.number AS {entity}, {_list(engine, names)}"
     sql = (
-        f"SELECT {listed} FROM {table.item} AS t JOIN {engine.sql(query.table(_NUMBERS))} AS n"
+        f"SELECT {listed} FROM {table.item} AS t JOIN {engine.rendered(query.table(_NUMBERS))} AS n"
         f" ON n.person = {_person(engine, table, 't')}"
     )
     return Query(()).then("released", Text(sql), "with a number in the place of the person")

@@ -235,7 +235,7 @@ def _read_once(engine: Engine, origin: Origin) -> Iterator[str]:
         return
     try:
         engine.temporary("read the file", _FILE, query.Text(f"SELECT * FROM {engine.origin(origin)}"))
-        yield f"{engine.sql(query.table(_FILE))} AS s"
+        yield f"{engine.rendered(query.table(_FILE))} AS s"
     finally:
         engine.drop_temporary(_FILE)
 
@@ -246,7 +246,7 @@ def _read_once(engine: Engine, origin: Origin) -> Iterator[str]:
 def _look(engine: Engine, item: str, found: Column, born: int) -> _Seen:
     """One GROUP BY of a column's values, of which only numbers of records leave the engine."""
     seen = _Seen(found)
-    value = engine.sql(query.column(found.name, "s"))
+    value = engine.rendered(query.column(found.name, "s"))
     if seen.binary:
         ((seen.present,),) = engine.run(f"look at {found.name}", f"SELECT count({value}) FROM {item}")
         return seen

@@ -52,7 +52,7 @@ def beside(
         tree = query.joined(tree, policies.TABLE, on, "left") if on is not None else tree
         made = records.query.join(steps).then("with thresholds", tree)
         _known(engine, made, model, policy)
-        item, found[name] = f"({engine.sql(made)})", Column(name, _TYPE, "decimal")
+        item, found[name] = f"({engine.rendered(made)})", Column(name, _TYPE, "decimal")
         columns = found
     return item, found
 

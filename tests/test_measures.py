@@ -108,7 +108,7 @@ def prepare(engine: Engine, example: Example, models: Sequence[Model]) -> tuple[
     steps, names, tree = Query(()), ["published", "everything"], None
     for name, rows in zip(names, (example.rows, example.reference), strict=True):
         load(engine, name, rows, example.reference)
-        listed = ", ".join(engine.sql(query.identifier(column)) for column in rows[0])
+        listed = ", ".join(engine.rendered(query.identifier(column)) for column in rows[0])
         counted = f'SELECT {listed}, count(*) AS "how many" FROM {name} GROUP BY {listed}'
         remake(engine, f"weighted_{name}", f"AS {counted}")
     if example.levels:

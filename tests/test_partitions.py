@@ -616,7 +616,7 @@ def test_the_script_of_a_partition_makes_it_again_by_itself(engine: Engine, meth
         with cut_as(size):
             METHODS[method](encoded, 3)
         published = publish(encoded)
-        script, recoded = encoded.work.script(), engine.sql(published.recoded())
+        script, recoded = encoded.work.script(), engine.rendered(published.recoded())
         assert "the key" not in script
         wanted = sorted(engine.run("read", recoded), key=repr)
     finally:

@@ -397,7 +397,7 @@ def test_a_view_takes_no_transform_that_draws(engine: Engine, transform: Transfo
 @pytest.mark.parametrize("transform", FIXED, ids=lambda t: t.name)
 def test_a_view_may_round_and_code(engine: Engine, transform: Transform) -> None:
     made = perturbed(towns(engine), [transform], view=True).query
-    assert "sqlanon_" not in engine.sql(made).lower()
+    assert "sqlanon_" not in engine.rendered(made).lower()
 
 
 def test_a_column_that_is_not_there_or_of_another_kind_is_an_error_that_says_so(engine: Engine) -> None:

@@ -280,7 +280,7 @@ def test_a_join_on_possibly_missing_values_is_hashed_or_merged_and_never_a_neste
         engine.run("make", f"CREATE TEMP TABLE {name} AS SELECT NULLIF(i, 5) AS a, i::text AS b"
                            " FROM generate_series(1, 3000) AS i")  # fmt: skip
     joined = fragment("select count(*) from one join two on $s", s=query.same(["a", "b"], "one", "two"))
-    plan = "\n".join(line for (line,) in engine.run("explain", f"EXPLAIN {engine.sql(joined)}"))
+    plan = "\n".join(line for (line,) in engine.run("explain", f"EXPLAIN {engine.rendered(joined)}"))
     assert "Nested Loop" not in plan
     assert engine.run("ask", joined) == [(3000,)]
 
@@ -292,6 +292,6 @@ def test_a_join_on_possibly_missing_values_is_hashed_or_merged_and_never_a_neste
     ("'2020-01-01'::date", "'2020-01-01'::timestamp", True), ("0.1::float4", "0.1::float8", False),
 ])  # fmt: skip
 def test_a_hashed_join_finds_what_the_null_safe_one_finds(engine: Engine, one: str, other: str, same: bool) -> None:
-    text = engine.sql(query.same(["v"], "a", "b"))
+    text = engine.rendered(query.same(["v"], "a", "b"))
     asked = f"SELECT count(*) FROM (SELECT {one} AS v) AS a JOIN (SELECT {other} AS v) AS b ON {text}"
     assert engine.run("ask", asked) == [(int(same),)]

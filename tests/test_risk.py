@@ -352,4 +352,4 @@ def test_an_estimator_without_an_answer_is_null_and_never_a_number() -> None:
 
 
 def test_the_names_of_working_tables_are_quoted() -> None:
-    assert '"' in DuckDB().sql(query.table(CODED))
+    assert '"' in DuckDB().rendered(query.table(CODED))

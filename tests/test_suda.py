@@ -31,7 +31,7 @@ def scores(engine: Engine, rows: Sequence[Row], keys: Sequence[str], most: int) 
         asked = levels.scored()
         names = ", ".join(f'd{i}.value AS "v{i}"' for i in range(len(keys)))
         joins = " ".join(f'JOIN "sqlanon values {i}" AS d{i} ON d{i}.code = c."key {i}"' for i in range(len(keys)))
-        text = f'SELECT {names}, s.score FROM ({engine.sql(asked)}) AS s JOIN "{CODED}" AS c USING (id) {joins}'
+        text = f'SELECT {names}, s.score FROM ({engine.rendered(asked)}) AS s JOIN "{CODED}" AS c USING (id) {joins}'
         told = {tuple(row[:-1]): row[-1] for row in engine.run("read the scores", text)}
     return [told.get(tuple(row[key] for key in keys), 0) for row in rows]
 

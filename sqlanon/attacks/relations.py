@@ -95,7 +95,7 @@ class Relation:
         return Query(()).then("source", Text(text), f"what is asked of {self.where}", inline=True)
 
     def _quoted(self, name: str) -> str:
-        return self.engine.sql(query.identifier(name))
+        return self.engine.rendered(query.identifier(name))
 
     def guessed(self, cells: Cells) -> frozenset[str]:
         """The quasi-identifiers with bounds of which nobody knows whether the upper one is in what they hold."""

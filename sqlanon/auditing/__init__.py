@@ -83,8 +83,8 @@ def audit(engine: Engine, *, sources: Sequence[str] = ()) -> Audited:
     version = int(engine.version.split(".")[0])
     found = [one for rule in RULES if rule.since <= version for one in _asked(engine, scene, rule)]
     measured, unread = order.judge(engine, scene)
-    labels = {engine.sql(query.identifier(release.name)): release.label for release in scene.releases}
-    found += lives.judge(engine, scene.entries or (), lambda name: labels.get(engine.sql(query.identifier(name))))
+    labels = {engine.rendered(query.identifier(release.name)): release.label for release in scene.releases}
+    found += lives.judge(engine, scene.entries or (), lambda name: labels.get(engine.rendered(query.identifier(name))))
     found += [*lives.strangers(engine, scene), *measured]
     unseen = [*scene.unseen, *unread, *_hidden(engine)]
     items = tuple(source.item for source in scene.sources)

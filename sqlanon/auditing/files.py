@@ -22,13 +22,15 @@ def judge(engine: Engine, file: Path | None, entries: Sequence[register.Entry]) 
     names = {e.name for e in entries if e.status == "published"}
     published = [e for e in entries if e.status == "published"]
     raw = [
-        engine.sql(query.table(str(schema), str(name)))
+        engine.rendered(query.table(str(schema), str(name)))
         for schema, name in engine.run("read the catalog", _SOURCES)
         if name not in names
     ]
     for entry in (e for e in published if e.kind == "view"):
         told = "whoever can open the file reads what this view hides; publish a file"
-        yield Finding("view-in-file", "note", engine.sql(query.identifier(entry.name)), told, None, "D1, D5; leaks 27")
+        yield Finding(
+            "view-in-file", "note", engine.rendered(query.identifier(entry.name)), told, None, "D1, D5; leaks 27"
+        )
     if raw and any(e.kind != "file" for e in published):
         told = (
             f"{len(raw)} tables that are no releases stand in the same file; give readers a file of the release alone"

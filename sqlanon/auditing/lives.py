@@ -18,7 +18,7 @@ def judge(
 ) -> Iterator[Finding]:
     """Releases that have expired, are gone, or are not what was published; `labelled` tells the comment of each."""
     for entry in (e for e in entries if e.status == "published" and e.kind != "file"):
-        name = f"release {engine.sql(query.identifier(entry.name))}"
+        name = f"release {engine.rendered(query.identifier(entry.name))}"
         stands = engine.kind_of(entry.name)
         if stands is None:
             told = f"version {entry.version} is published, says the register, and nothing stands there"
@@ -42,7 +42,9 @@ def _ended(engine: Engine, entry: register.Entry) -> str:
 def _withdrawn(engine: Engine, entry: register.Entry) -> str:
     other = linked.of(entry)
     names = [(entry.name, entry.kind), *([(other["relation"], "table")] if other else [])]
-    drops = [f"DROP {kind.upper()} IF EXISTS {engine.sql(query.table(engine.schema, name))};" for name, kind in names]
+    drops = [
+        f"DROP {kind.upper()} IF EXISTS {engine.rendered(query.table(engine.schema, name))};" for name, kind in names
+    ]
     return "\n".join(["BEGIN;", *drops, _ended(engine, entry), "COMMIT;"])
 
 
@@ -53,13 +55,13 @@ def strangers(engine: Engine, scene: Scene) -> Iterator[Finding]:
         if entry.status == "published":
             other = linked.of(entry)
             ours |= dict.fromkeys((entry.name, *([other["relation"]] if other else [])), entry)
-    known = {engine.sql(query.table(engine.schema, name)): entry for name, entry in ours.items()}
+    known = {engine.rendered(query.table(engine.schema, name)): entry for name, entry in ours.items()}
     for relation in scene.left:
         told = "it was left behind when a release was made, and was never judged"
         fix = f"DROP {_KINDS.get(relation.kind, 'TABLE')} IF EXISTS {relation.item};"
         yield Finding("staged", "finding", relation.item, told, fix, "leaks 24")
     for relation in scene.releases:
-        item = engine.sql(query.table(relation.schema, relation.name))
+        item = engine.rendered(query.table(relation.schema, relation.name))
         if item not in known and (scene.entries is not None or not (relation.label or "").startswith(_LABEL)):
             yield from _stranger(engine, relation.oid, relation.item)
 

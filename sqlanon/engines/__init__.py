@@ -95,7 +95,7 @@ class Engine(Protocol):
     def one_thread(self) -> AbstractContextManager[None]:
         """For many small queries, which threads would only slow down."""
 
-    def sql(self, what: Query | Expression | Text) -> str:
+    def rendered(self, what: Query | Expression | Text) -> str:
         """The text of a query as it runs here."""
 
     def run(

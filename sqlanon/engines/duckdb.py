@@ -118,7 +118,7 @@ class DuckDB(Roleless):
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def sql(self, what: Query | Expression | Text) -> str:
+    def rendered(self, what: Query | Expression | Text) -> str:
         return query.render(what, self.dialect)
 
     def run(
@@ -131,7 +131,7 @@ class DuckDB(Roleless):
 
     def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
         """The same as one array per column."""
-        text = what if isinstance(what, str) else self.sql(what)
+        text = what if isinstance(what, str) else self.rendered(what)
         with self._step(step):
             return self.connection.execute(text).fetchnumpy()
 
@@ -158,7 +158,7 @@ class DuckDB(Roleless):
         if origin.file is not None:
             return self._reader(origin.file, origin)
         catalog, schema, name = self._path(origin.relation or "")
-        return self.sql(query.table(catalog, schema, name))
+        return self.rendered(query.table(catalog, schema, name))
 
     def _select(self, text: str) -> str:
         """A query of the user's as a FROM item, once it is known to be one SELECT and nothing else."""
@@ -269,7 +269,7 @@ class DuckDB(Roleless):
         """A relation as a frame of the same kind as `like`. For the caller's own result, not for sqlanon's work."""
         module = type(like).__module__.split(".")[0]
         with self._step("return the data frame"):
-            found = self.connection.sql(f"SELECT * FROM {self.sql(query.table(relation))}")
+            found = self.connection.sql(f"SELECT * FROM {self.rendered(query.table(relation))}")
             if module == "polars":
                 return found.pl()
             return found.to_arrow_table() if module == "pyarrow" else found.df()
@@ -291,11 +291,11 @@ class DuckDB(Roleless):
         """A working table of this connection, seen by nobody else."""
         text = query.render(what, self.dialect, pretty=False)
         self._working.add(name)
-        self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.sql(query.identifier(name))} AS {text}")
+        self.run(step, f"CREATE OR REPLACE TEMP TABLE {self.rendered(query.identifier(name))} AS {text}")
 
     def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
-        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {self.sql(query.identifier(name))} AS"
-        return f"{made}\n{self.sql(what)};"
+        made = f"CREATE {'OR REPLACE ' * again}TEMP TABLE {self.rendered(query.identifier(name))} AS"
+        return f"{made}\n{self.rendered(what)};"
 
     def alone(self, statements: str) -> str:
         return statements
@@ -307,7 +307,7 @@ class DuckDB(Roleless):
         try:
             yield
         finally:
-            names = [self.sql(query.identifier(name)) for name in sorted(self._working - before)]
+            names = [self.rendered(query.identifier(name)) for name in sorted(self._working - before)]
             self._working = before
             for statement in ["RESET VARIABLE sqlanon_key", *(f"DROP TABLE IF EXISTS temp.{name}" for name in names)]:
                 with suppress(duckdb.Error):  # what went wrong, or right, before is what must be told
@@ -323,11 +323,11 @@ class DuckDB(Roleless):
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """More rows for a working table."""
         text = query.render(what, self.dialect, pretty=False)
-        self.run(step, f"INSERT INTO temp.{self.sql(query.identifier(name))} {text}")
+        self.run(step, f"INSERT INTO temp.{self.rendered(query.identifier(name))} {text}")
 
     def load(self, step: str, name: str, blocks: Iterable[Mapping[str, numpy.ndarray[Any, Any]]]) -> None:
         """A working table of arrays, a block of rows after the other; all blocks have the same columns and types."""
-        item, making = self.sql(query.identifier(name)), "CREATE OR REPLACE TEMP TABLE {} AS"
+        item, making = self.rendered(query.identifier(name)), "CREATE OR REPLACE TEMP TABLE {} AS"
         self._working.add(name)
         for block in blocks:
             with self._step(step):
@@ -378,7 +378,7 @@ class DuckDB(Roleless):
 
     def drop_temporary(self, *names: str) -> None:
         for name in names:
-            self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.sql(query.identifier(name))}")
+            self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.rendered(query.identifier(name))}")
             self._working.discard(name)
 
     def publisher(self, roles: Sequence[str], owner: str | None = None) -> Owner:
@@ -392,21 +392,20 @@ class DuckDB(Roleless):
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         """A table of the rows of `what`; `key` is the one that `shuffled` orders by."""
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
-        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.sql(what)}")
+        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.rendered(what)}")
 
     def shuffled(self, what: Query, columns: Sequence[str], number: str | None = None) -> Query:
         """The same rows in the keyed order; equal rows cannot be told apart. Each stands for `number` rows, or one."""
         *earlier, last = what.steps
-        names = ", ".join(self.sql(query.column(name)) for name in columns)
-        ordered = (
-            f"SELECT *\nFROM {self.sql(query.table(last.name))}\nORDER BY hash(getvariable('sqlanon_key'), {names})"
-        )
+        names = ", ".join(self.rendered(query.column(name)) for name in columns)
+        item = self.rendered(query.table(last.name))
+        ordered = f"SELECT *\nFROM {item}\nORDER BY hash(getvariable('sqlanon_key'), {names})"
         comment = "in a keyed order, so that no position tells where a row came from"
         made = Query((*earlier, replace(last, inline=True))).then("shuffled", Text(ordered), comment)
         if number is None:
             return made
-        copies = self.sql(query.identifier(query.fresh("copy", (*columns, number))))
-        repeated = f"SELECT *, unnest(range({self.sql(query.column(number))})) AS {copies}\n  FROM shuffled"
+        copies = self.rendered(query.identifier(query.fresh("copy", (*columns, number))))
+        repeated = f"SELECT *, unnest(range({self.rendered(query.column(number))})) AS {copies}\n  FROM shuffled"
         return made.then("repeated", Text(f"SELECT {names}\nFROM (\n  {repeated}\n)"), "each as often as it occurs")
 
     def create_view(self, step: str, path: Sequence[str], what: Query, kind: str = "view") -> None:
@@ -420,7 +419,7 @@ class DuckDB(Roleless):
     def view_statement(self, path: Sequence[str], what: Query, kind: str = "view") -> str:
         if kind != "view":
             raise SpecError("DuckDB has no materialized views; publish a table", where="publish.as", found=kind)
-        return f"CREATE SECURE VIEW {self._at(path)} AS\n{self.sql(what)}"
+        return f"CREATE SECURE VIEW {self._at(path)} AS\n{self.rendered(what)}"
 
     def labelled(self, name: str, catalog: str | None = None) -> str | None:
         """The comment on the table or view of this name where releases are."""
@@ -459,7 +458,7 @@ class DuckDB(Roleless):
         self.run("set the order", "SET VARIABLE sqlanon_key = ?", [key])
         # Rows are written in the order in which they come, which is the keyed one but for the threads' turns.
         options = f"FORMAT parquet, PRESERVE_ORDER false, KV_METADATA {{sqlanon: {query.constant(facts)}}}"
-        self.run(step, f"COPY (\n{self.sql(what)}\n) TO {query.constant(str(path))} ({options})")
+        self.run(step, f"COPY (\n{self.rendered(what)}\n) TO {query.constant(str(path))} ({options})")
 
     def parquet_facts(self, path: Path) -> str | None:
         """The manifest of a Parquet file that `export_parquet` wrote, or None."""
@@ -471,8 +470,8 @@ class DuckDB(Roleless):
 
     def digest(self, item: str, columns: Sequence[str], number: str | None = None) -> str:
         """A digest of a relation's rows, whatever their order: it changes when a cell, a name or their number does."""
-        names = ", ".join([query.constant(repr(list(columns))), *(self.sql(query.column(n)) for n in columns)])
-        many = self.sql(query.column(number)) if number else ""
+        names = ", ".join([query.constant(repr(list(columns))), *(self.rendered(query.column(n)) for n in columns)])
+        many = self.rendered(query.column(number)) if number else ""
         rows, times = (f"sum({many})::BIGINT", f" * {many}") if number else ("count(*)", "")
         sql = f"SELECT {rows}, sum(hash({names})::HUGEINT{times})::VARCHAR FROM {item}"
         ((records, total),) = self.run("digest the rows", sql)

@@ -150,7 +150,7 @@ class Postgres(Answering, Publishing, Receiving):
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def sql(self, what: Query | Expression | Text) -> str:
+    def rendered(self, what: Query | Expression | Text) -> str:
         return query.render(what, self.dialect)
 
     def _text(self, what: Query | Expression | Text | str) -> str:
@@ -183,7 +183,7 @@ class Postgres(Answering, Publishing, Receiving):
         kinds = [types[oid][0] for _, oid, _ in found]
         if "numeric" in kinds:  # as floating point, as DuckDB gives them
             read = ", ".join(
-                f"{self.sql(query.column(name, 'a'))}{'::float8' if kind == 'numeric' else ''}"
+                f"{self.rendered(query.column(name, 'a'))}{'::float8' if kind == 'numeric' else ''}"
                 for (name, *_), kind in zip(found, kinds, strict=True)
             )
             text = f"SELECT {read} FROM (\n{text}\n) AS a"
@@ -217,7 +217,7 @@ class Postgres(Answering, Publishing, Receiving):
             return self._select(origin.query)
         if origin.file is not None:
             return self.received(origin)
-        return self.sql(query.table(*self._path(origin.relation or "")))
+        return self.rendered(query.table(*self._path(origin.relation or "")))
 
     def _view(self, text: str) -> str:
         """A query of the user's as a view of this session, made in the user's own search path: one SELECT, no more."""
@@ -225,7 +225,7 @@ class Postgres(Answering, Publishing, Receiving):
         name = f"sqlanon source {self._counted}"
         self._set_path(self._path_before)
         try:
-            made = f"CREATE TEMP VIEW {self.sql(query.identifier(name))} AS\n"
+            made = f"CREATE TEMP VIEW {self.rendered(query.identifier(name))} AS\n"
             self.client.one_statement("read the query of the source", made, text.strip().rstrip(";"))
         except EngineError as error:
             state = error.kind.split()[-1]
@@ -245,7 +245,7 @@ class Postgres(Answering, Publishing, Receiving):
     def _select(self, text: str) -> str:
         """A query of the user's as a FROM item in which every name is qualified by the server itself."""
         name = self._view(text)
-        item = self.sql(query.identifier(name))
+        item = self.rendered(query.identifier(name))
         ((read,),) = self.run("read the query of the source", "SELECT pg_get_viewdef(?::regclass)", [f"pg_temp.{item}"])
         self.run("read the query of the source", f"DROP VIEW pg_temp.{item}")
         return f"({str(read).rstrip().rstrip(';')}\n)"
@@ -303,7 +303,7 @@ class Postgres(Answering, Publishing, Receiving):
             return False
         if origin.query is not None:
             made = self._view(origin.query)
-            start = f"pg_temp.{self.sql(query.identifier(made))}"
+            start = f"pg_temp.{self.rendered(query.identifier(made))}"
         else:
             start = self.origin(origin)
         sql = (
@@ -312,7 +312,7 @@ class Postgres(Answering, Publishing, Receiving):
             " WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass)"
             " SELECT count(*) FROM under WHERE oid = to_regclass(?)"
         )
-        target = self.sql(query.table(self.schema, name))
+        target = self.rendered(query.table(self.schema, name))
         ((found,),) = self.run("explain the source", sql, [start, target])
         if origin.query is not None:
             self.run("explain the source", f"DROP VIEW {start}")
@@ -352,7 +352,7 @@ class Postgres(Answering, Publishing, Receiving):
 
     def creating(self, name: str, what: Query | Expression | Text, *, again: bool = False) -> str:
         item, new = self.own(name), self.own(f"{name} (new)" if again else name)
-        made = f"CREATE TEMP TABLE {new} AS\n{self.sql(what)};\nANALYZE {new};"
+        made = f"CREATE TEMP TABLE {new} AS\n{self.rendered(what)};\nANALYZE {new};"
         return f"{made}\nDROP TABLE {item};\nALTER TABLE {new} RENAME TO {item};" if again else made
 
     def alone(self, statements: str) -> str:

@@ -58,11 +58,11 @@ class Publishing(Ownership):
     def create_table(self, step: str, path: Sequence[str], what: Query, key: str) -> None:
         self._in_schema()
         self.set_key(key)
-        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.sql(what)}")
+        self.run(step, f"CREATE TABLE {self._at(path)} AS\n{self.rendered(what)}")
 
     def shuffled(self, what: Query, columns: Sequence[str], number: str | None = None) -> Query:
         made = self._ordered(what, columns, [f"(SELECT key FROM pg_temp.{self.own(KEY)})"])
-        names = ", ".join(self.sql(query.column(name)) for name in columns)
+        names = ", ".join(self.rendered(query.column(name)) for name in columns)
         if number is None:
             return made
         copies = self.own(query.fresh("copy", (*columns, number)))
@@ -74,9 +74,9 @@ class Publishing(Ownership):
         *earlier, last = what.steps
         made = Query((*earlier, replace(last, inline=True)))
         # As texts, which every type has: the working tables that tell the types may be gone when a script is printed.
-        read = [f"CAST({self.sql(query.column(name, 'a'))} AS text)" for name in columns]
+        read = [f"CAST({self.rendered(query.column(name, 'a'))} AS text)" for name in columns]
         ordered = (
-            f"SELECT *\nFROM {self.sql(query.table(last.name))} AS a\n"
+            f"SELECT *\nFROM {self.rendered(query.table(last.name))} AS a\n"
             f"ORDER BY hash_record_extended(ROW({', '.join([*key, *read])}), 0)"
         )
         told = "in a keyed order" if key else "in an order of their content"
@@ -87,7 +87,7 @@ class Publishing(Ownership):
         found = self.described("read the columns", text)
         types = self.types(oid for _, oid, _ in found)
         plain = {name for name, oid, _ in found if family_of(*types[oid]) != "other"}
-        read = {name: self.sql(query.column(name, "a")) for name in columns}
+        read = {name: self.rendered(query.column(name, "a")) for name in columns}
         return [read[name] if name in plain else f"CAST({read[name]} AS text)" for name in columns]
 
     def hashed(self, text: str) -> str:
@@ -100,9 +100,9 @@ class Publishing(Ownership):
         A materialized view hides nothing: it holds the released rows, in an order that depends on their content alone.
         """
         if kind == "view":
-            return f"CREATE VIEW {self._at(path)} WITH (security_barrier=true) AS\n{self.sql(what)}"
-        names = [name for name, *_ in self.described("read the columns", self.sql(what))]
-        made = self.sql(self._ordered(what, names, []))
+            return f"CREATE VIEW {self._at(path)} WITH (security_barrier=true) AS\n{self.rendered(what)}"
+        names = [name for name, *_ in self.described("read the columns", self.rendered(what))]
+        made = self.rendered(self._ordered(what, names, []))
         return f"CREATE MATERIALIZED VIEW {self._at(path)} AS\n{made}"
 
     def create_view(self, step: str, path: Sequence[str], what: Query, kind: str = "view") -> None:
@@ -146,7 +146,7 @@ class Publishing(Ownership):
         """Of the rows in any order; comparable as long as the server's major version is the same."""
         named = f"{query.constant(repr(list(columns)))}::text"
         read = ", ".join([named, *self._hashable(f"SELECT * FROM {item}", columns)])
-        many = self.sql(query.column(number, "a")) if number else ""
+        many = self.rendered(query.column(number, "a")) if number else ""
         rows, times = (f"sum({many})::bigint", f"::numeric * {many}") if number else ("count(*)", "")
         sql = f"SELECT {rows}, sum(hash_record_extended(ROW({read}), 0){times})::text FROM {item} AS a"
         ((records, total),) = self.run("digest the rows", sql)

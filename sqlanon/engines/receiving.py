@@ -75,11 +75,11 @@ class Receiving(Relations):
         if name is None or not self._stands(name):
             with DuckDB() as reader:
                 name = self._received[known] = self._receive(reader, origin, f"the file {file}")
-        return self.sql(query.table("pg_temp", name))
+        return self.rendered(query.table("pg_temp", name))
 
     def _stands(self, name: str) -> bool:
         """Whether a copy is still there: what was made in a transaction goes where that is rolled back."""
-        item = self.sql(query.table("pg_temp", name))
+        item = self.rendered(query.table("pg_temp", name))
         return bool(self.run("read the catalog", "SELECT to_regclass(?) IS NOT NULL", [item])[0][0])
 
     def _receive(self, reader: DuckDB, origin: Origin, told: str) -> str:
@@ -91,10 +91,10 @@ class Receiving(Relations):
         name = f"sqlanon copy {number + len(self._received) + 1}"
         while self._stands(name):
             name += "_"
-        named = [self.sql(query.identifier(short(column.name))) for column in found]
+        named = [self.rendered(query.identifier(short(column.name))) for column in found]
         declared = ", ".join(f"{label} {kind}" for label, kind in zip(named, types, strict=True))
-        item = self.sql(query.table("pg_temp", name))
-        self.run(f"copy {told}", f"CREATE TEMP TABLE {self.sql(query.identifier(name))} ({declared})")
+        item = self.rendered(query.table("pg_temp", name))
+        self.run(f"copy {told}", f"CREATE TEMP TABLE {self.rendered(query.identifier(name))} ({declared})")
         self._copy_in(f"copy {told}", item, _rows(reader, found, told))
         self.run(f"copy {told}", f"ANALYZE {item}")
         return name
@@ -107,8 +107,8 @@ class Receiving(Relations):
 
         origin = Origin(relation=relation)
         found = self.columns(origin)
-        read = [f"CAST(s.{self.sql(query.identifier(column.name))} AS text)" for column in found]
-        item = self.sql(query.table(*self._path(relation)))
+        read = [f"CAST(s.{self.rendered(query.identifier(column.name))} AS text)" for column in found]
+        item = self.rendered(query.table(*self._path(relation)))
         rows = self.run("read the relation", f"SELECT {', '.join(read)} FROM {item} AS s")
         texts = {f"c{i}": np.array([row[i] for row in rows], dtype=object) for i in range(len(found))}
         cast = ", ".join(
@@ -138,7 +138,7 @@ def _type_of(column: Column, told: str) -> str:
 
 def _rows(reader: DuckDB, found: Sequence[Column], told: str) -> Iterator[tuple[Any, ...]]:
     """All rows as texts, block by block."""
-    read = ", ".join(f"CAST({reader.sql(query.column(c.name))} AS VARCHAR)" for c in found)
+    read = ", ".join(f"CAST({reader.rendered(query.column(c.name))} AS VARCHAR)" for c in found)
     ((rows,),) = reader.run(f"read {told}", f"SELECT count(*) FROM {_HELD}")
     for first in range(0, rows, _BLOCK):
         part = f"rowid >= {first} AND rowid < {first + _BLOCK}"
@@ -149,7 +149,7 @@ def _whole_microseconds(reader: DuckDB, found: Sequence[Column], told: str) -> N
     """Refuses times of nanoseconds, which Postgres would round."""
     for column in found:
         if column.type == "TIMESTAMP_NS":
-            at = reader.sql(query.column(column.name))
+            at = reader.rendered(query.column(column.name))
             finer = f"SELECT count(*) FROM {_HELD} WHERE isfinite({at}) AND epoch_ns({at}) % 1000 <> 0"
             if reader.run("look at the times", finer)[0][0]:
                 raise SpecError(f"{told} has times of nanoseconds, and Postgres none", where=column.name)

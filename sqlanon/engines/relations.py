@@ -23,7 +23,7 @@ class Relations(ABC):
         """Runs a statement and returns its rows."""
 
     @abstractmethod
-    def sql(self, what: Query | Expression | Text) -> str:
+    def rendered(self, what: Query | Expression | Text) -> str:
         """The text of a query as it runs here."""
 
     @abstractmethod
@@ -32,10 +32,10 @@ class Relations(ABC):
 
     def own(self, name: str) -> str:
         """A name as a quoted identifier."""
-        return self.sql(query.identifier(name))
+        return self.rendered(query.identifier(name))
 
     def _at(self, path: Sequence[str]) -> str:
-        return self.sql(query.table(*path))
+        return self.rendered(query.table(*path))
 
     def rename(self, path: Sequence[str], name: str, kind: str = "table") -> None:
         """Gives a table, or a materialized view, another name in its schema."""
@@ -47,7 +47,7 @@ class Relations(ABC):
 
     def comment(self, path: Sequence[str], name: str, text: str) -> None:
         """What was done to a published column, where a reader of the table finds it."""
-        at = self.sql(query.column(name))
+        at = self.rendered(query.column(name))
         self.run("comment on the release", f"COMMENT ON COLUMN {self._at(path)}.{at} IS {query.constant(text)}")
 
     def label(self, path: Sequence[str], kind: str, text: str) -> None:

@@ -205,7 +205,7 @@ def build(engine: Engine, source: Source) -> Lattice:
 
 
 def _listed(engine: Engine, names: Sequence[str]) -> str:
-    return ", ".join(engine.sql(column(name)) for name in names)
+    return ", ".join(engine.rendered(column(name)) for name in names)
 
 
 def _places(domains: Sequence[Domain], *, apart: bool) -> tuple[_Place, ...]:
@@ -323,7 +323,7 @@ def _marginals(engine: Engine, source: Source, i: int, name: str, height: int) -
 def _unknown(engine: Engine, name: str, values: int, rows: int) -> SpecError:
     return SpecError(
         f"{values} value{'s' * (values > 1)} in {rows} row{'s' * (rows > 1)} are not in the hierarchy;"
-        f" list them with: SELECT DISTINCT {engine.sql(column(name))} FROM the source", where=f"columns.{name}",
+        f" list them with: SELECT DISTINCT {engine.rendered(column(name))} FROM the source", where=f"columns.{name}",
     )  # fmt: skip
 
 
@@ -368,7 +368,7 @@ def _base(
                 continue
             label, digit = fresh(f"digit {i} at {level}", carried), f"cast(cast($code as bigint) * $value as {kind})"
             made.append(named(fragment(digit, code=column(f"code {level}", _domain(i)), value=place.value), label))
-            own.append(engine.sql(column(label)))
+            own.append(engine.rendered(column(label)))
         digits.append(tuple(own))
     for what, base, raw, names in (("source", _BASE, _RAW, carried), ("population", _PEOPLE, _PEOPLE_RAW, (n,))):
         if what == "source" or source.population is not None:

@@ -389,7 +389,7 @@ def _known(work: Work, dimension: Dimension, placed: Query) -> None:
     if values:
         raise SpecError(
             f"{values} value{'s' * (values > 1)} {'are' if values > 1 else 'is'} not in the hierarchy; list them with:"
-            f" SELECT DISTINCT {work.engine.sql(column(dimension.name))} FROM the source",
+            f" SELECT DISTINCT {work.engine.rendered(column(dimension.name))} FROM the source",
             where=f"columns.{dimension.name}",
         )
 

@@ -175,7 +175,7 @@ class _Levels:
         """The SQL of a statement at this level, rendered once."""
         place = (what, self.level)
         if place not in self.said:
-            self.said[place] = Text(self.work.engine.sql(build()))
+            self.said[place] = Text(self.work.engine.rendered(build()))
         return self.said[place]
 
     def _name(self, what: str) -> str:

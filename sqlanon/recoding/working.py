@@ -52,7 +52,7 @@ class Work:
         """A query as the text that is run and told; calls of our functions stay trees, which an engine may answer."""
         if isinstance(what, Text):
             return what
-        text = self.engine.sql(what)
+        text = self.engine.rendered(what)
         return what if "sqlanon_" in text.lower() else Text(text)
 
     def secret(self, name: str, key: str, comment: str) -> None:
@@ -94,7 +94,7 @@ class Work:
 
     def _said(self, statement: Statement, *, again: bool) -> str:
         """A statement; `again`: its table is there already, and may be read to make the new one."""
-        name = self.engine.sql(identifier(working_name(statement.name)))
+        name = self.engine.rendered(identifier(working_name(statement.name)))
         if statement.kind == "drop":
             return f"DROP TABLE {name};"
         head = "".join(f"-- {line}\n" for line in statement.comment.splitlines())
@@ -102,7 +102,7 @@ class Work:
             return f"{head}-- {name} is filled by {statement.by}"
         if statement.kind == "create":
             return head + self.engine.creating(working_name(statement.name), statement.query, again=again)
-        return f"{head}INSERT INTO {name}\n{self.engine.sql(statement.query)};"
+        return f"{head}INSERT INTO {name}\n{self.engine.rendered(statement.query)};"
 
     def drop(self, *names: str) -> None:
         """Takes working tables away that are no longer read."""

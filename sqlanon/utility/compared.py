@@ -203,7 +203,7 @@ def _read(
 
 def _plain(engine: Engine, found: Column) -> str:
     """A column as its values are read by people: what looks different is different."""
-    read = f"s.{engine.sql(query.identifier(found.name))}"
+    read = f"s.{engine.rendered(query.identifier(found.name))}"
     if found.family == "float":
         return f"CASE WHEN {read} = 0 THEN 0 ELSE {read} END"  # -0.0 is 0.0
     return f'CAST({read} AS VARCHAR) COLLATE "C"' if found.family in ("text", "other") else read
@@ -214,7 +214,7 @@ def _published(engine: Engine, c: Recoded, value: Column, after: Mapping[str, Co
     if c.represent == "label":
         return [_plain(engine, after[c.name])]
     if c.represent == "range":
-        return [f"struct_extract(s.{engine.sql(query.identifier(c.name))}, '{end}')" for end in ("lower", "upper")]
+        return [f"struct_extract(s.{engine.rendered(query.identifier(c.name))}, '{end}')" for end in ("lower", "upper")]
     # A file in which all bounds are missing has them as texts.
     ends = [(_plain(engine, after[name]), after[name].family) for name in c.published]
     return [f"CAST({read} AS {value.type})" if family == "text" else read for read, family in ends]

@@ -43,9 +43,9 @@ def counted(engine: Engine, published: Published, columns: Sequence[str], number
     For where most are known to be equal, and no entity is beside them.
     """
     listed = _list(engine, columns)
-    once = f"SELECT {listed}, count(*) AS {engine.sql(query.identifier(number))} FROM {published.item} AS p"
+    once = f"SELECT {listed}, count(*) AS {engine.rendered(query.identifier(number))} FROM {published.item} AS p"
     engine.temporary("count the published rows", COUNTED, query.Text(f"{once} GROUP BY {listed}"))
-    return replace(published, item=engine.sql(query.table(COUNTED)), number=number)
+    return replace(published, item=engine.rendered(query.table(COUNTED)), number=number)
 
 
 def verify(engine: Engine, published: Published, models: Sequence[Model]) -> Measured:
@@ -98,7 +98,7 @@ def _always(_: Model, __: Evidence) -> bool:
 
 def _list(engine: Engine, names: Sequence[str]) -> str:
     """Columns of the relation `p`, always by that name: a column may be called like anything here."""
-    return ", ".join(engine.sql(query.column(name, "p")) for name in names)
+    return ", ".join(engine.rendered(query.column(name, "p")) for name in names)
 
 
 def _records(engine: Engine, published: Published) -> str:
@@ -152,7 +152,7 @@ def _histogram(engine: Engine, published: Published, name: str) -> Histogram:
 def _people(engine: Engine, published: Published) -> tuple[Ints, int]:
     """Population records that share each class's quasi-identifiers, in the order of the classes; how many classes."""
     keys = _list(engine, published.keys)
-    own = ", ".join(f"{engine.sql(query.column(key, 'p'))} AS k{i}" for i, key in enumerate(published.keys))
+    own = ", ".join(f"{engine.rendered(query.column(key, 'p'))} AS k{i}" for i, key in enumerate(published.keys))
     names = [f"k{i}" for i in range(len(published.keys))]
     same = " AND ".join(f"c.{name} IS NOT DISTINCT FROM q.{name}" for name in names)
     sql = (

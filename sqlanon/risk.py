@@ -306,7 +306,7 @@ def prosecutor_of(sizes: Mapping[int, int], threshold: float) -> Scenario:
 
 
 def journalist_of(matched: Matched, n: int, threshold: float) -> Scenario:
-    """The journalist's risks for a sample of n: Rc is the larger of classes ÷ ΣF and the mean of 1 / F (El Emam 2013)."""
+    """The journalist's risks for n records: Rc is the larger of classes ÷ ΣF and the mean of 1 / F (El Emam 2013)."""
     pairs = matched.histogram
     above = _at_risk(((whole, records) for whole, (_, records) in pairs.items()), threshold)
     everybody = sum(whole * classes for whole, (classes, _) in pairs.items())

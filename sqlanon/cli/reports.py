@@ -59,7 +59,7 @@ def report(
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
-    """What was promised, measured and done, what it costs and leaves: for who signs a release. Tells no small number."""
+    """What was promised, measured and done, what it costs, for who signs a release; no small number is told."""
     how = _format(output, Format.json if as_json else format_)
     by = load(spec) if spec else None
     drawn = flow_model.load(flow) if flow else None

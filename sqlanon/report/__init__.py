@@ -9,6 +9,7 @@ What cannot be told stands in `missing` with its reason.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -210,7 +211,8 @@ class _Gathering:
             self.lacks(f"distribution of {name}", why)
         self.made = Report(
             title=about.title, kind=about.kind, name=about.name, version=entry.version if entry else None,
-            engine=f"{engine.name} {engine.version}", source=_source(about), made_by=entry.released_by if entry else None,
+            engine=f"{engine.name} {engine.version}", source=_source(about),
+            made_by=entry.released_by if entry else None,
             made_at=(entry.released_at if entry else datetime.now(UTC)).isoformat(timespec="seconds"),
             sqlanon=register.version(), minimum_cell=cell.persons, rounding=cell.records, holds=about.holds,
             summary=self._summary(rows, after, shown), models=models(about, cell), columns=told_columns(about, shown),
@@ -268,13 +270,13 @@ class _Gathering:
         hidden = lost is not None and cell.count(lost) is None
         told = {
             # Where few were left out, their number must not follow from the two others.
-            "rows_in": cell.count(left if hidden else came), "rows_out": cell.count(left), "suppressed": cell.count(lost),
+            "rows_in": cell.count(left if hidden else came), "rows_out": cell.count(left),
+            "suppressed": cell.count(lost),
             "suppressed_share": cell.share(lost, came), "entity": about.spec.entity if about.spec else None,
             "classes": after.classes if after else None,
             "method": about.spec.recoding.method if about.spec else None,
             "levels": dict(about.levels) if about.levels is not None else None,
-            "noise_rows": cell.count(about.planned.outcome.noise) if about.planned else _made(about, "noise_rows", cell),
-            "swaps": cell.count(about.planned.outcome.swaps) if about.planned else _made(about, "swaps", cell),
+            "noise_rows": cell.count(_made(about, "noise")), "swaps": cell.count(_made(about, "swaps")),
             "utility": shown.utility if shown else {},
             "fingerprint": about.entry.fingerprint if about.entry else about.planned and about.planned.plan.fingerprint,
             "source_state": {True: "unchanged", False: "changed", None: "unknown"}[about.unchanged]
@@ -283,10 +285,12 @@ class _Gathering:
         return {"sentences": sentences(about, told, after.scenarios if after else None, cell), **told}
 
 
-def _made(about: Subject, key: str, cell: Cell) -> int | None:
-    import json
-
-    return cell.count(int(json.loads(about.entry.made).get(key, 0))) if about.entry else 0
+def _made(about: Subject, what: str) -> int:
+    """The records of nobody, or the exchanges."""
+    if about.planned is not None:
+        return int(getattr(about.planned.outcome, what))
+    made = json.loads(about.entry.made) if about.entry else {}
+    return int(made.get({"noise": "noise_rows"}.get(what, what), 0))
 
 
 def _source(about: Subject) -> str:

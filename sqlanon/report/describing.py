@@ -29,8 +29,11 @@ def _what(about: Subject, told: dict[str, Any]) -> list[str]:
     rows = told["rows_out"]
     many = "a few records" if rows is None else f"{rows:,} records"
     groups = f" in {told['classes']:,} groups" if told["classes"] else ""
-    kind = {"release": f"The release “{about.name}” holds", "plan": "The plan would publish", "relation":
-            f"The relation “{about.name}” holds"}[about.kind]  # fmt: skip
+    kind = {
+        "release": f"The release “{about.name}” holds",
+        "plan": "The plan would publish",
+        "relation": f"The relation “{about.name}” holds",
+    }[about.kind]
     return [f"{kind} {many}{groups}; people of one group look the same in {_listed(about.keys)}."]
 
 
@@ -48,8 +51,11 @@ def _judged(about: Subject) -> list[str]:
     if broken:
         return [f"{broken} of {len(asked)} promises do not hold ({names}): see the models."]
     where = "on the rows that would be published" if about.kind == "plan" else "on the published rows themselves"
-    return [f"{'Both' if len(asked) == 2 else 'All'} promises hold, measured {where}: {names}."
-            if len(asked) > 1 else f"The promise holds, measured {where}: {names}."]  # fmt: skip
+    return [
+        f"{'Both' if len(asked) == 2 else 'All'} promises hold, measured {where}: {names}."
+        if len(asked) > 1
+        else f"The promise holds, measured {where}: {names}."
+    ]
 
 
 def _cost(about: Subject, told: dict[str, Any], cell: Cell) -> list[str]:
@@ -84,8 +90,8 @@ def _hidden(cell: Cell) -> list[str]:
         cell.records > cell.persons
     )
     return [
-        f"This report tells nothing that fewer than {cell.persons} people would stand behind, and rounds numbers of records"
-        f" to multiples of {cell.records}.{most}"
+        f"This report tells nothing that fewer than {cell.persons} people would stand behind, and rounds numbers of"
+        f" records to multiples of {cell.records}.{most}"
     ]
 
 
@@ -103,18 +109,29 @@ def _column(about: Subject, name: str, found: dict[str, Any]) -> dict[str, Any]:
     recoded = next((one for one in about.recoded if one.name == name), None)
     level = about.levels.get(name) if about.levels is not None and recoded else None
     return {
-        "name": name, "role": role, "published": role not in ("identifier", "drop"), "how": _how(about, name, role, level),
-        "level": level, "height": recoded.height if recoded else None, "loss": found.get("loss"),
-        "suppressed_share": None, "examples": found.get("examples", []), "distribution": found.get("distribution"),
+        "name": name,
+        "role": role,
+        "published": role not in ("identifier", "drop"),
+        "how": _how(about, name, role, level),
+        "level": level,
+        "height": recoded.height if recoded else None,
+        "loss": found.get("loss"),
+        "suppressed_share": None,
+        "examples": found.get("examples", []),
+        "distribution": found.get("distribution"),
         "shift": found.get("shift"),
-    }  # fmt: skip
+    }
 
 
 _LEVELS = {
-    "width": "in intervals", "mask": "with its last characters hidden", "date": "by a coarser part of the calendar",
-    "csv": "by the categories of a file", "tree": "by categories", "order": "in runs of neighbouring values",
+    "width": "in intervals",
+    "mask": "with its last characters hidden",
+    "date": "by a coarser part of the calendar",
+    "csv": "by the categories of a file",
+    "tree": "by categories",
+    "order": "in runs of neighbouring values",
     "suppress": "as it is or not at all",
-}  # fmt: skip
+}
 
 
 def _how(about: Subject, name: str, role: str, level: int | None) -> str:
@@ -155,11 +172,14 @@ def repairs(about: Subject, rows: tuple[int | None, int, int | None], cell: Cell
         return None
     value = None if theta is None or theta.value is None else float(f"{theta.value:.4g}")
     return {
-        "theta": None if theta is None else {"value": value, "bound": theta.bound, "column": theta.column,
-                                             "implied": dict(theta.implied)},
-        "swaps": cell.count(swaps), "moved_share": cell.share(min(2 * swaps, rows[1]), rows[1]),
-        "noise_rows": cell.count(noise), "noise_share": cell.share(noise, rows[1]),
-    }  # fmt: skip
+        "theta": None
+        if theta is None
+        else {"value": value, "bound": theta.bound, "column": theta.column, "implied": dict(theta.implied)},
+        "swaps": cell.count(swaps),
+        "moved_share": cell.share(min(2 * swaps, rows[1]), rows[1]),
+        "noise_rows": cell.count(noise),
+        "noise_share": cell.share(noise, rows[1]),
+    }
 
 
 def histories(about: Subject) -> list[dict[str, Any]]:
@@ -187,7 +207,7 @@ def flow_of(model: FlowModel, engine: Engine, cell: Cell) -> dict[str, Any]:
         ],
         "violations": [violation for step in found.states.violations for violation in step.violations],
         "svg": None,
-    }  # fmt: skip
+    }
 
 
 def _weighed(edge: drawing.Edge, cell: Cell) -> str:

@@ -121,8 +121,8 @@ def _risk(found: Report) -> Iterator[str]:
     if found.classes:
         c = found.classes
         yield (
-            f"Groups: smallest {_few(c['smallest'], found)}, median {_few(c['median'], found)}, mean {_text(c['mean'])},"
-            f" largest {_few(c['largest'], found)} {found.risk['units']}."
+            f"Groups: smallest {_few(c['smallest'], found)}, median {_few(c['median'], found)}, mean"
+            f" {_text(c['mean'])}, largest {_few(c['largest'], found)} {found.risk['units']}."
         )  # fmt: skip
         yield ""
         rows = [(f"{b['from']}–{b['to']}", _text(b["classes"]), _few(b["records"], found)) for b in c["bins"]]
@@ -176,8 +176,8 @@ def _correlations(found: Report) -> Iterator[str]:
     names, c = found.correlations["columns"], found.correlations
     pairs = [(i, j) for i in range(len(names)) for j in range(i)]
     rows = [
-        (_text(names[j]), _text(names[i]), _text((c["measure"][i][j] or "").replace("_", " ")), _text(c["before"][i][j]),
-         _text(c["after"][i][j])) for i, j in pairs
+        (_text(names[j]), _text(names[i]), _text((c["measure"][i][j] or "").replace("_", " ")),
+         _text(c["before"][i][j]), _text(c["after"][i][j])) for i, j in pairs
     ]  # fmt: skip
     yield from _table(("", "", "measure", "before", "after"), rows)
 

@@ -91,7 +91,8 @@ _WORDS = {
     ),
     "balanced-p-plus-sensitivity": Words(
         "Every group has values of {column} from at least {p} categories, about equally many of each.",
-        "groups in which one category of values prevails", f"which values they are; {_NO_IDENTITY}", "Anjum et al. 2018",
+        "groups in which one category of values prevails", f"which values they are; {_NO_IDENTITY}",
+        "Anjum et al. 2018",
     ),
     "theta-sensitivity": Words(
         "In every group the values of {column} are spread enough that none is expected.", _VALUE,
@@ -128,11 +129,11 @@ _WORDS = {
         "Cao & Karras 2012",
     ),
     "delta-disclosure": Words(
-        "In every group, every value of {column} is about as frequent as in the whole table, within {delta} powers of 2.",
+        "In every group, every value of {column} is as frequent as in the whole table, within {delta} powers of 2.",
         "gaining or losing confidence that a person has a value", _NO_IDENTITY, "Brickell & Shmatikov 2008",
     ),
     "safepub": Words(
-        "Whether any one record was in the source changes what is published hardly at all (ε = {epsilon}, δ = {delta}).",
+        "Whether any one record was in the source hardly changes what is published (ε = {epsilon}, δ = {delta}).",
         "learning whether a person was in the source", "people with several records, and releases that are repeated",
         "Bild, Kuhn & Prasser 2018",
     ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Bin:
 
 
 def in_order(bins: Sequence[Bin], cell: Cell, most: int = 20) -> list[Bin]:
-    """Neighbours united until none holds few records, and there are no more than `most`; empty where that is nothing."""
+    """Neighbours united until none holds few records and there are at most so many; empty where that leaves none."""
     made: list[Bin] = []
     for one in bins:
         small = made and not cell.enough(made[-1].before, made[-1].after)
@@ -162,7 +163,7 @@ def by_width(
             sums[place][i] += amount
     ends = [
         "below " + names[0],
-        *(f"{a} to {b}" for a, b in zip(names, names[1:], strict=False)),
+        *(f"{a} to {b}" for a, b in pairwise(names)),
         f"{names[-1]} and up",
     ]
     made = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sqlanon.attacks import attack
@@ -113,7 +114,7 @@ def _edges(largest: int) -> list[int]:
 
 def _bins(listed: Sequence[tuple[int, int]], cell: Cell) -> list[dict[str, Any]]:
     edges, made = _edges(listed[-1][0]), list[list[int]]()
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         inside = [(size, count) for size, count in listed if low <= size < high]
         if not inside:
             continue
@@ -171,7 +172,7 @@ def _base(subject: Subject) -> Any:
 
 
 def targets(subject: Subject, asked: Mapping[str, str | None]) -> list[Target]:
-    """What is asked to be predicted: by hand, by the models and the `predictions` of the spec, or the sensitive columns.
+    """What is asked to be predicted: by hand, by models and `predictions` of the spec, else the sensitive columns.
 
     Without a margin a guess must be exact. Raises `SpecError` for a column that is not there.
     """
@@ -223,7 +224,7 @@ def _predicted(subject: Subject, target: Target, cell: Cell) -> dict[str, Any]:
 
 
 def fields(subject: Subject, target: Target, cell: Cell, among: int) -> dict[str, Any]:
-    """What observers of each subset of the published quasi-identifiers can predict. Raises `SpecError`, `EngineError`."""
+    """What observers of each subset of the published columns can predict. Raises `SpecError`, `EngineError`."""
     if len(subject.keys) > min(_MOST_EXPLORED, MOST_FIELDS):
         raise SpecError(f"the subsets of more than {_MOST_EXPLORED} fields are too many: sqlanon predict measures them")
     if among > MOST_CLASSES:

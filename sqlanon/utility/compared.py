@@ -134,8 +134,8 @@ class Compared:
                     found[above[value]] = found.get(above[value], 0) + int(records)
             return [(*pair, records) for pair, records in found.items()]
         parts = [recoded.hierarchy.label(column("value"), at, family) for at in (level - 1, level)]
-        asked = fragment("select $a as finer, $b as coarser, cast(sum(records) as bigint) from $t where value is not null"
-                         " group by $a, $b", a=parts[0], b=parts[1], t=table)  # fmt: skip
+        asked = fragment("select $a as finer, $b as coarser, cast(sum(records) as bigint) from $t"
+                         " where value is not null group by $a, $b", a=parts[0], b=parts[1], t=table)  # fmt: skip
         return [(str(a), str(b), int(n)) for a, b, n in self.engine.run("count finer labels", asked)]
 
     def pair(self, one: int, two: int, *, after: bool) -> tuple[Ints, Ints, Ints]:

@@ -192,9 +192,7 @@ class _Gathering:
             for part in ("columns: distributions", "correlations", "risk before"):
                 self.lacks(part, about.unread)
         self.tell("measuring the risks", None)
-        after = self.part(
-            "risk", lambda: risks.sizes(engine, about.rows, about.keys, about.entity, about.population, cell)
-        )
+        after = self.part("risk", self._after)
         before = self._before()
         attacks = self.part("attacks", lambda: self._attacks())
         predicted, fields_ = self._predictions(after.classes if after else 0)
@@ -222,6 +220,12 @@ class _Gathering:
             limits=limits(about, attacks, None), standards=standards(evidence), reproduce=reproduce(about),
         )  # fmt: skip
         return self
+
+    def _after(self) -> risks.Sizes:
+        about = self.about
+        found = risks.sizes(about.engine, about.rows, about.keys, about.entity, about.population, self.cell)
+        k = [one.value for one in about.verdicts if one.model == "k-anonymity" and one.value is not None]
+        return found.with_persons(int(min(k)), self.cell) if about.persons and k else found
 
     def _before(self) -> risks.Sizes | None:
         from sqlanon.planning import population_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sqlanon.attacks import attack
+from sqlanon.attacks import Outcome, attack
 from sqlanon.combinations import Combinations
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, SpecError
@@ -44,6 +44,14 @@ class Sizes:
     def total(self) -> int:
         """The records in them (persons, each once per class)."""
         return sum(size * count for size, count in self.sizes.items())
+
+    def with_persons(self, least: int | None, cell: Cell) -> Sizes:
+        """Where records were counted and the smallest class is known to have so many persons, the risk in it."""
+        if least is None or self.units == "persons":
+            return self
+        highest = _highest(min(least, min(self.sizes)), cell)
+        told = {**self.scenarios, "prosecutor": {**self.scenarios["prosecutor"], "highest": highest}}
+        return Sizes(self.sizes, self.units, told)
 
 
 def sizes(
@@ -147,19 +155,25 @@ def attacks(subject: Subject, cell: Cell, predicted: Sequence[Target]) -> list[d
         every=True, hierarchies=subject.hierarchies, base=_base(subject),
         closed=() if subject.levels is not None else None,
     )  # fmt: skip
-    told = []
-    for one in found.outcomes:
-        reached = one.reached
-        records = cell.count(reached.records) if reached else None
-        told.append({
-            "attack": one.attack.name, "what": attack_in_words(one.attack.name), "column": one.column,
-            "parameters": {k: v for k, v in one.attack.parameters.items() if not isinstance(v, list)},
-            "ran": reached is not None, "reason": one.reason, "records": records,
-            "share": cell.share(reached.records, one.records) if reached else None,
-            "classes": reached.classes if reached and records is not None else None, "breached": one.breached,
-            "counter": one.countered_by, "paper": one.attack.paper,
-        })  # fmt: skip
-    return told
+    return [_attacked(one, cell) for one in found.outcomes]
+
+
+def _attacked(one: Outcome, cell: Cell) -> dict[str, Any]:
+    reached = one.reached
+    records = cell.count(reached.records) if reached else None
+    parameters = {k: v for k, v in one.attack.parameters.items() if not isinstance(v, list)}
+    counter, reason = one.countered_by, one.reason
+    if one.attack.name == "sensitive-variance" and cell.size(parameters.get("k")) is None:
+        # Its k is the size of the smallest class, unless one was asked for.
+        parameters, counter = {key: v for key, v in parameters.items() if key != "k"}, None
+        reason = reason and "needs k: the smallest class is too small to have one"
+    return {
+        "attack": one.attack.name, "what": attack_in_words(one.attack.name), "column": one.column,
+        "parameters": parameters, "ran": reached is not None, "reason": reason, "records": records,
+        "share": cell.share(reached.records, one.records) if reached else None,
+        "classes": reached.classes if reached and records is not None else None, "breached": one.breached,
+        "counter": counter, "paper": one.attack.paper,
+    }  # fmt: skip
 
 
 def _base(subject: Subject) -> Any:

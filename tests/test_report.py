@@ -92,7 +92,7 @@ def cases(draw: st.DrawFn) -> tuple[list[Row], int, bool]:
     return table(rng, draw(st.integers(12, 60))), draw(st.integers(1, 4)), draw(st.booleans())
 
 
-@settings(QUICK, max_examples=tries(40))
+@settings(QUICK, max_examples=tries(12))
 @given(case=cases())
 def test_every_number_is_what_the_rows_say(engine: Engine, case: tuple[list[Row], int, bool]) -> None:
     rows, k, entity = case

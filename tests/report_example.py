@@ -296,5 +296,5 @@ def _poisoned(told: Any, path: str = "") -> Any:
         return {key: _poisoned(value, key) for key, value in told.items()}
     if isinstance(told, list):
         return [_poisoned(one, path) for one in told]
-    keeps = path in ("kind", "state", "answer", "svg", "made_at", "at", "sqlanon")
+    keeps = path in ("kind", "state", "answer", "svg", "model", "made_at", "at", "sqlanon")
     return NASTY if isinstance(told, str) and not keeps else told

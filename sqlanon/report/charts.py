@@ -46,7 +46,7 @@ def _config() -> dict[str, Any]:
     lines = {"domainColor": "var(--rule)", "tickColor": "var(--rule)", "gridColor": "var(--rule)", "gridOpacity": 0.7}
     return {
         "aria": False, "background": "transparent", "font": _FONT, "padding": 4,
-        "axis": {**text, **lines, "labelLimit": 190, "labelPadding": 5, "titlePadding": 8},
+        "axis": {**text, **lines, "labelLimit": 230, "labelPadding": 5, "titlePadding": 8},
         "axisX": {"grid": False}, "axisY": {"domain": False, "ticks": False},
         "view": {"stroke": None}, "text": {"color": _INK, "fontSize": 12},
         "bar": {"cornerRadiusEnd": 1},
@@ -89,7 +89,7 @@ def span(one: Facts) -> str:
     return f"{low:,} or more" if high is None else f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
-def pairs(name: str, rows: Sequence[tuple[str, object, object]], words: str, title: str = "share") -> Chart | None:
+def pairs(name: str, rows: Sequence[tuple[str, object, object]], words: str, title: str | None = None) -> Chart | None:
     """Shares before and after as two bars for each line."""
     import altair as alt
 
@@ -108,11 +108,11 @@ def pairs(name: str, rows: Sequence[tuple[str, object, object]], words: str, tit
     return _made(name, bars + texts, words, 46 * len(known) + 10)
 
 
-def _down(labels: Sequence[object], limit: int = 230) -> alt.Y:
+def _down(labels: Sequence[object]) -> alt.Y:
     """One line for each label. Two may look alike once they are shortened, so a line is told by its place."""
     import altair as alt
 
-    return alt.Y("at:O", title=None, axis=alt.Axis(labelExpr=_named(labels, 44), labelLimit=limit))
+    return alt.Y("at:O", title=None, axis=alt.Axis(labelExpr=_named(labels, 44)))
 
 
 def _named(labels: Sequence[object], most: int) -> str:
@@ -125,8 +125,11 @@ def _across(values: Iterable[object], title: str | None) -> alt.X:
     import altair as alt
 
     high = max((found for value in values if (found := finite(value)) is not None), default=0)
-    axis = alt.Axis(format=".0%" if high > 0.05 else ".1%", tickCount=5)
-    return alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, max(high * 1.15, 0.01)]), axis=axis)
+    axis = alt.Axis(
+        format="~%", tickCount=5, labelOverlap=True, labelSeparation=6,
+        labelExpr="datum.value > 1 ? '' : datum.label",
+    )  # fmt: skip
+    return alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, max(high * 1.25, 0.01)]), axis=axis)
 
 
 def _when() -> alt.Color:
@@ -253,7 +256,7 @@ def _layer(rows: Sequence[Facts], when: str, labels: Sequence[object], upright: 
             alt.X("at:O", title=None, axis=axis), alt.Y(f"{when}:Q", title=None, axis=shares), tooltip=tips
         )
     across = alt.X(f"{when}:Q", title=None, axis=shares)
-    return bars.mark_bar(color=f"var(--{when})", height=band).encode(_down(labels, 130), across, tooltip=tips)
+    return bars.mark_bar(color=f"var(--{when})", height=band).encode(_down(labels), across, tooltip=tips)
 
 
 def _shares(counts: Sequence[float | None]) -> list[float | None]:
@@ -386,7 +389,13 @@ def tradeoff(search: Facts | None) -> Chart | None:
         if finite(one["loss"]) is not None and finite(one["suppressed_share"]) is not None and one["state"] == "holds"
     ]  # fmt: skip
     words = "Scatter of the transformations that hold: records left out across, information lost upwards."
-    return _scatter("tradeoff", rows[:MOST_NODES], words, "records left out", "information lost")
+    return _scatter(
+        "tradeoff",
+        sorted(rows[:MOST_NODES], key=lambda row: bool(row["chosen"])),
+        words,
+        "records left out",
+        "information lost",
+    )
 
 
 def methods(found: Facts | None) -> Chart | None:
@@ -425,4 +434,6 @@ def _scatter(name: str, rows: Sequence[Facts], words: str, across: str, up: str)
             alt.Tooltip("y:Q", title=up, format=".2~%"),
         ],
     )
-    return _made(name, points + plain.mark_text(align="left", dx=10, dy=-3).encode(text="label:N"), words, 300)
+    return _made(
+        name, points + plain.mark_text(align="left", dx=10, dy=-3, limit=130).encode(text="label:N"), words, 300
+    )

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlanon.report import charts
-from sqlanon.report.words import count, finite, legible, lines, moment, number, share, signed
+from sqlanon.report.words import count, finite, legible, lines, moment, number, share, shortened, signed
 
 if TYPE_CHECKING:
     import jinja2
@@ -54,8 +54,8 @@ SECTIONS = (
             "What was promised, beside what was measured on the rows themselves. A promise that does not hold would be"
             " bad: then nothing may be handed over.", "models"),
     Section("columns", "What was done to each column",
-            "How each column was made coarser or left out, from most to least changed. A column that names people and is"
-            " still published would be bad.", "columns"),
+            "How each column was made coarser, or left out. A column that names people and is still published would be"
+            " bad.", "columns"),
     Section("classes", "How many records look alike",
             "Records that share every published quasi-identifier form a class; a person hides among the others of it."
             " Tall bars at the left, in small classes, would be bad.", "classes"),
@@ -72,8 +72,8 @@ SECTIONS = (
             "The values of each column before and after. Where the two differ much, conclusions drawn from the"
             " release would be wrong.", None),
     Section("correlations", "What hangs together",
-            "How strongly each pair of columns hangs together, before and after. A dark square that has turned pale"
-            " would be bad for research: the link was lost.", "correlations"),
+            "How strongly each pair of columns hangs together, before and after. A strong link that has turned weak"
+            " would be bad for research.", "correlations"),
     Section("search", "How the solution was found",
             "Every way of generalizing that was looked at, least at the bottom. A chosen way (diamond) that stands far"
             " above the lowest one that holds would be bad: more was lost than had to be.", "search"),
@@ -233,7 +233,7 @@ def _room(facts: Facts) -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     filters: dict[str, Callable[..., object]] = {
-        "text": legible, "number": number, "share": share, "signed": signed, "moment": moment, "lines": lines,
+        "text": legible, "number": number, "share": share, "shortened": shortened, "signed": signed, "moment": moment, "lines": lines,
         "count": lambda value: count(value, facts["minimum_cell"]),
     }  # fmt: skip
     room.filters |= filters

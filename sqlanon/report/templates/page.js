@@ -17,9 +17,18 @@
     tip.style.left = `${Math.max(4, x)}px`; tip.style.top = `${event.clientY + 16}px`;
   };
 
+  // On a phone the rows of a table of words stand one below the other, each cell beside the head of its column.
+  all("table.words").forEach((table) => {
+    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+    [...table.tBodies[0].rows].forEach((row) => [...row.cells].forEach((cell, at) => {
+      if (at && heads[at]) cell.dataset.head = heads[at];
+    }));
+  });
+
   // Charts: interpreted, so that no text is ever evaluated; with a loader that loads nothing.
   const nothing = () => Promise.reject(new Error("a report loads nothing"));
   const draw = async (place, spec) => {
+    spec.config.axis.labelLimit = Math.max(70, Math.min(spec.config.axis.labelLimit, 0.45 * place.clientWidth));
     const compiled = vegaLite.compile(spec, { logger: quiet });
     const view = new vega.View(vega.parse(compiled.spec, null, { ast: true }), {
       renderer: "svg", container: place, hover: true, logLevel: vega.Error, tooltip: tell,

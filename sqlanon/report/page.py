@@ -15,13 +15,12 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlanon.report import charts
+from sqlanon.report import charts, lattices
+from sqlanon.report.drawing import Chart, Facts
 from sqlanon.report.words import count, finite, legible, lines, moment, number, share, shortened, signed
 
 if TYPE_CHECKING:
     import jinja2
-
-Facts = Mapping[str, Any]
 
 
 class Told(Protocol):
@@ -96,7 +95,8 @@ SECTIONS = (
             "Questions of the usual standards, and what was measured that answers them. A question that is not answered"
             " is no breach, but somebody has to answer it.", "standards"),
     Section("history", "History",
-            "Who did what with this release, the latest first. A line that you cannot explain would be bad.", "history"),
+            "Who did what with this release, the latest first. A line that nobody can explain would be bad.",
+            "history"),
     Section("reproduce", "How to check this yourself",
             "The commands that measure everything on this page again. A different result would be bad: then the rows"
             " are not those of this report.", "reproduce"),
@@ -106,23 +106,22 @@ _PARTS = {section.part: section.title for section in SECTIONS if section.part}
 
 # What is measured of these has to reach the bound; of all other models it must not go beyond it.
 AT_LEAST = frozenset({
-    "k-anonymity", "k-map", "k-m-anonymity", "l-diversity", "p-sensitivity", "p-plus-sensitivity", "p-alpha-sensitivity",
-    "extended-p-sensitivity", "balanced-p-plus-sensitivity", "theta-sensitivity", "k-e-anonymity", "safepub",
+    "k-anonymity", "k-map", "k-m-anonymity", "k-e-anonymity", "l-diversity", "p-sensitivity", "p-plus-sensitivity",
+    "p-alpha-sensitivity", "extended-p-sensitivity", "balanced-p-plus-sensitivity", "theta-sensitivity", "safepub",
 })  # fmt: skip
 
 
 def html(report: Told | Facts) -> str:
     """The page of a report, or of its `to_dict()`: HTML text of about a megabyte, most of it the scripts of charts."""
     facts = dict(report if isinstance(report, Mapping) else report.to_dict())
+    drawn, room = _drawn(facts), _room(facts)
+    scripts = (*(_vendored() if drawn else ()), _text("page.js"))
+    style = room.get_template("page.css").render()
     shown = [section for section in SECTIONS if _has(facts, section)]
-    scripts = (*_vendored(), _text("page.js"))
-    style = _room(facts).get_template("page.css").render()
-    policy = _policy(scripts, style)
-    drawn = _drawn(facts)
-    return _room(facts).get_template("page.html").render(
+    return room.get_template("page.html").render(
         report=facts, sections=shown, verdict=verdict(facts), missing=_missing(facts, shown), charts=drawn,
-        specs={name: chart.spec for name, chart in drawn.items()}, scripts=scripts if drawn else scripts[-1:],
-        style=style, policy=policy, flow=_image(facts),
+        specs={name: chart.spec for name, chart in drawn.items()}, scripts=scripts, style=style,
+        policy=_policy(scripts, style), flow=_image(facts),
     )  # fmt: skip
 
 
@@ -148,8 +147,11 @@ _HELD = {
 
 
 def holds(model: Facts) -> bool:
-    """Whether a model holds, as far as a page may say so: a missing or infinite measure never does."""
-    return model["holds"] is True and finite(model["value"]) is not None
+    """Whether a model holds, as far as a page may say so: no number that is none ever does.
+
+    A report hides a measure that would tell a small count (None); who judged has seen it, so that the verdict stands.
+    """
+    return model["holds"] is True and (model["value"] is None or finite(model["value"]) is not None)
 
 
 def gauge(model: Facts) -> dict[str, float | bool] | None:
@@ -179,15 +181,16 @@ def _missing(facts: Facts, shown: Sequence[Section]) -> list[tuple[str, str]]:
     return told + [(title, "there is nothing to tell") for title in _PARTS.values() if title not in known]
 
 
-def _drawn(facts: Facts) -> dict[str, charts.Chart]:
+def _drawn(facts: Facts) -> dict[str, Chart]:
     """Every chart of the page, by its name."""
     k = max((model["bound"] for model in facts.get("models") or () if model["model"] == "k-anonymity"), default=None)
     found = [
         charts.class_sizes(facts.get("classes"), finite(k)), charts.risks(facts.get("risk")),
         charts.predictions(facts.get("value_prediction")), charts.attacks(facts.get("attacks")),
         *(charts.distribution(column, at) for at, column in enumerate(facts.get("columns") or ())),
-        *charts.correlations(facts.get("correlations")), charts.lattice(facts.get("search")),
-        charts.tradeoff(facts.get("search")), charts.methods(facts.get("methods")), charts.fields(facts.get("fields")),
+        *charts.correlations(facts.get("correlations")), lattices.lattice(facts.get("search")),
+        lattices.tradeoff(facts.get("search")), lattices.methods(facts.get("methods")),
+        charts.fields(facts.get("fields")),
     ]  # fmt: skip
     return {chart.name: chart for chart in found if chart is not None}
 
@@ -233,11 +236,14 @@ def _room(facts: Facts) -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     filters: dict[str, Callable[..., object]] = {
-        "text": legible, "number": number, "share": share, "shortened": shortened, "signed": signed, "moment": moment, "lines": lines,
-        "count": lambda value: count(value, facts["minimum_cell"]),
+        "text": legible, "number": number, "share": share, "shortened": shortened, "signed": signed,
+        "moment": moment, "lines": lines,
+        "count": lambda value: count(value, facts.get("rounding") or facts["minimum_cell"]),
     }  # fmt: skip
     room.filters |= filters
-    room.globals |= {"holds": holds, "finite": finite, "gauge": gauge, "upwards": upwards, "span": charts.span, "state": charts.state,
-                     "levels": charts.levels, "nodes_shown": charts.nodes_shown, "loss": charts.loss,
-                     "risks": charts.RISKS, "inside": charts.inside}  # fmt: skip
+    room.globals |= {
+        "holds": holds, "finite": finite, "gauge": gauge, "upwards": upwards,
+        "span": charts.span, "risks": charts.RISKS, "inside": charts.inside, "two_sided": charts.signed,
+        "state": lattices.state, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown, "loss": lattices.loss,
+    }  # fmt: skip
     return room

@@ -29,14 +29,13 @@
   const nothing = () => Promise.reject(new Error("a report loads nothing"));
   const draw = async (place, spec) => {
     spec.config.axis.labelLimit = Math.max(70, Math.min(spec.config.axis.labelLimit, 0.45 * place.clientWidth));
-    const compiled = vegaLite.compile(spec, { logger: quiet });
+    const compiled = vegaLite.compile(spec);
     const view = new vega.View(vega.parse(compiled.spec, null, { ast: true }), {
-      renderer: "svg", container: place, hover: true, logLevel: vega.Error, tooltip: tell,
+      renderer: "svg", container: place, hover: true, logLevel: vega.Warn, tooltip: tell,
       expr: vega.expressionInterpreter, loader: { load: nothing, sanitize: nothing, http: nothing, file: nothing },
     });
     await view.runAsync();
   };
-  const quiet = { level() { return this; }, error() { return this; }, warn() { return this; }, info() { return this; }, debug() { return this; } };
   const drawAll = async () => {
     const places = all("[data-chart]");
     if (!places.length) { root.dataset.charts = "none"; return; }

@@ -92,6 +92,7 @@ FLOORS = {
     "sqlanon.composing": 8,
     "sqlanon.ledger": 9,
     "sqlanon.demo": 11,
+    "sqlanon.report": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
     "sqlanon.cli": 12,
@@ -102,7 +103,7 @@ FLOORS = {
 SAME_FLOOR = {
     ("sqlanon.serving", "sqlanon"),  # calls public names
     # call public names
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers")),
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers", "reports")),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -141,7 +142,7 @@ ONLY_IN = {
     "psycopg": {"sqlanon.engines.client"},
     "typer": {
         "sqlanon.cli",
-        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers", "reports")),
     },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},

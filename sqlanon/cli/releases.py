@@ -28,12 +28,14 @@ from sqlanon.cli.options import (
     app,
     origin_named,
 )
+from sqlanon.cli.reports import Format, save, written
 from sqlanon.comparison import SAMPLE_ROWS
 from sqlanon.comparison import compare as compare_ways
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError, SqlanonError
 from sqlanon.planning import make, origin_of, with_usefulness
 from sqlanon.release import release as publish
+from sqlanon.report import report as gather
 from sqlanon.showing import releases as shown
 from sqlanon.showing.terminal import out, print_json, show, telling
 from sqlanon.spec import FILE_ENDINGS, load, schema
@@ -45,7 +47,7 @@ def demo(
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
-    """The main job on an example, in one command: patients, their spec, plan, release, check before and after."""
+    """The main job on an example, in one command: patients, their spec, plan, release, checks, and the report."""
     from sqlanon import demo as example
 
     with telling(as_json) as tell:
@@ -60,10 +62,15 @@ def demo(
         after = check_relation(
             engine, Origin(relation=made.name), quasi_identifiers=made.planned.plan.keys, sensitive=sensitive
         )
+        with telling(as_json) as tell:
+            told = gather(engine, made.name, planned=made.planned, tell=tell)
+    page = directory / "report.html"
+    save(written(told, Format.html), page)
     if as_json:
-        print_json({"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()})
+        found = {"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()}
+        print_json({**found, "report": str(page)})
         return
-    shown.demo(directory, file, before, made, after)
+    shown.demo(directory, file, before, made, after, page)
 
 
 @app.command()

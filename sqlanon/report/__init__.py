@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from sqlanon.planning import Planned
 from sqlanon.prediction import Target
 from sqlanon.report import columns as held
 from sqlanon.report import risks, searches
+from sqlanon.report.counts import counted
 from sqlanon.report.describing import flow_of, histories, repairs, sentences, told_columns
 from sqlanon.report.limits import limits
 from sqlanon.report.minimum import Cell
@@ -113,7 +115,7 @@ def report(
     # These plan anew, and so work in a room of their own.
     by = about.spec
     if comparing and by is not None:
-        ways = made.part("methods", lambda: searches.methods(compare(by, engine, tell=tell), _way(about), cell))
+        ways = made.part("methods", lambda: searches.methods(compare(by, engine, tell=tell), _way(about), made.cell))
         made = made.with_(methods=ways)
     else:
         made.lacks("methods", "not asked for: --compare" if by else "no spec is known")
@@ -191,6 +193,9 @@ class _Gathering:
         if about.before is None:
             for part in ("columns: distributions", "correlations", "risk before"):
                 self.lacks(part, about.unread)
+        rows = self._rows(shown)
+        if rows[0] is not None and rows[2] is not None:
+            self.cell = cell = cell.knowing(rows[0], rows[1], rows[2])
         self.tell("measuring the risks", None)
         after = self.part("risk", self._after)
         before = self._before()
@@ -204,7 +209,7 @@ class _Gathering:
         search = self.part("search", self._search, "nothing was searched: classes follow the data, or levels are given")
         evidence = Measured(about, after.scenarios if after else None, attacks or [])
         entry = about.entry
-        rows = self._rows(shown)
+        columns = {**(shown.columns if shown else {}), **self._alone(shown)}
         for name, why in (shown.why if shown else {}).items():
             self.lacks(f"distribution of {name}", why)
         self.made = Report(
@@ -213,13 +218,30 @@ class _Gathering:
             made_by=entry.released_by if entry else None,
             made_at=(entry.released_at if entry else datetime.now(UTC)).isoformat(timespec="seconds"),
             sqlanon=register.version(), minimum_cell=cell.persons, rounding=cell.records, holds=about.holds,
-            summary=self._summary(rows, after, shown), models=models(about, cell), columns=told_columns(about, shown),
+            summary=self._summary(rows, after, shown), models=models(about, cell), columns=told_columns(about, columns),
             classes=classes, risk=scenario, value_prediction=predicted, attacks=attacks,
             correlations=shown.correlations if shown else None, search=search, fields=fields_,
             repairs=repairs(about, rows, cell), history=histories(about),
             limits=limits(about, attacks, None), standards=standards(evidence), reproduce=reproduce(about),
         )  # fmt: skip
         return self
+
+    def _alone(self, shown: held.Shown | None) -> dict[str, dict[str, Any]]:
+        """The columns that were not held against the source together, each by itself."""
+        about, cell = self.about, self.cell
+        names = about.open if shown else (*about.keys, *about.sensitive, *about.open)
+        if about.persons and about.before is None:
+            self.lacks("distributions", "without the source nobody can tell how many persons have a value")
+            return {}
+        found: dict[str, dict[str, Any]] = {}
+        for name in names:
+            self.tell(f"counting the values of {name}", None)
+            source = about.before if name in about.open else None
+            told = self.part(f"distribution of {name}", partial(counted, about, name, source, cell))
+            if told and told["distribution"] is None:
+                self.lacks(f"distribution of {name}", held.FEW)
+            found |= {name: told} if told else {}
+        return found
 
     def _after(self) -> risks.Sizes:
         about = self.about
@@ -259,23 +281,20 @@ class _Gathering:
 
     def _rows(self, shown: held.Shown | None) -> tuple[int | None, int, int | None]:
         """Records of the source, of the release, and those that were left out, exactly; for sums only."""
-        planned, entry = self.about.planned, self.about.entry
+        planned = self.about.planned
         if planned is not None:
             return planned.rows_in, planned.rows_out, planned.suppressed
         if shown is not None and self.about.unchanged is not False:
             return shown.rows_in, shown.rows_out, shown.suppressed
-        return None, entry.rows_out if entry else int(self.about.told.get("rows", 0)), None
+        return None, self.about.records or 0, None
 
     def _summary(
         self, rows: tuple[int | None, int, int | None], after: risks.Sizes | None, shown: held.Shown | None
     ) -> dict[str, Any]:
         about, cell = self.about, self.cell
         came, left, lost = rows
-        hidden = lost is not None and cell.count(lost) is None
         told = {
-            # Where few were left out, their number must not follow from the two others.
-            "rows_in": cell.count(left if hidden else came), "rows_out": cell.count(left),
-            "suppressed": cell.count(lost),
+            "rows_in": cell.count(came), "rows_out": cell.count(left), "suppressed": cell.count(lost),
             "suppressed_share": cell.share(lost, came), "entity": about.spec.entity if about.spec else None,
             "classes": after.classes if after else None,
             "method": about.spec.recoding.method if about.spec else None,

@@ -45,6 +45,7 @@ def compared(subject: Subject, cell: Cell) -> Shown:
     sensitive = {n: subject.hierarchies.get(n) for n in subject.sensitive if n in kinds}
     with comparing(subject.engine, subject.rows, subject.before, subject.recoded, sensitive) as found:
         shifts = distribution_shift(found)
+        cell = cell.knowing(found.records, found.released, found.suppressed)
         lost = losses([labels_of(cover, found.published(i)) for i, cover in enumerate(found.covers)], found.suppressed)
         columns: dict[str, dict[str, Any]] = {}
         why: dict[str, str] = {}
@@ -54,7 +55,7 @@ def compared(subject: Subject, cell: Cell) -> Shown:
             spread_ = _quasi(found, i, cell, kinds[name]) if keyed else _plain(found, i, cell, kinds[name])
             shift = shifts.get(name)
             if spread_ is None:
-                why[name] = _WHOLLY if keyed and _wholly(found.covers[i]) else _FEW
+                why[name] = _WHOLLY if keyed and _wholly(found.covers[i]) else FEW
             columns[name] = {
                 "distribution": spread_, "shift": digits(shift.total_variation, 3) if shift else None,
                 "loss": digits(lost.columns[name].iloss, 3) if keyed else 0.0,
@@ -69,7 +70,7 @@ def compared(subject: Subject, cell: Cell) -> Shown:
 
 
 _WHOLLY = "every value is published as *"
-_FEW = "it would take fewer records than the minimum cell to tell any value from the others"
+FEW = "it would take fewer records than the minimum cell to tell any value from the others"
 
 
 def _correlations(found: Compared) -> dict[str, Any] | None:
@@ -160,7 +161,9 @@ def _named(
     return distribution(made, cell, ordered=ordered)
 
 
-def numbers_in_bins(numbers: Any, before: Any, after: Any, cell: Cell, *, dates: bool) -> dict[str, Any] | None:
+def numbers_in_bins(
+    numbers: Any, before: Any, after: Any, cell: Cell, *, dates: bool, sourced: bool = True
+) -> dict[str, Any] | None:
     """A distribution over bins of round width. Numbers are in their order; NaN is missing."""
     known = ~np.isnan(numbers)
     own, was, now = (np.asarray(x)[known] for x in (numbers, before, after))
@@ -171,18 +174,24 @@ def numbers_in_bins(numbers: Any, before: Any, after: Any, cell: Cell, *, dates:
     if not at:
         return None
     made = by_width(own.tolist(), was.tolist(), now.tolist(), at, names, missing, cell)
-    return distribution(made, cell, ordered=True)
+    return distribution(made, cell, ordered=True, sourced=sourced)
 
 
-def distribution(bins: Sequence[Bin], cell: Cell, *, ordered: bool, known: bool = True) -> dict[str, Any] | None:
+def distribution(bins: Sequence[Bin], cell: Cell, *, ordered: bool, sourced: bool = True) -> dict[str, Any] | None:
     """Bins as a report tells them; None where there are none, or one that says nothing."""
-    if not bins:
+    if not bins or [one.first for one in bins] in (["all"], ["other"]):
         return None
+    before = [cell.count(one.after if cell.few_lost and _few(one, cell) else one.before) for one in bins]
     return {
         "kind": "ordered" if ordered else "nominal", "labels": [one.label for one in bins],
-        "before": [cell.count(one.before) for one in bins] if known else None,
+        "before": before if sourced else None,
         "after": [cell.count(one.after) for one in bins],
     }  # fmt: skip
+
+
+def _few(one: Bin, cell: Cell) -> bool:
+    """Whether few records of a bin were left out, which the difference would tell together with the release."""
+    return 0 < one.before - one.after < cell.records and cell.enough(one.after) and one.after > 0
 
 
 def _numbers(own: Any, records: Any) -> tuple[list[float], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlanon import register
@@ -9,7 +10,6 @@ from sqlanon.engines import Engine
 from sqlanon.flow import drawing
 from sqlanon.flow.model import FlowModel
 from sqlanon.flow.risks import assess
-from sqlanon.report.columns import Shown
 from sqlanon.report.minimum import Cell
 from sqlanon.report.subjects import Subject
 
@@ -98,10 +98,10 @@ def _hidden(cell: Cell) -> list[str]:
 # -- columns -----------------------------------------------------------------------------------------------------------
 
 
-def told_columns(about: Subject, shown: Shown | None) -> list[dict[str, Any]]:
+def told_columns(about: Subject, shown: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """What was done to each column of the source, in the order of the spec."""
     names = list(about.spec.columns) if about.spec else [*about.keys, *about.sensitive]
-    return [_column(about, name, shown.columns.get(name, {}) if shown else {}) for name in names]
+    return [_column(about, name, shown.get(name, {})) for name in names]
 
 
 def _column(about: Subject, name: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -19,18 +19,27 @@ from itertools import pairwise
 class Cell:
     """The minimum cell in `persons` (records, where nobody has several) and in `records`. Raises `ValueError` below 1.
 
-    With 1 nothing is hidden or rounded.
+    With 1 nothing is hidden or rounded. `few_lost`: the records of the source and of the release, where so few were
+    left out that their number is not told; then all is told as if the source had as many as the release.
     """
 
     persons: int
     records: int
+    few_lost: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.persons <= self.records:
             raise ValueError("the minimum cell is a number of persons of at least 1, and of no fewer records")
 
+    def knowing(self, came: int, left: int, lost: int) -> Cell:
+        """The same, for a source and a release of so many records."""
+        few = 0 < lost < self.records
+        return replace(self, few_lost=(came, left)) if few else self
+
     def count(self, number: int | None) -> int | None:
         """A number of records as it may be told: None for few, else rounded."""
+        if self.few_lost and number == self.few_lost[0]:
+            number = self.few_lost[1]
         if not number:
             return number
         if number < self.records:
@@ -172,8 +181,9 @@ def by_width(
     lost = Bin("missing", "missing", round(missing[0]), round(missing[1]))
     if not any(missing):
         return _between(made, names, cell)
-    if cell.enough(lost.before, lost.after) and lost.before:
-        return [lost, *_between(made, names, cell)]
+    rest = _between(made, names, cell)
+    if rest and lost.before and cell.enough(lost.before, lost.after):
+        return [lost, *rest]
     first = replace(made[0], before=made[0].before + lost.before, after=made[0].after + lost.after)
     return _between([first, *made[1:]], names, cell)
 

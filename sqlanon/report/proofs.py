@@ -26,7 +26,7 @@ def models(subject: Subject, cell: Cell) -> list[dict[str, Any]]:
 
 
 def _told(subject: Subject, model: Model, found: Verdict, cell: Cell) -> dict[str, Any]:
-    value = shown(found, cell, rows=subject.told.get("rows"))
+    value = shown(found, cell, rows=subject.records)
     sql, note = proof(subject, model)
     if found.value is not None and value is None:
         note = "; ".join(filter(None, [f"the value is a number of fewer than {cell.persons}, and is not told", note]))

@@ -62,7 +62,7 @@ def sizes(
         own = found.histogram(keys)
         matched = found.beside(population, where="population") if population is not None else None
     # Persons were counted, so that the minimum cell is one of persons.
-    least = Cell(cell.persons, cell.persons) if entity else cell
+    least = Cell(cell.persons, cell.persons, cell.few_lost) if entity else cell
     total = sum(size * count for size, count in own.items())
     scenario = prosecutor_of(own, THRESHOLD)
     told: dict[str, Any] = {
@@ -94,7 +94,7 @@ def _average(classes: int, total: int, cell: Cell) -> float | None:
 
 def classes(found: Sizes, cell: Cell) -> dict[str, Any] | None:
     """The sizes of the published classes, in bins that hold no few records."""
-    least = Cell(cell.persons, cell.persons)
+    least = Cell(cell.persons, cell.persons, cell.few_lost)
     if least.count(found.total) is None:
         return None
     listed = sorted(found.sizes.items())
@@ -163,7 +163,7 @@ def _attacked(one: Outcome, cell: Cell) -> dict[str, Any]:
     records = cell.count(reached.records) if reached else None
     parameters = {k: v for k, v in one.attack.parameters.items() if not isinstance(v, list)}
     counter, reason = one.countered_by, one.reason
-    if one.attack.name == "sensitive-variance" and cell.size(parameters.get("k")) is None:
+    if one.attack.name == "sensitive-variance" and cell.size(getattr(one.attack, "k", None)) is None:
         # Its k is the size of the smallest class, unless one was asked for.
         parameters, counter = {key: v for key, v in parameters.items() if key != "k"}, None
         reason = reason and "needs k: the smallest class is too small to have one"

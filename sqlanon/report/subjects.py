@@ -63,6 +63,13 @@ class Subject:
     told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def records(self) -> int | None:
+        """The published records."""
+        if self.planned is not None:
+            return self.planned.rows_out
+        return self.entry.rows_out if self.entry else self.told.get("rows")
+
+    @property
     def persons(self) -> bool:
         """Whether its k counts persons."""
         return self.spec.entity is not None if self.spec else bool(self.entry and self.entry.counted == "persons")
@@ -161,7 +168,7 @@ def _release(engine: Engine, name: str, tell: Tell) -> Iterator[Subject]:
     tell("verifying the release", None)
     verified = life.verify(engine, name)
     with life.opened(engine, name) as (entry, item):
-        kept, lost = _kept(entry)
+        kept, lost = _kept(entry if entry.spec else register.current(engine, entry.name) or entry)
         spec = _own(kept.spec, entry.name) if kept else None
         before, unread = _source(engine, spec) if spec else (None, lost)
         recheck, second = json.loads(entry.recheck), linked.of(entry)

@@ -44,11 +44,12 @@ from sqlanon.plan import NUMBERS, ORDERED, check_column, check_population
 from sqlanon.policies import Policy
 from sqlanon.presets import expanded
 from sqlanon.query import Query, fragment
+from sqlanon.shown import Shown
 from sqlanon.utility import Against, Utility
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Shown):
     """What was measured on one relation. `holds` is None where nothing was asked to hold."""
 
     source: str

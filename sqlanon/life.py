@@ -18,12 +18,13 @@ from sqlanon.models import MODELS, Model, Verdict, column_of
 from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.recoding.outcome import Linked
 from sqlanon.register import Entry
+from sqlanon.shown import Shown
 from sqlanon.verify import Published
 from sqlanon.verify import verify as measure
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Shown):
     """What a release comes to today. `unchanged` is None where the digest cannot or (views) need not be compared."""
 
     entry: Entry

@@ -31,6 +31,7 @@ from sqlanon.recoding.local import partition
 from sqlanon.recoding.optimum import optimum
 from sqlanon.recoding.outcome import Linked, Outcome
 from sqlanon.rules import Judged
+from sqlanon.shown import Shown
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
@@ -46,7 +47,7 @@ _RELATED = (
 
 
 @dataclass(frozen=True)
-class Planned:
+class Planned(Shown):
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
 
     plan: Plan

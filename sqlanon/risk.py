@@ -24,6 +24,7 @@ from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.models import exact
 from sqlanon.portable import one_spelling
+from sqlanon.shown import Shown
 from sqlanon.suda import Suda, suda_scores
 from sqlanon.uniqueness import ESTIMATORS, dankar, expected_records_below, expected_risk
 
@@ -103,7 +104,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Risk:
+class Risk(Shown):
     """What was measured. `units` are records, or persons, of whom each counts once in each class; `size` is their n,
     `persons` how many different ones there are (None for records).
 

@@ -19,6 +19,7 @@ from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
 from sqlanon.models import Model, k_of
+from sqlanon.shown import Shown
 from sqlanon.spec import Spec
 from sqlanon.utility.compared import Compared, comparing
 from sqlanon.utility.counting import QueryError, query_error
@@ -31,7 +32,7 @@ __all__ = ["Against", "Described", "Recoded", "Utility", "measure"]
 
 
 @dataclass(frozen=True)
-class Utility:
+class Utility(Shown):
     """What a release kept of its source.
 
     `records` of the source, `released` ones, `suppressed` ones. `ambiguity`: the mean over all records of the number of

@@ -47,9 +47,7 @@ def report(
     minimum_cell: Annotated[
         int, typer.Option("--minimum-cell", min=1, metavar="N", help="Nothing is told of fewer records or persons.")
     ] = MINIMUM_CELL,
-    compare: Annotated[
-        bool, typer.Option("--compare/--no-compare", help="Plan every way of recoding too, side by side.")
-    ] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Plan every way of recoding too, side by side.")] = False,
     flow: Annotated[Path | None, typer.Option("--flow", metavar="MODEL", help="A data-flow model to draw.")] = None,
     predict: Annotated[
         list[str], typer.Option("--predict", metavar="COLUMN=MARGIN", help="How near counts as known; repeatable.")

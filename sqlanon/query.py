@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, reduce
-from importlib import metadata
 
 import sqlglot
 from sqlglot import exp
@@ -180,6 +179,8 @@ class Query:
 
 def version() -> str:
     """The version of sqlglot that renders."""
+    from importlib import metadata
+
     return metadata.version("sqlglot")
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import cast
+from copy import deepcopy
+from typing import Any, cast
 
 import sqlglot
 from sqlglot import exp
@@ -33,30 +34,59 @@ def short(name: str) -> str:
 
 def for_postgres(body: exp.Expr) -> exp.Expr:
     """The same tree for Postgres. Raises `NotPortable` for what it has no type for."""
-    whole = exp.Paren(this=body.copy())  # so that every node has a parent
-    for called in list(whole.find_all(exp.Anonymous)):
-        if called.name == FLOAT_TEXT:
-            called.replace(_float_text(called.expressions[0]))
-    while (division := whole.find(exp.IntDiv)) is not None:  # one by one: one may stand in another
-        division.replace(_whole_division(division))
-    for node in list(whole.find_all(exp.Identifier, exp.Cast, exp.Struct)):
+    whole = exp.Paren(this=copied(body))  # so that every node has a parent
+    for node in _from_within(whole, exp.Anonymous, exp.IntDiv):
+        if isinstance(node, exp.IntDiv):
+            node.replace(_whole_division(node))
+        elif node.name == FLOAT_TEXT:
+            node.replace(_float_text(node.expressions[0]))
+    for node in _from_within(whole, exp.Identifier, exp.Cast, exp.Struct):
         if isinstance(node, exp.Struct):
             raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
         if isinstance(node, exp.Identifier):
             node.set("this", short(node.name))
         elif node.is_type("varchar", "text"):
-            node.replace(exp.Collate(this=node.copy(), expression=exp.to_identifier("C", quoted=True)))
-    for joining in list({id(top): top for top in map(_conjunction, whole.find_all(exp.NullSafeEQ))}.values()):
+            node.replace(exp.Collate(this=copied(node), expression=exp.to_identifier("C", quoted=True)))
+    tops = map(_conjunction, _from_within(whole, exp.NullSafeEQ))
+    for joining in {id(top): top for top in tops}.values():
         pairs = [part for part in _parts(joining) if isinstance(part, exp.NullSafeEQ)]
         if pairs and (isinstance(joining.parent, (exp.Join, exp.Where)) or joining.parent is whole):
-            joining.replace(exp.And(this=_hashed(pairs), expression=joining.copy()))
+            joining.replace(exp.And(this=_hashed(pairs), expression=copied(joining)))
     return cast(exp.Expr, whole.this)
+
+
+def _from_within(tree: exp.Expr, *kinds: type[exp.Expr]) -> list[exp.Expr]:
+    """The nodes of these kinds, those inside of others first: what is replaced is a copy with all that it holds."""
+    return [node for node in nodes(tree) if isinstance(node, kinds)][::-1]
 
 
 def _whole_division(node: exp.IntDiv) -> exp.Expr:
     """Of whole numbers, by the operator: the function DIV is one of `numeric`, and many times slower."""
-    left, right = (exp.cast(side.copy(), "bigint") for side in (node.this, node.expression))
+    left, right = (exp.cast(copied(side), "bigint") for side in (node.this, node.expression))
     return exp.Paren(this=exp.Div(this=left, expression=right, typed=True, safe=False))
+
+
+def copied(tree: exp.Expr) -> exp.Expr:
+    """The same as sqlglot's own `copy` in a third of its time, for every statement is set together from copies."""
+    return _copied(tree, None, None, None)
+
+
+def _copied(tree: exp.Expr, parent: exp.Expr | None, key: str | None, at: int | None) -> exp.Expr:
+    made = object.__new__(type(tree))
+    made.parent, made.arg_key, made.index, made._hash = parent, key, at, None
+    made.comments = list(tree.comments) if tree.comments is not None else None
+    made._type = tree._type if tree._type is None else deepcopy(tree._type)
+    made._meta = dict(tree._meta) if tree._meta is not None else None  # places in the text: whole numbers
+    args: dict[str, Any] = {}
+    made.args = args
+    for name, value in tree.args.items():
+        if isinstance(value, exp.Expr):
+            args[name] = _copied(value, made, name, None)
+        elif type(value) is list:
+            args[name] = [_copied(v, made, name, i) if isinstance(v, exp.Expr) else v for i, v in enumerate(value)]
+        else:
+            args[name] = value
+    return made
 
 
 def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -74,9 +104,7 @@ def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 def for_duckdb(body: exp.Expr) -> exp.Expr:
     """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
-    if not any(isinstance(node, exp.Anonymous) and node.name == FLOAT_TEXT for node in nodes(body)):
-        return body
-    whole = exp.Paren(this=body.copy())
+    whole = exp.Paren(this=copied(body))
     for node in list(whole.find_all(exp.Anonymous)):
         if node.name == FLOAT_TEXT:
             node.replace(exp.cast(node.expressions[0].copy(), "varchar"))

@@ -34,8 +34,9 @@ from sqlanon.spec import load
 
 __all__ = ["clinic"]
 
-# Commands in processes that are forked once everything is loaded and has run before. An order is the number of the statement from `begin`
-# on before which the child kills itself (statements that only read are not counted), and the words of the command.
+# Commands in processes that are forked once everything is loaded and has run before. An order is the number of the
+# statement from `begin` on before which the child kills itself (statements that only read are not counted), and the
+# words of the command.
 FORKING = """
 import json, os, signal, sys
 import sqlanon

@@ -34,36 +34,61 @@ def short(name: str) -> str:
 
 def for_postgres(body: exp.Expr) -> exp.Expr:
     """The same tree for Postgres. Raises `NotPortable` for what it has no type for."""
-    whole = exp.Paren(this=copied(body))  # so that every node has a parent
-    for node in _from_within(whole, exp.Anonymous, exp.IntDiv):
-        if isinstance(node, exp.IntDiv):
-            node.replace(_whole_division(node))
-        elif node.name == FLOAT_TEXT:
-            node.replace(_float_text(node.expressions[0]))
-    for node in _from_within(whole, exp.Identifier, exp.Cast, exp.Struct):
-        if isinstance(node, exp.Struct):
-            raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
+    whole = exp.Paren(this=body.copy())  # so that every node has a parent
+    joins: list[exp.Expr] = []
+    for node in reversed(list(nodes(whole))):  # what stands in a node is translated before it
         if isinstance(node, exp.Identifier):
             node.set("this", short(node.name))
-        elif node.is_type("varchar", "text"):
-            node.replace(exp.Collate(this=copied(node), expression=exp.to_identifier("C", quoted=True)))
-    tops = map(_conjunction, _from_within(whole, exp.NullSafeEQ))
-    for joining in {id(top): top for top in tops}.values():
+        elif isinstance(node, exp.Cast):
+            if node.is_type("varchar", "text"):
+                _around(node, exp.Collate(expression=exp.to_identifier("C", quoted=True)))
+        elif isinstance(node, exp.IntDiv):
+            node.replace(_whole_division(node))
+        elif isinstance(node, exp.Anonymous) and node.name == FLOAT_TEXT:
+            node.replace(_float_text(node.expressions[0]))
+        elif isinstance(node, exp.NullSafeEQ):
+            joins.append(node)
+        elif isinstance(node, exp.Struct):
+            raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
+    for joining in {id(top): top for top in map(_conjunction, joins)}.values():
         pairs = [part for part in _parts(joining) if isinstance(part, exp.NullSafeEQ)]
         if pairs and (isinstance(joining.parent, (exp.Join, exp.Where)) or joining.parent is whole):
-            joining.replace(exp.And(this=_hashed(pairs), expression=copied(joining)))
+            joining.replace(exp.And(this=_hashed(pairs), expression=joining.copy()))
     return cast(exp.Expr, whole.this)
 
 
-def _from_within(tree: exp.Expr, *kinds: type[exp.Expr]) -> list[exp.Expr]:
-    """The nodes of these kinds, those inside of others first: what is replaced is a copy with all that it holds."""
-    return [node for node in nodes(tree) if isinstance(node, kinds)][::-1]
+def _around(node: exp.Expr, outer: exp.Expr) -> None:
+    """Puts a node into another, which takes its place."""
+    node.replace(outer)
+    outer.set("this", node)
 
 
 def _whole_division(node: exp.IntDiv) -> exp.Expr:
     """Of whole numbers, by the operator: the function DIV is one of `numeric`, and many times slower."""
-    left, right = (exp.cast(copied(side), "bigint") for side in (node.this, node.expression))
+    left, right = (exp.cast(side, "bigint", copy=False) for side in (node.this, node.expression))
     return exp.Paren(this=exp.Div(this=left, expression=right, typed=True, safe=False))
+
+
+def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Every node of a tree in any order: a fraction of what sqlglot's own walk takes, which every statement would."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for found in node.args.values():
+            if isinstance(found, exp.Expr):
+                waiting.append(found)
+            elif isinstance(found, list):
+                waiting += [item for item in found if isinstance(item, exp.Expr)]
+
+
+def for_duckdb(body: exp.Expr) -> exp.Expr:
+    """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
+    whole = exp.Paren(this=body.copy())
+    for node in list(whole.find_all(exp.Anonymous)):
+        if node.name == FLOAT_TEXT:
+            node.replace(exp.cast(node.expressions[0].copy(), "varchar"))
+    return cast(exp.Expr, whole.this)
 
 
 def copied(tree: exp.Expr) -> exp.Expr:
@@ -89,28 +114,6 @@ def _copied(tree: exp.Expr, parent: exp.Expr | None, key: str | None, at: int | 
     return made
 
 
-def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Every node of a tree in any order: a fraction of what sqlglot's own walk takes, which every statement would."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for found in node.args.values():
-            if isinstance(found, exp.Expr):
-                waiting.append(found)
-            elif isinstance(found, list):
-                waiting += [item for item in found if isinstance(item, exp.Expr)]
-
-
-def for_duckdb(body: exp.Expr) -> exp.Expr:
-    """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
-    whole = exp.Paren(this=copied(body))
-    for node in list(whole.find_all(exp.Anonymous)):
-        if node.name == FLOAT_TEXT:
-            node.replace(exp.cast(node.expressions[0].copy(), "varchar"))
-    return cast(exp.Expr, whole.this)
-
-
 def _float_text(value: exp.Expr) -> exp.Expr:
     """A floating-point number as DuckDB and Python write it: 1.0, 1e+16, nan, inf.
 
@@ -118,18 +121,6 @@ def _float_text(value: exp.Expr) -> exp.Expr:
     numbers of single precision), the last of them may be another than DuckDB's.
     """
     return cast(exp.Expr, _FLOAT_TEXT.transform(lambda n: value.copy() if isinstance(n, exp.Placeholder) else n))
-
-
-_FLOAT_TEXT = sqlglot.parse_one(
-    """CASE WHEN ? = CAST('NaN' AS double precision) THEN 'nan' WHEN ? = CAST('Infinity' AS double precision) THEN 'inf'
-    WHEN ? = CAST('-Infinity' AS double precision) THEN '-inf'
-    WHEN NOT CAST(? AS text) LIKE '%e%'
-    THEN CAST(? AS text) || CASE WHEN CAST(? AS text) LIKE '%.%' THEN '' ELSE '.0' END
-    WHEN ABS(?) >= 1 AND ABS(?) < 1e16 THEN CAST(CAST(CAST(? AS text) AS numeric) AS text)
-    || CASE WHEN CAST(CAST(CAST(? AS text) AS numeric) AS text) LIKE '%.%' THEN '' ELSE '.0' END
-    ELSE CAST(? AS text) END""",
-    read="postgres",
-)
 
 
 def _conjunction(node: exp.Expr) -> exp.Expr:
@@ -158,3 +149,15 @@ def _hashed(pairs: Sequence[exp.Expr]) -> exp.Expr:
         row = exp.Anonymous(this="ROW", expressions=common)
         sides.append(exp.Anonymous(this="hash_record_extended", expressions=[row, exp.Literal.number(0)]))
     return exp.EQ(this=sides[0], expression=sides[1])
+
+
+_FLOAT_TEXT = for_postgres(sqlglot.parse_one(
+    """CASE WHEN ? = CAST('NaN' AS double precision) THEN 'nan' WHEN ? = CAST('Infinity' AS double precision) THEN 'inf'
+    WHEN ? = CAST('-Infinity' AS double precision) THEN '-inf'
+    WHEN NOT CAST(? AS text) LIKE '%e%'
+    THEN CAST(? AS text) || CASE WHEN CAST(? AS text) LIKE '%.%' THEN '' ELSE '.0' END
+    WHEN ABS(?) >= 1 AND ABS(?) < 1e16 THEN CAST(CAST(CAST(? AS text) AS numeric) AS text)
+    || CASE WHEN CAST(CAST(CAST(? AS text) AS numeric) AS text) LIKE '%.%' THEN '' ELSE '.0' END
+    ELSE CAST(? AS text) END""",
+    read="postgres",
+))  # fmt: skip

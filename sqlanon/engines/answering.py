@@ -28,7 +28,6 @@ from sqlanon.udfs import draws, microaggregation
 
 _KEY = "sqlanon key of the functions"
 _FUNCTIONS = {function.name: function for function in FUNCTIONS}
-_PLANNERS = {planner.name: planner for planner in PLANNERS}
 _TYPES = {"double": "double precision", "varchar": "text", "double[]": "double precision[]",
           "double[][]": "double precision[]"}  # fmt: skip
 What = Query | Expression | Text | str
@@ -97,20 +96,14 @@ class Answering(Relations):
             return "those on the server are not a superuser's in plpython3u"
         if granted < there:
             return "this role has no EXECUTE on those of the server"
-        return "" if self._proved() else "those on the server do not come to the same"
+        return self._unlike()
 
-    def _proved(self) -> bool:
-        """Whether the functions on the server come to what ours come to here, in an example of each."""
-        if self.tried(_PROBE) != [_PROBED]:
-            return False
-        for name, (constants, relations) in _EXAMPLES.items():
-            planner = _PLANNERS[name]
-            literals = [f"'\\x{np.array(rows, dtype='>i8').tobytes().hex()}'::bytea" for rows in relations]
-            streams = ([np.array(rows, dtype=np.int64)] for rows in relations)
-            expected = [tuple(column.tolist() for column in planner.many(*constants, *streams))]
-            if self.tried(f"SELECT a.* FROM {_call(planner, constants, literals)} AS a") != expected:
-                return False
-        return True
+    def _unlike(self) -> str:
+        """How the functions on the server differ from ours, in an example of each; nothing where they do not."""
+        for text, expected in _examples():
+            if (found := self.tried(text)) != [expected]:
+                return "those on the server " + ("fail; is numpy there?" if found is None else _UNLIKE)
+        return ""
 
     @property
     def _where(self) -> str:
@@ -266,7 +259,19 @@ _EXAMPLES: dict[str, tuple[tuple[object, ...], tuple[list[list[int]], ...]]] = {
 }
 # Bytes of a relation that is given to a function of the server, which needs some six times as much memory.
 _LARGEST = 1 << 27
+_UNLIKE = "do not come to the same"
 _TOO_LARGE = "there were too many rows for an argument"
+
+
+def _examples() -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Statements that call the functions, each with the row to which it must come."""
+    yield _PROBE, _PROBED
+    for planner in PLANNERS:
+        constants, relations = _EXAMPLES[planner.name]
+        literals = [f"'\\x{np.array(rows, dtype='>i8').tobytes().hex()}'::bytea" for rows in relations]
+        streams = ([np.array(rows, dtype=np.int64)] for rows in relations)
+        expected = tuple(column.tolist() for column in planner.many(*constants, *streams))
+        yield f"SELECT a.* FROM {_call(planner, constants, literals)} AS a", expected
 
 
 def _signatures() -> Iterator[str]:

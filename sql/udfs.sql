@@ -225,8 +225,6 @@ if "call" not in SD:
     class Plan:
         exchanges: 'Ints' = field(default_factory=lambda: _rows([], 4))
         noise: 'Ints' = field(default_factory=lambda: _rows([], 3))
-        suppressed: 'Ints' = field(default_factory=lambda: _rows([], 3))
-        merged: 'Ints' = field(default_factory=lambda: _rows([], 2))
         unmet: 'tuple[int, ...]' = ()
 
         @property
@@ -251,11 +249,7 @@ if "call" not in SD:
         def outcome(self, histogram):
             leaving, arriving = self.moves()
             old = np.column_stack([histogram.classes, histogram.values, histogram.counts])
-            signed = [old, arriving, self.noise, *(t * np.array([1, 1, -1]) for t in (leaving, self.suppressed))]
-            classes, values, counts = np.concatenate(signed).T
-            joined = np.arange(histogram.size)
-            joined[self.merged[:, 0]] = self.merged[:, 1]
-            _, classes = np.unique(joined[classes], return_inverse=True)
+            classes, values, counts = np.concatenate([old, arriving, self.noise, leaving * np.array([1, 1, -1])]).T
             codes, at = np.unique(classes * histogram.domain + values, return_inverse=True)
             summed = np.bincount(at, counts, len(codes)).astype(np.int64)
             if np.any(summed < 0):

@@ -272,7 +272,9 @@ def installed(server: NoopExecutor, database: str) -> str:
     return database
 
 
-@pytest.mark.parametrize("way", ["exchanged, with noise", "anatomy", "rank swapping", "noise", "means", "hilbert's curve"])
+@pytest.mark.parametrize(
+    "way", ["exchanged, with noise", "anatomy", "rank swapping", "noise", "means", "hilbert's curve"]
+)
 def test_functions_in_the_server_come_to_the_same(both: tuple[Engine, Engine], installed: str, way: str) -> None:
     told = rows(len(way))
     with sqlanon.connect(installed, superuser=True) as here:

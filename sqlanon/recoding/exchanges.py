@@ -47,10 +47,10 @@ def exchange(encoded: Encoded, model: ThetaSensitivity, key: str) -> Exchanged:
 
     The model's column stands beside the quasi-identifiers. Raises `EngineError`.
     """
-    return _Exchange(encoded, model, key).run()
+    return Exchange(encoded, model, key).run()
 
 
-class _Exchange:
+class Exchange:
     """One run. `numbers of classes`, `numbers of values`: both from 0, in their orders. `plan`: `udfs.flat.swaps`."""
 
     def __init__(self, encoded: Encoded, model: ThetaSensitivity, key: str) -> None:
@@ -58,15 +58,18 @@ class _Exchange:
         self.value = f"beside {encoded.beside.index(model.column)}"
 
     def run(self) -> Exchanged:
-        self._number()
-        self._plan()
-        done = self._done()
+        self.plan()
+        done = self.done()
         if done.swaps:
-            self.work.make("pieces", self._moved(), "which records of each combination are in which class")
+            self.move()
         if done.noise:
-            self._noise()
+            self.add_noise()
         self.work.drop("plan", "numbers of classes", "numbers of values")
         return done
+
+    def move(self) -> None:
+        """`pieces` after the exchanges that are planned."""
+        self.work.make("pieces", self._moved(), "which records of each combination are in which class")
 
     def _number(self) -> None:
         made = fragment(
@@ -92,8 +95,9 @@ class _Exchange:
 
     # -- what is planned ---------------------------------------------------------------------------------------------
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
         """Makes `plan`, again and again until all noise in it is known to be plausible."""
+        self._number()
         counted = self._whole().then("counted", fragment(
             "select class, value, cast(sum(records) as bigint) as records from whole group by class, value"
         ))  # fmt: skip
@@ -153,7 +157,8 @@ class _Exchange:
             a=relation("new"), n=relation("numbers of classes"), s=relation("classes"), v=relation("numbers of values"),
         )  # fmt: skip
 
-    def _done(self) -> Exchanged:
+    def done(self) -> Exchanged:
+        """What is planned, counted."""
         count = "cast(coalesce(sum(records) filter (where action = {}), 0) as bigint)"
         told = fragment(
             f"select {count.format(flat.SWAPS)}, {count.format(flat.NOISE)},"
@@ -202,7 +207,7 @@ class _Exchange:
             " as first, records from summed"
         ))  # fmt: skip
 
-    def _noise(self) -> None:
+    def add_noise(self) -> None:
         """`noise`: a row per tuple, with its `class` and all columns that a record carries beside its class."""
         tuples = fragment(
             "select cast(row_number() over (order by class, value) as bigint) as number, class, value from $p"

@@ -44,7 +44,7 @@ def hilbert(encoded: Encoded, k: int, *, order: Order | None = None, groups: Gro
     encoded.require(k)
     arrange(encoded, k, order)
     if groups == "best" and k <= _MOST:
-        _best(encoded, k)
+        best(encoded, k)
     else:
         even(encoded, k)
     encoded.work.drop("ordered")
@@ -89,8 +89,8 @@ def _hilbert(encoded: Encoded) -> None:
     work.drop("points", "curve")
 
 
-def _best(encoded: Encoded, k: int) -> None:
-    """`pieces` by the dynamic programme."""
+def best(encoded: Encoded, k: int) -> None:
+    """Makes `pieces` of `ordered`, by the dynamic programme."""
     whole = [dimension.kind == "single" for dimension in encoded.dimensions]
     constants = (k, encoded.span, encoded.weights, whole, encoded.entity is not None)
     columns = ("records", "persons", *encoded.places)

@@ -1,8 +1,9 @@
 """Plans that lift the classes of a partition to θ: exchanges between classes, and noise.
 
 A plan is made from the histogram of a partition, records per class and sensitive value, and applied by the database
-(recoding/exchanges.py); no record is ever seen here. Classes are numbered from 0 in the order of their quasi-identifiers,
-so that a near number is a near class; values from 0 in the order of their key, which breaks all ties.
+(recoding/exchanges.py); no record is ever seen here. Classes are numbered from 0 in the order of their
+quasi-identifiers, so that a near number is a near class; values from 0 in the order of their key, which breaks all
+ties.
 
 *Source*: Khan et al., Electronics 9(5):716, 2020, Algorithm 1 (`plan_paper`); `plan_swap` is the two-way-checked local
 repair in its place. *Leaves*: an exchange makes the published record untrue (or widens the classes, where whole records
@@ -97,8 +98,8 @@ class Plan:
     """What is to be done to a partition, in whole numbers.
 
     `exchanges` [swaps, 4]: a record with (class, value) for one with (other class, other value), in the order in which
-    they were found. `noise` [·, 3]: (class, value, records). `unmet`: the classes that still miss θ, about which neither
-    exchanges nor noise can do anything.
+    they were found. `noise` [·, 3]: (class, value, records). `unmet`: the classes that still miss θ, about which
+    neither exchanges nor noise can do anything.
     """
 
     exchanges: Ints = field(default_factory=lambda: _rows([], 4))

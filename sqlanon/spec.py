@@ -324,9 +324,10 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(entity := parts.get("entity"), str):
         yield from named(("entity",), entity, "identifier")
     models = privacy if isinstance(privacy, tuple) else ()
+    meant = _completed(models)
     for i, model in enumerate(models):
-        if isinstance(model, Model) and model in models[:i]:
-            yield ("privacy", i), f"this says the same as privacy[{models.index(model)}]", None, ()
+        if isinstance(model, Model) and meant[i] in meant[:i]:
+            yield ("privacy", i), f"this says the same as privacy[{meant.index(meant[i])}]", None, ()
         about = column_of(model)
         if about is None:
             continue
@@ -366,6 +367,14 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _completed(models: tuple[Model, ...]) -> tuple[Model, ...]:
+    """The models with what they take from each other, where that is there."""
+    try:
+        return complete(models)
+    except ValueError:
+        return models
 
 
 def _alone(parts: Mapping[str, Any], table: Related) -> Spec:

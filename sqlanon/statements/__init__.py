@@ -20,8 +20,9 @@ from sqlanon.statements.kinds import (
     Withdraw,
 )  # fmt: skip
 from sqlanon.statements.scanning import At
+from sqlanon.statements.writing import written
 
 __all__ = [
     "At", "CheckOf", "Declare", "Explain", "Form", "Ordinary", "Refresh", "Show", "Statement", "Verify", "Withdraw",
-    "parse", "spec_of",
+    "parse", "spec_of", "written",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
+    composed,
     models_and_hierarchies,
     object_schema,
     path_text,
@@ -474,6 +475,14 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
+
+
+def read(text: str, name: str) -> Spec:
+    """The spec in the text of a file, which messages call `name`. Raises as `load`."""
+    try:
+        return Reader(name, composed(text, name, keys_of(Spec))).finish(Spec)
+    except RecursionError:
+        raise SpecError("this is nested too deeply", where=name) from None
 
 
 def schema() -> dict[str, Any]:

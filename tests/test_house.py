@@ -142,7 +142,7 @@ ONLY_IN = {
     "psycopg": {"sqlanon.engines.client"},
     "typer": {
         "sqlanon.cli",
-        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
+        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers", "specs")),
     },
     # two read specs, one proposes them, and a statement is read into the nodes of one
     "yaml": {

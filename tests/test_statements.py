@@ -195,7 +195,7 @@ def test_the_other_statements_are_read() -> None:
     assert list(check.hierarchies) == ["a"]
     assert isinstance(other, statements.CheckOf)
     assert (other.relation, other.models) == (Source(query="SELECT 1 AS a"), ())
-    told = [(type(s).__name__, s.name, getattr(s, "anew", None)) for s in rest if not isinstance(s, Ordinary)]
+    told = [(type(s).__name__, getattr(s, "name", ""), getattr(s, "anew", None)) for s in rest]
     assert told == [
         ("Refresh", "s.r", False), ("Refresh", "r", True), ("Refresh", "r", False), ("Refresh", "V", False),
         ("Verify", "v", None), ("Verify", "v", None), ("Withdraw", "f", None), ("Withdraw", "a.b", None),

@@ -139,7 +139,10 @@ def test_every_model_with_every_parameter_has_a_spelling() -> None:
 def test_everything_that_can_be_said_of_a_column_has_a_spelling() -> None:
     either = alternatives(SCHEMA["properties"]["columns"]["additionalProperties"])
     column = next(one for one in either if "properties" in one)
-    texts = {"role": [(word, ()) for word in ROLE_WORDS], "hierarchy": list(hierarchies())}
+    texts: dict[str, list[tuple[str, tuple[str, ...]]]] = {
+        "role": [(word, ()) for word in ROLE_WORDS],
+        "hierarchy": list(hierarchies()),
+    }
     assert set(ROLE_WORDS.values()) == set(column["properties"]["role"]["enum"]) == set(ROLES.values())
     for key, shape in column["properties"].items():
         for text, keys in texts.get(key) or samples(shape, key):
@@ -156,7 +159,7 @@ def hierarchies() -> Iterator[tuple[str, tuple[str, ...]]]:
     }  # fmt: skip
     for shape in HIERARCHY_SHAPES:
         [(kind, inner)] = shape["properties"].items()
-        own = next((one["properties"] for one in alternatives(inner) if "properties" in one), {})
+        own: dict[str, Any] = next((one["properties"] for one in alternatives(inner) if "properties" in one), {})
         yield from ((f"{kind} {text}", (kind,)) for text in contents[kind])
         assert all(any(key in text for text in contents[kind]) for key in list(own)[1:])
 

@@ -201,6 +201,9 @@ def test_the_other_statements_are_read() -> None:
         ("Verify", "v", None), ("Verify", "v", None), ("Withdraw", "f", None), ("Withdraw", "a.b", None),
         ("Show", None, None), ("Show", "a.b", None),
     ]  # fmt: skip
+    assert [getattr(s, "form", None) for s in rest] == [
+        "table", None, None, "view", "view", None, "file", None, None, None,
+    ]  # fmt: skip
     assert [s.at.line for s in found] == [2, 3, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7]
 
 

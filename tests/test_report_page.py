@@ -19,7 +19,7 @@ import report_example
 from report_example import NASTY, empty, example, failing, hostile
 
 from sqlanon.models import MODELS
-from sqlanon.report import charts, lattices, page
+from sqlanon.report import charts, flows, lattices, page
 from sqlanon.report.words import count, legible, number, share, shortened, signed
 
 
@@ -217,6 +217,18 @@ def test_a_large_lattice_is_drawn_by_what_was_counted_with_the_chosen_one() -> N
     shown = lattices.nodes_shown({"nodes": nodes})
     assert len(shown) == lattices.MOST_NODES and sum(node["chosen"] for node in shown) == 1
     assert {lattices.state(node) for node in shown} == {"holds", "chosen"}
+
+
+def test_a_large_flow_is_told_by_its_different_steps_and_a_small_one_is_drawn() -> None:
+    small = example()["flow"] | {"svg": None}
+    assert flows.picture(example()["flow"]) is None, "there is a picture already"
+    drawn = flows.picture(small)
+    assert drawn is not None and "university" in json.dumps(drawn.spec)
+    risky = [{"from": "s0", "to": "s1", "label": "reads", "risk": i % 2 == 0} for i in range(1000)]
+    large = small | {"states": small["states"] * 20, "transitions": [*small["transitions"], *risky]}
+    assert flows.picture(large) is None
+    assert flows.steps(large)[0] == flows.Step("reads", 1000, 500)
+    assert "risk in 500" in Read(page.html(empty() | {"flow": large})).said
 
 
 def test_numbers_are_written_so_that_no_small_one_looks_like_none() -> None:

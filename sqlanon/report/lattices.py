@@ -166,5 +166,15 @@ def _scatter(name: str, points: Sequence[Facts], words: str, across: str, up: st
             alt.Tooltip("y:Q", title=up, format=".2~%"),
         ],
     )
-    texts = plain.mark_text(align="left", dx=10, dy=-3, limit=130).encode(text="label:N")
-    return made(name, layered(points_, texts), words, 300)
+    return made(name, layered(points_, *_names(rows)), words, 300)
+
+
+def _names(rows: Sequence[Facts]) -> list[alt.Chart]:
+    """The points' names: neighbours' beside, above and below their points in turn, so that they stay legible."""
+    named = sorted((row for row in rows if row["label"]), key=lambda row: (row["y"], row["x"]))
+    looks = ({"align": "left", "dx": 10}, {"align": "center", "dy": 17}, {"align": "center", "dy": -14})
+    return [
+        chart_of(named[turn::3]).mark_text(limit=130, **look).encode(x="x:Q", y="y:Q", text="label:N")
+        for turn, look in enumerate(looks)
+        if named[turn::3]
+    ]

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlanon.report import charts, lattices
+from sqlanon.report import charts, flows, lattices
 from sqlanon.report.drawing import Chart, Facts
 from sqlanon.report.words import count, finite, legible, lines, moment, number, share, shortened, signed
 
@@ -190,7 +190,7 @@ def _drawn(facts: Facts) -> dict[str, Chart]:
         *(charts.distribution(column, at) for at, column in enumerate(facts.get("columns") or ())),
         *charts.correlations(facts.get("correlations")), lattices.lattice(facts.get("search")),
         lattices.tradeoff(facts.get("search")), lattices.methods(facts.get("methods")),
-        charts.fields(facts.get("fields")),
+        charts.fields(facts.get("fields")), flows.picture(facts.get("flow")),
     ]  # fmt: skip
     return {chart.name: chart for chart in found if chart is not None}
 
@@ -244,6 +244,7 @@ def _room(facts: Facts) -> jinja2.Environment:
     room.globals |= {
         "holds": holds, "finite": finite, "gauge": gauge, "upwards": upwards,
         "span": charts.span, "risks": charts.RISKS, "inside": charts.inside, "two_sided": charts.signed,
-        "state": lattices.state, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown, "loss": lattices.loss,
+        "state": lattices.state, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown,
+        "steps_of": flows.steps, "counted": flows.counted, "loss": lattices.loss,
     }  # fmt: skip
     return room

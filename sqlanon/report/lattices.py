@@ -169,12 +169,21 @@ def _scatter(name: str, points: Sequence[Facts], words: str, across: str, up: st
     return made(name, layered(points_, *_names(rows)), words, 300)
 
 
+# Beside a point on the left half, beside one on the right half, above, below.
+_LOOKS: tuple[dict[str, Any], ...] = (
+    {"align": "left", "dx": 10}, {"align": "right", "dx": -10}, {"align": "center", "dy": -14},
+    {"align": "center", "dy": 17},
+)  # fmt: skip
+
+
 def _names(rows: Sequence[Facts]) -> list[alt.Chart]:
-    """The points' names: neighbours' beside, above and below their points in turn, so that they stay legible."""
+    """The points' names: beside, above and below in turn, so that those of neighbours stay legible."""
     named = sorted((row for row in rows if row["label"]), key=lambda row: (row["y"], row["x"]))
-    looks = ({"align": "left", "dx": 10}, {"align": "center", "dy": 17}, {"align": "center", "dy": -14})
+    half = max((row["x"] for row in rows), default=0) / 2
+    looks: dict[int, list[Facts]] = {}
+    for turn, row in enumerate(named):
+        looks.setdefault(turn % 3 + 1 if turn % 3 else int(row["x"] > half), []).append(row)
     return [
-        chart_of(named[turn::3]).mark_text(limit=130, **look).encode(x="x:Q", y="y:Q", text="label:N")
-        for turn, look in enumerate(looks)
-        if named[turn::3]
+        chart_of(some).mark_text(limit=130, **_LOOKS[look]).encode(x="x:Q", y="y:Q", text="label:N")
+        for look, some in looks.items()
     ]

@@ -177,12 +177,12 @@ _LOOKS: tuple[dict[str, Any], ...] = (
 
 
 def _names(rows: Sequence[Facts]) -> list[alt.Chart]:
-    """The points' names: beside, above and below in turn, so that those of neighbours stay legible."""
+    """The points' names: from the lowest point below, beside and above in turn, so that neighbours stay legible."""
     named = sorted((row for row in rows if row["label"]), key=lambda row: (row["y"], row["x"]))
     half = max((row["x"] for row in rows), default=0) / 2
     looks: dict[int, list[Facts]] = {}
     for turn, row in enumerate(named):
-        looks.setdefault(turn % 3 + 1 if turn % 3 else int(row["x"] > half), []).append(row)
+        looks.setdefault((3, int(row["x"] > half), 2)[turn % 3], []).append(row)
     return [
         chart_of(some).mark_text(limit=130, **_LOOKS[look]).encode(x="x:Q", y="y:Q", text="label:N")
         for look, some in looks.items()

@@ -222,7 +222,7 @@ class _Gathering:
             classes=classes, risk=scenario, value_prediction=predicted, attacks=attacks,
             correlations=shown.correlations if shown else None, search=search, fields=fields_,
             repairs=repairs(about, rows, cell), history=histories(about),
-            limits=limits(about, attacks, None), standards=standards(evidence), reproduce=reproduce(about),
+            limits=limits(about, attacks, _beside(about)), standards=standards(evidence), reproduce=reproduce(about),
         )  # fmt: skip
         return self
 
@@ -316,8 +316,25 @@ def _made(about: Subject, what: str) -> int:
     return int(made.get({"noise": "noise_rows"}.get(what, what), 0))
 
 
+def _beside(about: Subject) -> str | None:
+    """What is known of other releases of the same source; None where there are none."""
+    entry = about.entry
+    if entry is None or not entry.source:
+        return None
+    others = sorted({
+        one.name for one in register.entries(about.engine)
+        if one.status == "published" and one.source == entry.source and one.name != entry.name
+    })  # fmt: skip
+    if not others:
+        return None
+    return (
+        f"{len(others)} other release{'s' * (len(others) > 1)} of the same source stand in this database. Whoever has"
+        " several can lay them on top of each other: `sqlanon ledger` measures what they tell together."
+    )
+
+
 def _source(about: Subject) -> str:
     if about.spec is None:
         return str(about.name)
     source = about.spec.source
-    return source.table or source.file or "a query"
+    return source.table or (Path(source.file).name if source.file else "a query")

@@ -18,17 +18,15 @@ _LEFT_OUT = "left out: it names values"
 
 
 def reproduce(subject: Subject) -> dict[str, Any]:
-    """The spec as text, and the commands that make, verify and report the same again."""
-    spec, name, db = subject.spec, subject.name, f"--db {shlex.quote(subject.engine.url)}"
-    at = "" if subject.engine.url in ("duckdb://", "duckdb:///") else f" {db}"
-    own = shlex.quote(name or "NAME")
+    """The spec as text, and the commands that make, verify and report the same again; `URL` is the reader's to know."""
+    own, at = shlex.quote(subject.name or "NAME"), "--db URL"
     commands = {
-        "release": [f"sqlanon verify {own}{at}", f"sqlanon report {own}{at} -o report.html",
-                    f"sqlanon attack {own}{at}", f"sqlanon refresh {own}{at}"],
-        "plan": [f"sqlanon plan SPEC.yaml{at} --utility", f"sqlanon release SPEC.yaml{at}"],
-        "relation": [f"sqlanon check {own} --qi {shlex.quote(','.join(subject.keys))}{at}"],
+        "release": [f"sqlanon verify {own} {at}", f"sqlanon attack {own} {at}", f"sqlanon refresh {own} {at}",
+                    f"sqlanon report {own} {at} -o report.html"],
+        "plan": [f"sqlanon plan SPEC.yaml {at} --utility", f"sqlanon release SPEC.yaml {at}"],
+        "relation": [f"sqlanon check {own} --qi {shlex.quote(','.join(subject.keys))} {at}"],
     }  # fmt: skip
-    return {"spec": written(spec) if spec else None, "commands": commands[subject.kind]}
+    return {"spec": written(subject.spec) if subject.spec else None, "commands": commands[subject.kind]}
 
 
 def written(spec: Spec) -> str:
@@ -43,7 +41,9 @@ def written(spec: Spec) -> str:
     lines += ["recoding: " + _flow(_set(spec.recoding))]
     lines += ["rules: " + _flow(f"{len(spec.rules)} rules, left out")] if spec.rules else []
     if spec.publish:
-        lines += ["publish: " + _flow(_set(spec.publish) | {"name": spec.publish.name, "as": spec.publish.as_})]
+        told = _set(spec.publish) | {"name": spec.publish.name, "as": spec.publish.as_}
+        told |= {"path": _name(spec.publish.path)} if spec.publish.path else {}
+        lines += ["publish: " + _flow(told)]
     return "\n".join([*lines, ""])
 
 
@@ -54,7 +54,7 @@ def _flow(value: object) -> str:
 
 def _source(spec: Spec) -> object:
     source = spec.source
-    return source.table or source.file or {"query": "left out: it may name values"}
+    return source.table or (_name(source.file) if source.file else {"query": "left out: it may name values"})
 
 
 def _column(column: Column) -> object:
@@ -71,7 +71,12 @@ def _hierarchy(hierarchy: Hierarchy) -> object:
     if isinstance(hierarchy, Date):
         return {"date": list(hierarchy.levels)}
     path = getattr(hierarchy, "path", None)
-    return {hierarchy.name: path or _LEFT_OUT}
+    return {hierarchy.name: _name(path) if path else _LEFT_OUT}
+
+
+def _name(path: str) -> str:
+    """A file's name without its folders, which are nobody's business outside."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _model(model: Model) -> dict[str, object]:

@@ -11,10 +11,10 @@ from sqlanon.attacks import Outcome, attack
 from sqlanon.combinations import Combinations
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, SpecError
-from sqlanon.exploring import MOST_FIELDS, explore
+from sqlanon.exploring import MOST_FIELDS, explore, subsets
 from sqlanon.margins import NUMERIC, margin
 from sqlanon.models import ValuePrediction
-from sqlanon.prediction import DEFAULT_THRESHOLD, Target, Threshold
+from sqlanon.prediction import DEFAULT_THRESHOLD, Target, Threshold, cells, records_of
 from sqlanon.report.meanings import attack_in_words
 from sqlanon.report.minimum import Cell, digits
 from sqlanon.report.subjects import Subject
@@ -22,9 +22,12 @@ from sqlanon.risk import journalist_of, marketer_of, prosecutor_of
 
 THRESHOLD = 0.2
 
-# Above so many classes, only the observer of all fields is asked what can be predicted, and not every subset.
+# Above so many classes, only the observer of all fields is asked what can be predicted.
 MOST_CLASSES = 50_000
-_MOST_EXPLORED = 8
+
+# Up to so many columns every subset of them is an observer; of more, those of few columns and of nearly all.
+_ALL_SUBSETS, _FEW = 5, 2
+_MANY = 5_000  # classes, from which on few is one
 
 
 @dataclass(frozen=True)
@@ -238,17 +241,25 @@ def _predicted(subject: Subject, target: Target, cell: Cell) -> dict[str, Any]:
 
 
 def fields(subject: Subject, target: Target, cell: Cell, among: int) -> dict[str, Any]:
-    """What observers of each subset of the published columns can predict. Raises `SpecError`, `EngineError`."""
-    if len(subject.keys) > min(_MOST_EXPLORED, MOST_FIELDS):
-        raise SpecError(f"the subsets of more than {_MOST_EXPLORED} fields are too many: sqlanon predict measures them")
+    """What observers of subsets of the published columns can predict: of all, or of few and of nearly all columns.
+
+    `whole` says which. Raises `SpecError`, `EngineError`.
+    """
+    keys = subject.keys
+    if len(keys) > MOST_FIELDS:
+        raise SpecError(f"more than {MOST_FIELDS} published columns are too many to explore: sqlanon predict --fields")
     if among > MOST_CLASSES:
         raise SpecError(f"more than {MOST_CLASSES:,} classes: sqlanon predict --all-subsets measures every observer")
-    found = explore(subject.engine, subject.rows, target, subject.keys, all_subsets=True)
+    whole = len(keys) <= _ALL_SUBSETS
+    few = _FEW if among <= _MANY else 1
+    wanted = [one for one in subsets(keys) if whole or len(one) <= few or len(one) >= len(keys) - 1]
+    with cells(subject.engine, records_of(subject.engine, subject.rows), keys, target) as counted:
+        found = sorted((counted.risk(one) for one in wanted), key=lambda risk: (-risk.violations, len(risk.fields)))
     return {
         "column": target.column, "margin": str(target.margin) if target.margin else "0",
-        "threshold": str(target.threshold.constant),
+        "threshold": str(target.threshold.constant), "whole": whole,
         "subsets": [
-            {"fields": list(row.risk.fields), "violations": cell.count(row.risk.violations),
-             "share": cell.share(row.risk.violations, row.risk.records)} for row in found.subsets
+            {"fields": list(risk.fields), "violations": cell.count(risk.violations),
+             "share": cell.share(risk.violations, risk.records)} for risk in found
         ],
     }  # fmt: skip

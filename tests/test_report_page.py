@@ -140,9 +140,23 @@ def _of(holds: object, *models: tuple[object, object]) -> str:
 def test_nothing_holds_but_what_was_judged_measured_and_finite() -> None:
     assert _of(True, (True, 5)) == _of(True, (True, 7), (True, None)) == "holds"
     assert _of(None, (None, 5)) == _of(True) == _of(None) == "unknown"
-    for worse in ((False, 5), (None, 5), (True, math.nan), (True, math.inf), (False, None), ("yes", 5)):
+    assert _of(True, (True, 7), (None, 5)) == "unknown", "one promise that nobody judged is no promise that holds"
+    for worse in ((False, 5), (True, math.nan), (True, math.inf), (False, None), ("yes", 5)):
         assert _of(True, (True, 7), worse) == "fails"
     assert _of(False, (True, 7)) == _of("True", (True, 7)) == _of(1, (True, 7)) == "fails"
+
+
+def test_what_nobody_promised_is_neither_kept_nor_broken_and_what_is_not_known_is_no_small_number() -> None:
+    told = empty() | {
+        "models": [model | {"holds": None, "bound": None, "margin": None} for model in example()["models"]]
+    }
+    told["summary"] |= {"rows_in": None, "suppressed": None}
+    said = Read(page.html(told)).said
+    assert "Nothing was judged." in said and said.count("not judged") == 6
+    assert (
+        "does not hold" not in said.replace("A promise that does not hold would be bad", "") and " holds " not in said
+    )
+    assert "records before" not in said and "left out" not in said.partition("Promised")[0]
 
 
 def test_what_more_is_better_of_is_known_for_every_model() -> None:
@@ -216,7 +230,17 @@ def test_a_large_lattice_is_drawn_by_what_was_counted_with_the_chosen_one() -> N
     ]  # fmt: skip
     shown = lattices.nodes_shown({"nodes": nodes})
     assert len(shown) == lattices.MOST_NODES and sum(node["chosen"] for node in shown) == 1
-    assert {lattices.state(node) for node in shown} == {"holds", "chosen"}
+    assert {node["mark"] for node in shown} == {"holds", "lowest", "chosen"}
+
+
+def test_the_frontier_is_what_holds_while_nothing_a_level_below_it_does() -> None:
+    nodes = [
+        {"levels": [i, j], "sum": i + j, "state": "holds" if i * j >= 4 else "fails", "chosen": (i, j) == (2, 2)}
+        for i in range(5) for j in range(5)
+    ]  # fmt: skip
+    marks = {tuple(node["levels"]): node["mark"] for node in lattices.nodes_shown({"nodes": nodes})}
+    assert {levels for levels, mark in marks.items() if mark == "lowest"} == {(1, 4), (4, 1)}
+    assert marks[2, 2] == "chosen" and marks[2, 3] == "holds" and marks[1, 3] == "fails"
 
 
 def test_a_large_flow_is_told_by_its_different_steps_and_a_small_one_is_drawn() -> None:

@@ -128,15 +128,27 @@ def html(report: Told | Facts) -> str:
 def verdict(facts: Facts) -> Verdict:
     """The first thing that is said. Only if everything promised was measured, finite, and holds, does it say so."""
     models: Sequence[Facts] = facts.get("models") or ()
-    failing = [model for model in models if not holds(model)]
+    unjudged = [model for model in models if model["holds"] is None]
+    failing = [model for model in models if model["holds"] is not None and not holds(model)]
     if facts["holds"] is None or not models:
         return Verdict("unknown", "Nothing was judged.", "No bound was set, so this page says neither safe nor unsafe.")
-    if facts["holds"] is True and not failing:
-        many = "The promise holds." if len(models) == 1 else f"All {len(models)} promises hold."
-        return Verdict("holds", many, _HELD[facts["kind"]])
-    of = f"{len(failing)} of {len(models)} promises" if failing else "What was promised"
-    verb = "does" if len(failing) < 2 else "do"
-    return Verdict("fails", f"{of} {verb} not hold.", "Do not hand these rows over.")
+    if failing or facts["holds"] is not True:
+        return Verdict("fails", _failing(len(failing), len(models)), "Do not hand these rows over.")
+    if unjudged:
+        open_ = f"{len(unjudged)} of {len(models)} promises could not be judged."
+        return Verdict("unknown", open_, "What was not judged is neither safe nor unsafe.")
+    many = "The promise holds." if len(models) == 1 else f"All {len(models)} promises hold."
+    return Verdict("holds", many, _HELD[facts["kind"]])
+
+
+def _failing(failing: int, models: int) -> str:
+    if not failing:
+        return "What was promised does not hold."
+    return (
+        "The promise does not hold."
+        if models == 1
+        else f"{failing} of {models} promises do{'es' * (failing == 1)} not hold."
+    )
 
 
 _HELD = {
@@ -244,7 +256,7 @@ def _room(facts: Facts) -> jinja2.Environment:
     room.globals |= {
         "holds": holds, "finite": finite, "gauge": gauge, "upwards": upwards,
         "span": charts.span, "risks": charts.RISKS, "inside": charts.inside, "two_sided": charts.signed,
-        "state": lattices.state, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown,
+        "said_of": lattices.MARKS_SAID, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown,
         "steps_of": flows.steps, "counted": flows.counted, "loss": lattices.loss,
     }  # fmt: skip
     return room

@@ -143,7 +143,10 @@ ONLY_IN = {
     "psycopg": {"sqlanon.engines.client"},
     "typer": {
         "sqlanon.cli",
-        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers", "reports")),
+        *(
+            f"sqlanon.cli.{room}"
+            for room in ("options", "releases", "measures", "flows", "audits", "servers", "reports")
+        ),
     },
     "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},

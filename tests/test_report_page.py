@@ -223,6 +223,15 @@ def test_a_hidden_count_is_written_as_fewer_than_and_never_drawn() -> None:
     assert drawn is not None and '"before": null' in json.dumps(drawn.spec)
 
 
+def test_a_number_that_is_none_is_never_drawn() -> None:
+    told = example()
+    told["classes"]["bins"][1]["records"] = told["columns"][0]["distribution"]["after"][3] = math.nan
+    told["risk"]["after"]["prosecutor"]["average"] = told["attacks"][2]["share"] = math.inf
+    told["search"]["nodes"][7]["loss"] = told["correlations"]["after"][0][1] = -math.inf
+    for chart in page._drawn(told).values():
+        json.dumps(chart.spec, allow_nan=False)
+
+
 def test_a_large_lattice_is_drawn_by_what_was_counted_with_the_chosen_one() -> None:
     nodes = [
         {"levels": [i, j], "sum": i + j, "state": "implied" if j % 3 else "holds", "chosen": (i, j) == (20, 21)}

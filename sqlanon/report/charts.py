@@ -50,7 +50,7 @@ def class_sizes(classes: Facts | None, k: float | None) -> Chart | None:
         {
             "at": at,
             "size": span(one),
-            "records": one["records"],
+            "records": finite(one["records"]),
             "classes": number(one["classes"]),
             "bad": _below(one, k),
         }
@@ -205,9 +205,10 @@ def _side(rows: Sequence[Facts], when: str, labels: Sequence[object], *, upright
     return found
 
 
-def _shares(counts: Sequence[float | None]) -> list[float | None]:
-    total = sum(count or 0 for count in counts)
-    return [None if count is None else count / total if total else 0.0 for count in counts]
+def _shares(counts: Sequence[object]) -> list[float | None]:
+    known = [finite(count) for count in counts]
+    total = sum(count or 0 for count in known)
+    return [None if count is None else count / total if total else 0.0 for count in known]
 
 
 def correlations(found: Facts | None) -> tuple[Chart, ...]:

@@ -247,6 +247,7 @@ def _room(facts: Facts) -> jinja2.Environment:
         loader=jinja2.PackageLoader("sqlanon.report"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    room.policies["json.dumps_kwargs"] = {"allow_nan": False}  # a browser could not read it
     filters: dict[str, Callable[..., object]] = {
         "text": legible, "number": number, "share": share, "shortened": shortened, "signed": signed,
         "moment": moment, "lines": lines,

@@ -18,7 +18,7 @@ import oracle_risk
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from server import made
+from server import execute, made
 from tries import tries
 
 import sqlanon
@@ -305,6 +305,22 @@ def test_every_way_of_recoding_is_reported(either: Engine, more: dict[str, Any])
     assert [one for one in told["missing"] if "failed" in one["why"]] == []
     for text in (markdown(found), html(found), json.dumps(told, allow_nan=False)):
         assert "disease" in text
+
+
+def test_a_release_on_postgres_is_reported_by_its_name(fresh: str) -> None:
+    listed = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
+    execute(
+        fresh, f"CREATE TABLE public.people ({listed})",
+        "INSERT INTO public.people SELECT 'P' || i, 20 + i % 40, '1011' || i % 3, substr('FM', 1 + i % 2, 1),"
+        " (ARRAY['flu', 'cold', 'gout'])[1 + i / 7 % 3], i % 5 * 10 FROM generate_series(1, 200) AS i",
+    )  # fmt: skip
+    with sqlanon.connect(fresh, superuser=True) as engine:
+        sqlanon.release(spec(5, source="public.people", publish={"name": "released"}), engine)
+        found = sqlanon.report("released", engine=engine)
+        sql = [one["sql"] for one in found.models]
+        assert [engine.run("prove", text)[0][0] for text in sql] == [one["value"] for one in found.models]
+    assert (found.kind, found.version, found.holds) == ("release", 1, True)
+    assert found.risk["before"] and found.correlations and len(found.history) == 1
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -25,6 +26,12 @@ QUICK = settings(
     deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
 )
 Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[Engine]:
+    with sqlanon.connect() as found, found.one_thread():
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -211,14 +218,27 @@ def check(found: sqlanon.Report, least: int) -> None:
 
 @given(seed=st.integers(0, 10**9), entity=st.booleans(), least=st.sampled_from([3, 5, 10]))
 @settings(QUICK, max_examples=tries(8))
-def test_a_plan_s_report_tells_nothing_of_a_few(engine: Engine, seed: int, entity: bool, least: int) -> None:
-    rng = Random(seed)
+def test_a_plan_s_report_tells_nothing_of_a_few(duck: Engine, seed: int, entity: bool, least: int) -> None:
+    rng, engine = Random(seed), duck
     made(engine, "planted", TYPES, people(rng, rng.randrange(30, 90), least))
     try:
         found = sqlanon.report(asked(rng, entity), engine=engine, minimum_cell=least)
     except sqlanon.ModelNotMet:
         return
     check(found, least)
+
+
+@pytest.mark.parametrize("entity", [False, True])
+def test_a_release_s_report_tells_nothing_of_a_few(tmp_path: Path, entity: bool) -> None:
+    rng = Random(11 + entity)
+    with sqlanon.connect(f"duckdb:///{tmp_path / 'r.duckdb'}") as engine:
+        made(engine, "planted", TYPES, people(rng, 80))
+        wanted = {**asked(Random(2), entity), "publish": {"name": "released"}}
+        wanted["privacy"] = [{"model": "k-anonymity", "k": 5}, {"model": "p-sensitivity", "column": "disease", "p": 1}]
+        sqlanon.release(wanted, engine)
+        check(sqlanon.report("released", engine=engine), 5)
+        engine.run("lose the source", "DROP TABLE planted")
+        check(sqlanon.report("released", engine=engine), 5)
 
 
 def test_a_relation_s_report_tells_nothing_of_a_few(engine: Engine) -> None:

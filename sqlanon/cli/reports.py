@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import sqlanon
-from sqlanon.cli.options import Db, Delimiter, Json, ShowErrors, app, names, origin_named
+from sqlanon.cli.options import Db, Delimiter, Json, ShowErrors, Superuser, app, names, origin_named
 from sqlanon.errors import SpecError
 from sqlanon.flow import model as flow_model
 from sqlanon.report import MINIMUM_CELL, Report
@@ -47,15 +47,14 @@ def report(
     minimum_cell: Annotated[
         int, typer.Option("--minimum-cell", min=1, metavar="N", help="Nothing is told of fewer records or persons.")
     ] = MINIMUM_CELL,
-    compare: Annotated[
-        bool, typer.Option("--compare/--no-compare", help="Plan every way of recoding too, side by side.")
-    ] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Plan every way of recoding too, side by side.")] = False,
     flow: Annotated[Path | None, typer.Option("--flow", metavar="MODEL", help="A data-flow model to draw.")] = None,
     predict: Annotated[
         list[str], typer.Option("--predict", metavar="COLUMN=MARGIN", help="How near counts as known; repeatable.")
     ] = [],  # noqa: B006
     db: Db = None,
     delimiter: Delimiter = None,
+    superuser: Superuser = False,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
@@ -64,7 +63,7 @@ def report(
     by = load(spec) if spec else None
     drawn = flow_model.load(flow) if flow else None
     near = {column: margin or None for column, _, margin in (text.partition("=") for text in predict)}
-    with sqlanon.connect(db, read_only=True) as engine, telling(as_json or output is None) as tell:
+    with sqlanon.connect(db, read_only=True, superuser=superuser) as engine, telling(as_json or output is None) as tell:
         about = origin_named(name, delimiter) if delimiter else name
         origin = origin_named(name, delimiter)
         keys = names(qi, [column.name for column in engine.columns(origin)]) if qi else []

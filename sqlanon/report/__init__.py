@@ -204,6 +204,7 @@ class _Gathering:
         scenario = {
             "threshold": risks.THRESHOLD, "units": after.units if after else "records",
             "before": before.scenarios if before else None, "after": after.scenarios if after else None,
+            "note": _RECORDS if after and about.persons and after.units == "records" else None,
         }  # fmt: skip
         classes = self.part("classes", lambda: risks.classes(after, cell) if after else None, "too few records")
         search = self.part("search", self._search, "nothing was searched: classes follow the data, or levels are given")
@@ -306,6 +307,12 @@ class _Gathering:
             if about.entry else None,
         }  # fmt: skip
         return {"sentences": sentences(about, told, after.scenarios if after else None, cell), **told}
+
+
+_RECORDS = (
+    "after: records are counted, since no published column tells persons apart; the highest risk is that of the persons"
+    " in the smallest group, as it was verified"
+)
 
 
 def _made(about: Subject, what: str) -> int:

@@ -99,7 +99,6 @@ from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.safe_harbor import safe_harbor as _safe_harbor
-from sqlanon.shown import draw_with
 from sqlanon.spec import FILE_ENDINGS, Spec, load, schema
 from sqlanon.together import Together
 from sqlanon.utility import Described, Utility
@@ -124,16 +123,6 @@ __all__ = [
 ]  # fmt: skip
 
 __version__ = version()
-
-
-def _drawn(result: object) -> str:
-    """What a notebook shows of a result; the room that draws is read when it is needed."""
-    from sqlanon.showing.notebooks import html
-
-    return html(result)
-
-
-draw_with(_drawn)
 
 
 def __getattr__(name: str) -> Any:

@@ -21,8 +21,6 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sqlanon.shown import draw_with
-
 if TYPE_CHECKING:
     from sqlanon.attacks import Attack, Attacked, Known
     from sqlanon.auditing import Audited
@@ -150,16 +148,6 @@ _ROOMS = {
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
-
-
-def _drawn(result: object) -> str:
-    """What a notebook shows of a result; the room that draws is read when it is needed."""
-    from sqlanon.showing.notebooks import html
-
-    return html(result)
-
-
-draw_with(_drawn)
 
 
 def __getattr__(name: str) -> Any:

@@ -163,7 +163,7 @@ ONLY_IN = {
     "networkx": {"sqlanon.pictures"},
     # Frames come and go through the engine; nobody works on them.
     **{name: set[str]() for name in ("pandas", "polars", "pyarrow")},
-    "altair": {"sqlanon.report.drawing", "sqlanon.report.charts", "sqlanon.report.lattices"},
+    "altair": {"sqlanon.report.drawing", "sqlanon.report.charts", "sqlanon.report.flows", "sqlanon.report.lattices"},
     "jinja2": {"sqlanon.report.page", "sqlanon.showing.notebooks"},
     "scipy": {"sqlanon.uniqueness"},  # root finding and special functions of the estimators
 }
@@ -348,7 +348,7 @@ def test_a_public_name_is_no_module_although_a_module_has_its_name() -> None:
 
 def test_importing_sqlanon_is_light() -> None:
     heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg", "matplotlib", "networkx", "duckdb",
-             "numpy", "sqlglot", "yaml")  # fmt: skip
+             "numpy", "sqlglot", "yaml", "altair", "jinja2")  # fmt: skip
     code = f"import sys, sqlanon; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.strip() == "[]"

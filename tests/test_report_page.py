@@ -19,7 +19,7 @@ import report_example
 from report_example import NASTY, empty, example, failing, hostile
 
 from sqlanon.models import MODELS
-from sqlanon.report import charts, lattices, page
+from sqlanon.report import charts, flows, lattices, page
 from sqlanon.report.words import count, legible, number, share, shortened, signed
 
 
@@ -140,9 +140,23 @@ def _of(holds: object, *models: tuple[object, object]) -> str:
 def test_nothing_holds_but_what_was_judged_measured_and_finite() -> None:
     assert _of(True, (True, 5)) == _of(True, (True, 7), (True, None)) == "holds"
     assert _of(None, (None, 5)) == _of(True) == _of(None) == "unknown"
-    for worse in ((False, 5), (None, 5), (True, math.nan), (True, math.inf), (False, None), ("yes", 5)):
+    assert _of(True, (True, 7), (None, 5)) == "unknown", "one promise that nobody judged is no promise that holds"
+    for worse in ((False, 5), (True, math.nan), (True, math.inf), (False, None), ("yes", 5)):
         assert _of(True, (True, 7), worse) == "fails"
     assert _of(False, (True, 7)) == _of("True", (True, 7)) == _of(1, (True, 7)) == "fails"
+
+
+def test_what_nobody_promised_is_neither_kept_nor_broken_and_what_is_not_known_is_no_small_number() -> None:
+    told = empty() | {
+        "models": [model | {"holds": None, "bound": None, "margin": None} for model in example()["models"]]
+    }
+    told["summary"] |= {"rows_in": None, "suppressed": None}
+    said = Read(page.html(told)).said
+    assert "Nothing was judged." in said and said.count("not judged") == 6
+    assert (
+        "does not hold" not in said.replace("A promise that does not hold would be bad", "") and " holds " not in said
+    )
+    assert "records before" not in said and "left out" not in said.partition("Promised")[0]
 
 
 def test_what_more_is_better_of_is_known_for_every_model() -> None:
@@ -209,6 +223,15 @@ def test_a_hidden_count_is_written_as_fewer_than_and_never_drawn() -> None:
     assert drawn is not None and '"before": null' in json.dumps(drawn.spec)
 
 
+def test_a_number_that_is_none_is_never_drawn() -> None:
+    told = example()
+    told["classes"]["bins"][1]["records"] = told["columns"][0]["distribution"]["after"][3] = math.nan
+    told["risk"]["after"]["prosecutor"]["average"] = told["attacks"][2]["share"] = math.inf
+    told["search"]["nodes"][7]["loss"] = told["correlations"]["after"][0][1] = -math.inf
+    for chart in page._drawn(told).values():
+        json.dumps(chart.spec, allow_nan=False)
+
+
 def test_a_large_lattice_is_drawn_by_what_was_counted_with_the_chosen_one() -> None:
     nodes = [
         {"levels": [i, j], "sum": i + j, "state": "implied" if j % 3 else "holds", "chosen": (i, j) == (20, 21)}
@@ -216,7 +239,29 @@ def test_a_large_lattice_is_drawn_by_what_was_counted_with_the_chosen_one() -> N
     ]  # fmt: skip
     shown = lattices.nodes_shown({"nodes": nodes})
     assert len(shown) == lattices.MOST_NODES and sum(node["chosen"] for node in shown) == 1
-    assert {lattices.state(node) for node in shown} == {"holds", "chosen"}
+    assert {node["mark"] for node in shown} == {"holds", "lowest", "chosen"}
+
+
+def test_the_frontier_is_what_holds_while_nothing_a_level_below_it_does() -> None:
+    nodes = [
+        {"levels": [i, j], "sum": i + j, "state": "holds" if i * j >= 4 else "fails", "chosen": (i, j) == (2, 2)}
+        for i in range(5) for j in range(5)
+    ]  # fmt: skip
+    marks = {tuple(node["levels"]): node["mark"] for node in lattices.nodes_shown({"nodes": nodes})}
+    assert {levels for levels, mark in marks.items() if mark == "lowest"} == {(1, 4), (4, 1)}
+    assert marks[2, 2] == "chosen" and marks[2, 3] == "holds" and marks[1, 3] == "fails"
+
+
+def test_a_large_flow_is_told_by_its_different_steps_and_a_small_one_is_drawn() -> None:
+    small = example()["flow"] | {"svg": None}
+    assert flows.picture(example()["flow"]) is None, "there is a picture already"
+    drawn = flows.picture(small)
+    assert drawn is not None and "university" in json.dumps(drawn.spec)
+    risky = [{"from": "s0", "to": "s1", "label": "reads", "risk": i % 2 == 0} for i in range(1000)]
+    large = small | {"states": small["states"] * 20, "transitions": [*small["transitions"], *risky]}
+    assert flows.picture(large) is None
+    assert flows.steps(large)[0] == flows.Step("reads", 1000, 500)
+    assert "risk in 500" in Read(page.html(empty() | {"flow": large})).said
 
 
 def test_numbers_are_written_so_that_no_small_one_looks_like_none() -> None:

@@ -25,7 +25,7 @@ from sqlanon.report.words import finite, number, share, shortened
 if TYPE_CHECKING:
     import altair as alt
 
-MOST_LABELS, MOST_SETS, WRITTEN = 60, 25, 9
+MOST_LABELS, MOST_LEVEL, MOST_SETS, WRITTEN = 60, 4, 25, 9
 STEPS = (0.1, 0.3, 0.5, 0.7)
 RISKS = (
     ("Prosecutor: records at risk", ("prosecutor", "at_risk_share")),
@@ -50,7 +50,7 @@ def class_sizes(classes: Facts | None, k: float | None) -> Chart | None:
         {
             "at": at,
             "size": span(one),
-            "records": one["records"],
+            "records": finite(one["records"]),
             "classes": number(one["classes"]),
             "bad": _below(one, k),
         }
@@ -172,7 +172,7 @@ def _bars(name: str, rows: Sequence[tuple[str, object, bool]], words: str, title
 def distribution(column: Facts, at: int) -> Chart | None:
     """A column's values before (broad, pale) and after (narrow, dark), in shares; upright where they have an order."""
     found = column.get("distribution")
-    if not found or not found["labels"]:
+    if not found or not any(count is not None for when in ("before", "after") for count in found[when] or ()):
         return None
     labels = found["labels"][:MOST_LABELS]
     before, after = (_shares(found[when] or [None] * len(labels)) for when in ("before", "after"))
@@ -181,7 +181,8 @@ def distribution(column: Facts, at: int) -> Chart | None:
         for i, (label, b, a) in enumerate(zip(labels, before, after, strict=False))
     ]
     upright = found["kind"] == "ordered"
-    layers = layered(*(_side(rows, when, labels, upright=upright) for when in ("before", "after")))
+    sides = [when for when in ("before", "after") if any(row[when] is not None for row in rows)]
+    layers = layered(*(_side(rows, when, labels, upright=upright) for when in sides))
     words = f"Bar chart of the values of {shortened(column['name'])} before and after."
     return made(f"distribution-{at}", layers, words, 150 if upright else max(60, 22 * len(rows)))
 
@@ -194,7 +195,8 @@ def _side(rows: Sequence[Facts], when: str, labels: Sequence[object], *, upright
     shares, bars = alt.Axis(format="~%", tickCount=4), chart_of(rows)
     tips = [alt.Tooltip("full:N", title="value"), *(alt.Tooltip(f"{w}:Q", format=".1%") for w in ("before", "after"))]
     if upright:
-        axis = alt.Axis(labelExpr=named(labels, 20), labelAngle=-40, labelOverlap=True, labelLimit=90)
+        angle = -40 if len(labels) > MOST_LEVEL else 0
+        axis = alt.Axis(labelExpr=named(labels, 20), labelAngle=angle, labelOverlap=True, labelLimit=90)
         places = (alt.X("at:O", title=None, axis=axis), alt.Y(f"{when}:Q", title=None, axis=shares))
         found: alt.Chart = bars.mark_bar(color=f"var(--{when})", width=band).encode(*places, tooltip=tips)
         return found
@@ -203,9 +205,10 @@ def _side(rows: Sequence[Facts], when: str, labels: Sequence[object], *, upright
     return found
 
 
-def _shares(counts: Sequence[float | None]) -> list[float | None]:
-    total = sum(count or 0 for count in counts)
-    return [None if count is None else count / total if total else 0.0 for count in counts]
+def _shares(counts: Sequence[object]) -> list[float | None]:
+    known = [finite(count) for count in counts]
+    total = sum(count or 0 for count in known)
+    return [None if count is None else count / total if total else 0.0 for count in known]
 
 
 def correlations(found: Facts | None) -> tuple[Chart, ...]:

@@ -12,11 +12,17 @@ from sqlanon.report.words import finite, shortened
 if TYPE_CHECKING:
     import altair as alt
 
-MOST_NODES, MOST_LINES, BROAD = 250, 260, 26
+MOST_NODES, MOST_LINES, BROAD = 250, 180, 26
 # How each state is drawn: by shape and by colour, so that neither is needed to tell it.
 _MARKS: Mapping[str, tuple[str, str, int]] = {
-    "chosen": (CHOSEN, "diamond", 330), "holds": (GOOD, "circle", 90), "fails": (BAD, "cross", 80),
+    "chosen": (CHOSEN, "diamond", 330), "lowest": (GOOD, "square", 130), "holds": (GOOD, "circle", 90),
+    "fails": (BAD, "cross", 80),
     "implied": (SOFT, "circle", 60), "not counted": (SOFT, "circle", 40),
+}  # fmt: skip
+
+MARKS_SAID = {
+    "chosen": "chosen", "lowest": "lowest that holds", "holds": "holds", "fails": "does not hold",
+    "implied": "follows from others", "not counted": "not counted",
 }  # fmt: skip
 
 
@@ -34,9 +40,9 @@ def lattice(search: Facts | None) -> Chart | None:
         {
             **place,
             "told": levels(one),
-            "why": one.get("why") or state(one),
-            "state": state(one),
-            "size": size * _MARKS[state(one)][2],
+            "why": one.get("why") or MARKS_SAID[one["mark"]],
+            "state": one["mark"],
+            "size": size * _MARKS[one["mark"]][2],
         }
         for place, one in zip(placed, nodes, strict=True)
     ]
@@ -64,17 +70,33 @@ def _marks() -> dict[str, Any]:
 
 
 def nodes_shown(search: Facts | None) -> list[Facts]:
-    """The nodes of a picture: all, or where they are many those that were counted; the chosen one always."""
+    """The nodes of a picture with their `mark`: all, or where they are many the counted ones; always the chosen one."""
     nodes = list((search or {}).get("nodes") or ())
     if len(nodes) > MOST_NODES:
         counted = [one for one in nodes if one["chosen"] or one["state"] in ("holds", "fails")]
         nodes = sorted(counted, key=lambda one: (not one["chosen"], one["state"] == "fails", one["sum"]))[:MOST_NODES]
-    return sorted(nodes, key=lambda one: (one["sum"], one["levels"]))
+    lowest = _lowest((search or {}).get("nodes") or ())
+    marked = ({**one, "mark": _mark(one, lowest)} for one in nodes)
+    return sorted(marked, key=lambda one: (one["sum"], one["levels"]))
 
 
-def state(node: Facts) -> str:
+def _lowest(nodes: Sequence[Facts]) -> set[tuple[int, ...]]:
+    """The frontier: transformations that hold, while no one that generalizes one column by a level less is known to."""
+    holding = {tuple(one["levels"]) for one in nodes if one["state"] == "holds" or one["chosen"]}
+    return {key for key in holding if holding.isdisjoint(_below(key))}
+
+
+def _below(key: tuple[int, ...]) -> list[tuple[int, ...]]:
+    return [(*key[:i], key[i] - 1, *key[i + 1 :]) for i in range(len(key))]
+
+
+def _mark(node: Facts, lowest: set[tuple[int, ...]]) -> str:
     """What is known of a transformation, in a word."""
-    return "chosen" if node["chosen"] else node["state"] if node["state"] in _MARKS else "not counted"
+    if node["chosen"]:
+        return "chosen"
+    if node["state"] == "holds" and tuple(node["levels"]) in lowest:
+        return "lowest"
+    return node["state"] if node["state"] in _MARKS else "not counted"
 
 
 def levels(node: Facts) -> str:
@@ -166,5 +188,24 @@ def _scatter(name: str, points: Sequence[Facts], words: str, across: str, up: st
             alt.Tooltip("y:Q", title=up, format=".2~%"),
         ],
     )
-    texts = plain.mark_text(align="left", dx=10, dy=-3, limit=130).encode(text="label:N")
-    return made(name, layered(points_, texts), words, 300)
+    return made(name, layered(points_, *_names(rows)), words, 300)
+
+
+# Beside a point on the left half, beside one on the right half, above, below.
+_LOOKS: tuple[dict[str, Any], ...] = (
+    {"align": "left", "dx": 10}, {"align": "right", "dx": -10}, {"align": "center", "dy": -14},
+    {"align": "center", "dy": 17},
+)  # fmt: skip
+
+
+def _names(rows: Sequence[Facts]) -> list[alt.Chart]:
+    """The points' names: from the lowest point below, beside and above in turn, so that neighbours stay legible."""
+    named = sorted((row for row in rows if row["label"]), key=lambda row: (row["y"], row["x"]))
+    half = max((row["x"] for row in rows), default=0) / 2
+    looks: dict[int, list[Facts]] = {}
+    for turn, row in enumerate(named):
+        looks.setdefault((3, int(row["x"] > half), 2)[turn % 3], []).append(row)
+    return [
+        chart_of(some).mark_text(limit=130, **_LOOKS[look]).encode(x="x:Q", y="y:Q", text="label:N")
+        for look, some in looks.items()
+    ]

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlanon.report import charts, lattices
+from sqlanon.report import charts, flows, lattices
 from sqlanon.report.drawing import Chart, Facts
 from sqlanon.report.words import count, finite, legible, lines, moment, number, share, shortened, signed
 
@@ -128,15 +128,27 @@ def html(report: Told | Facts) -> str:
 def verdict(facts: Facts) -> Verdict:
     """The first thing that is said. Only if everything promised was measured, finite, and holds, does it say so."""
     models: Sequence[Facts] = facts.get("models") or ()
-    failing = [model for model in models if not holds(model)]
+    unjudged = [model for model in models if model["holds"] is None]
+    failing = [model for model in models if model["holds"] is not None and not holds(model)]
     if facts["holds"] is None or not models:
         return Verdict("unknown", "Nothing was judged.", "No bound was set, so this page says neither safe nor unsafe.")
-    if facts["holds"] is True and not failing:
-        many = "The promise holds." if len(models) == 1 else f"All {len(models)} promises hold."
-        return Verdict("holds", many, _HELD[facts["kind"]])
-    of = f"{len(failing)} of {len(models)} promises" if failing else "What was promised"
-    verb = "does" if len(failing) < 2 else "do"
-    return Verdict("fails", f"{of} {verb} not hold.", "Do not hand these rows over.")
+    if failing or facts["holds"] is not True:
+        return Verdict("fails", _failing(len(failing), len(models)), "Do not hand these rows over.")
+    if unjudged:
+        open_ = f"{len(unjudged)} of {len(models)} promises could not be judged."
+        return Verdict("unknown", open_, "What was not judged is neither safe nor unsafe.")
+    many = "The promise holds." if len(models) == 1 else f"All {len(models)} promises hold."
+    return Verdict("holds", many, _HELD[facts["kind"]])
+
+
+def _failing(failing: int, models: int) -> str:
+    if not failing:
+        return "What was promised does not hold."
+    return (
+        "The promise does not hold."
+        if models == 1
+        else f"{failing} of {models} promises do{'es' * (failing == 1)} not hold."
+    )
 
 
 _HELD = {
@@ -190,7 +202,7 @@ def _drawn(facts: Facts) -> dict[str, Chart]:
         *(charts.distribution(column, at) for at, column in enumerate(facts.get("columns") or ())),
         *charts.correlations(facts.get("correlations")), lattices.lattice(facts.get("search")),
         lattices.tradeoff(facts.get("search")), lattices.methods(facts.get("methods")),
-        charts.fields(facts.get("fields")),
+        charts.fields(facts.get("fields")), flows.picture(facts.get("flow")),
     ]  # fmt: skip
     return {chart.name: chart for chart in found if chart is not None}
 
@@ -235,6 +247,7 @@ def _room(facts: Facts) -> jinja2.Environment:
         loader=jinja2.PackageLoader("sqlanon.report"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    room.policies["json.dumps_kwargs"] = {"allow_nan": False}  # a browser could not read it
     filters: dict[str, Callable[..., object]] = {
         "text": legible, "number": number, "share": share, "shortened": shortened, "signed": signed,
         "moment": moment, "lines": lines,
@@ -244,6 +257,7 @@ def _room(facts: Facts) -> jinja2.Environment:
     room.globals |= {
         "holds": holds, "finite": finite, "gauge": gauge, "upwards": upwards,
         "span": charts.span, "risks": charts.RISKS, "inside": charts.inside, "two_sided": charts.signed,
-        "state": lattices.state, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown, "loss": lattices.loss,
+        "said_of": lattices.MARKS_SAID, "levels": lattices.levels, "nodes_shown": lattices.nodes_shown,
+        "steps_of": flows.steps, "counted": flows.counted, "loss": lattices.loss,
     }  # fmt: skip
     return room

@@ -73,4 +73,4 @@ def moment(text: object) -> str:
         at = datetime.fromisoformat(str(text))
     except ValueError:
         return legible(text)
-    return f"{at:%Y-%m-%d %H:%M}"
+    return f"{at:%Y-%m-%d %H:%M} {at.tzname() or ''}".strip()

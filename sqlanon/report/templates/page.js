@@ -37,10 +37,8 @@
     await view.runAsync();
   };
   const drawAll = async () => {
-    const places = all("[data-chart]");
-    if (!places.length) { root.dataset.charts = "none"; return; }
     const specs = JSON.parse(one("specs").textContent);
-    for (const place of places) {
+    for (const place of all("[data-chart]")) {
       try { await draw(place, specs[place.dataset.chart]); } catch (problem) {
         place.parentElement.classList.add("failed"); place.remove(); console.error(problem);
       }

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room's floor; a module without a line of its own lives on the floor of its package.
 FLOORS = {
     "sqlanon.errors": 0,
+    "sqlanon.defaults": 0,
     "sqlanon.telling": 0,
     "sqlanon.shown": 0,
     "sqlanon.udfs": 0,
@@ -86,6 +87,7 @@ FLOORS = {
     "sqlanon.release": 10,
     "sqlanon.refreshing": 10,
     "sqlanon.remembering": 6,
+    "sqlanon.statements": 6,
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
     "sqlanon.auditing": 10,
@@ -96,6 +98,7 @@ FLOORS = {
     "sqlanon.report": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
+    "sqlanon.verbs": 12,
     "sqlanon.cli": 12,
     "sqlanon.__main__": 12,
 }
@@ -103,8 +106,8 @@ FLOORS = {
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
     ("sqlanon.serving", "sqlanon"),  # calls public names
-    # call public names
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers", "reports")),
+    ("sqlanon", "sqlanon.verbs"),  # which are public
+    ("sqlanon.cli.measures", "sqlanon.verbs"),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -145,10 +148,16 @@ ONLY_IN = {
         "sqlanon.cli",
         *(
             f"sqlanon.cli.{room}"
-            for room in ("options", "releases", "measures", "flows", "audits", "servers", "reports")
+            for room in ("options", "releases", "measures", "flows", "audits", "servers", "specs", "reports")
         ),
     },
-    "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
+    # two read specs, one proposes them, and a statement is read into the nodes of one
+    "yaml": {
+        "sqlanon.reading",
+        "sqlanon.spec",
+        "sqlanon.profiling",
+        *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring", "filing", "hana")),
+    },
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},
     "networkx": {"sqlanon.pictures"},
@@ -318,14 +327,44 @@ def test_the_names_of_the_contract_are_public() -> None:
     assert {"anonymize", "check", "connect", "load", "plan", "release"} <= set(names)
 
 
+def test_a_public_name_is_for_a_program_what_it_is_for_a_type_checker() -> None:
+    (block,) = [node for node in tree("sqlanon").body if isinstance(node, ast.If)]
+    told = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    house = importlib.import_module("sqlanon")
+    assert set(told) == set(house.__all__)
+    for name, room in told.items():
+        assert getattr(house, name) is getattr(importlib.import_module(str(room)), name)
+
+
+def test_a_public_name_is_no_module_although_a_module_has_its_name() -> None:
+    names = [name for name in importlib.import_module("sqlanon").__all__ if f"sqlanon.{name}" in modules()]
+    assert {"check", "plan", "release"} <= set(names)
+    first = "__import__('sqlanon.' + name); assert callable(getattr(sqlanon, name)), name"
+    last = f"assert callable(getattr(sqlanon, name)); {first}"
+    for order in (first, last):  # the module first, and the name first
+        code = f"import sqlanon\nfor name in {names}: {order}"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_importing_sqlanon_is_light() -> None:
-    heavy = (
-        "pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg", "matplotlib", "networkx", "altair",
-        "jinja2",
-    )  # fmt: skip
+    heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg", "matplotlib", "networkx", "duckdb",
+             "numpy", "sqlglot", "yaml", "altair", "jinja2")  # fmt: skip
     code = f"import sys, sqlanon; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_help_needs_no_engine() -> None:
+    heavy = ("duckdb", "psycopg", "sqlglot", "numpy", "scipy", "yaml")
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr))
+import sqlanon_start
+sys.argv = ["sqlanon", "--help"]
+sqlanon_start.run()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stderr.strip() == "[]"
 
 
 def test_no_file_of_the_repository_names_a_package_registry() -> None:

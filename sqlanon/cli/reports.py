@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import sqlanon
 from sqlanon.cli.options import Db, Delimiter, Json, ShowErrors, Superuser, app, names, origin_named
+from sqlanon.defaults import MINIMUM_CELL
 from sqlanon.errors import SpecError
-from sqlanon.flow import model as flow_model
-from sqlanon.report import MINIMUM_CELL, Report
-from sqlanon.report import report as gather
 from sqlanon.showing.terminal import out, print_json, telling
-from sqlanon.spec import load
+
+if TYPE_CHECKING:
+    from sqlanon.report import Report
 
 
 class Format(StrEnum):
@@ -59,11 +58,16 @@ def report(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What was promised, measured and done, what it costs, for who signs a release; no small number is told."""
+    from sqlanon.engines import connect
+    from sqlanon.flow import model as flow_model
+    from sqlanon.report import report as gather
+    from sqlanon.spec import load
+
     how = _format(output, Format.json if as_json else format_)
     by = load(spec) if spec else None
     drawn = flow_model.load(flow) if flow else None
     near = {column: margin or None for column, _, margin in (text.partition("=") for text in predict)}
-    with sqlanon.connect(db, read_only=True, superuser=superuser) as engine, telling(as_json or output is None) as tell:
+    with connect(db, read_only=True, superuser=superuser) as engine, telling(as_json or output is None) as tell:
         about = origin_named(name, delimiter) if delimiter else name
         origin = origin_named(name, delimiter)
         keys = names(qi, [column.name for column in engine.columns(origin)]) if qi else []

@@ -14,6 +14,8 @@ from sqlanon.query import Expression, Query, Text
 if TYPE_CHECKING:
     import numpy
 
+    from sqlanon.functions import Planner, Rows
+
     Arrays = dict[str, numpy.ndarray[Any, Any]]
     Block = Mapping[str, numpy.ndarray[Any, Any]]
 
@@ -50,6 +52,14 @@ class Owner:
 
     role: str | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Called:
+    """Where a planner was run, in words (none if there is but one way); the `query`, if the database called it."""
+
+    where: str = ""
+    query: Text | None = None
 
 
 class Engine(Protocol):
@@ -159,6 +169,11 @@ class Engine(Protocol):
 
     def functions(self, key: str, *, vectorised: bool | None = None) -> AbstractContextManager[None]:
         """Our own functions on this connection, the keyed ones with this key; they are gone at the end."""
+
+    def called(
+        self, step: str, name: str, planner: Planner, constants: Sequence[object], rows: Sequence[Rows]
+    ) -> Called:
+        """A working table of the rows that a planner gives for constants and relations, the same wherever it is run."""
 
     @property
     def where_functions_run(self) -> str:

@@ -6,7 +6,7 @@ import getpass
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin, Owner
+from sqlanon.engines import Called, Column, Origin, Owner
+from sqlanon.engines.planners import beside
 from sqlanon.engines.relations import Roleless
 from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
-from sqlanon.functions import FUNCTIONS, Function, through_arrow
+from sqlanon.functions import FUNCTIONS, Function, Planner, Rows, through_arrow
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parque
     (".json", ".jsonl", ".ndjson"), "read_json"
 )
 _PRIVATE_SCHEMA = "sqlanon"
+
+# Where the tables and the views are, and which catalog is in front; one by one, since most ask for tables alone.
+_LISTED = {
+    "table": "SELECT database_name, schema_name, table_name, current_database() FROM duckdb_tables()",
+    "view": "SELECT database_name, schema_name, view_name, current_database() FROM duckdb_views() WHERE NOT internal",
+}
 
 
 class DuckDB(Roleless):
@@ -42,6 +49,7 @@ class DuckDB(Roleless):
     name = "duckdb"
     dialect = "duckdb"
     schema = "main"
+    held_in, forgetting = "temp", "RESET VARIABLE sqlanon_key"
 
     def __init__(
         self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None, *, read_only: bool = False
@@ -222,13 +230,11 @@ class DuckDB(Roleless):
 
     def _relations(self) -> list[tuple[str, str, str, str]]:
         """Catalog, schema, name and kind (table, view) of everything there is; what is in front is found first."""
-        sql = (
-            "SELECT database_name, schema_name, table_name, 'table' FROM duckdb_tables() UNION ALL"
-            " SELECT database_name, schema_name, view_name, 'view' FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
-        )
-        found = self.run("read the catalog", sql)
-        ((current,),) = self.run("read the catalog", "SELECT current_database()")
-        return sorted(found, key=lambda row: (row[0] != current, row[1] != "main"))
+        found = [
+            (current, (*path, kind))
+            for kind, listed in _LISTED.items() for *path, current in self.run("read the catalog", listed)
+        ]  # fmt: skip
+        return [row for current, row in sorted(found, key=lambda f: (f[1][0] != f[0], f[1][1] != "main", f[1]))]
 
     def reads(self, origin: Origin, name: str) -> bool:
         """Whether a source reads the relation of this name in the schema where releases are, through views too."""
@@ -300,19 +306,6 @@ class DuckDB(Roleless):
     def alone(self, statements: str) -> str:
         return statements
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
-        before = set(self._working)
-        try:
-            yield
-        finally:
-            names = [self.rendered(query.identifier(name)) for name in sorted(self._working - before)]
-            self._working = before
-            for statement in ["RESET VARIABLE sqlanon_key", *(f"DROP TABLE IF EXISTS temp.{name}" for name in names)]:
-                with suppress(duckdb.Error):  # what went wrong, or right, before is what must be told
-                    self.connection.execute(statement)
-
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
         self.run("set the key", "SET VARIABLE sqlanon_key = ?", [key])
@@ -372,14 +365,15 @@ class DuckDB(Roleless):
                 maker.remove_function(name)
             maker.close()
 
+    def called(
+        self, step: str, name: str, planner: Planner, constants: Sequence[object], rows: Sequence[Rows]
+    ) -> Called:
+        beside(self, step, name, planner, constants, rows)
+        return Called()
+
     @property
     def where_functions_run(self) -> str:
         return ""
-
-    def drop_temporary(self, *names: str) -> None:
-        for name in names:
-            self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.rendered(query.identifier(name))}")
-            self._working.discard(name)
 
     def publisher(self, roles: Sequence[str], owner: str | None = None) -> Owner:
         """Refuses roles: DuckDB has none. Raises `SpecError`."""
@@ -437,9 +431,11 @@ class DuckDB(Roleless):
 
     def kind_of(self, name: str, schema: str | None = None, catalog: str | None = None) -> str | None:
         """`table`, `view` or None: what stands under a name where releases are published."""
-        ((current,),) = self.run("read the catalog", "SELECT current_database()")
-        where = (catalog or current, schema or self.schema, name.lower())
-        return next((k for c, s, n, k in self._relations() if (c, s, n.lower()) == where), None)
+        for kind, listed in _LISTED.items():
+            for found, place, named, current in self.run("read the catalog", listed):
+                if (found, place, named.lower()) == (catalog or current, schema or self.schema, name.lower()):
+                    return kind
+        return None
 
     @contextmanager
     def attached(self, path: Path, *, create: bool = False) -> Iterator[str]:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from sqlanon import query, register
 from sqlanon.comparison import compare
+from sqlanon.defaults import MINIMUM_CELL
 from sqlanon.engines import Engine, Origin
 from sqlanon.errors import EngineError, ReleaseError, SpecError
 from sqlanon.flow.model import FlowModel
@@ -37,9 +38,7 @@ from sqlanon.report.subjects import Subject, subject
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
 
-__all__ = ["MINIMUM_CELL", "Report", "report"]
-
-MINIMUM_CELL = 5
+__all__ = ["Report", "report"]
 
 Part = Any
 T = TypeVar("T")

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from sqlanon import spec as specs
-from sqlanon import statements
 from sqlanon.cli.options import Json, app
 from sqlanon.errors import SpecError
 
@@ -29,6 +27,9 @@ def spec(
     """A spec as SQL, or SQL as a spec: neither way loses anything. Paths in it stay as they are."""
     if to_sql == from_sql:
         raise SpecError("say --to-sql for a spec, or --from-sql for a statement", where="usage")
+    from sqlanon import spec as specs
+    from sqlanon import statements
+
     text = _text(file)
     if from_sql:
         found = statements.file_of(statements.spec_of(text, "postgres" if postgres else "duckdb"))

@@ -34,6 +34,7 @@ from sqlanon.rules import Judged
 from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
+from sqlanon.tracing import traced
 from sqlanon.utility import Recoded, Utility, measure
 
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
@@ -193,6 +194,7 @@ def values_shuffled(linked: Linked, engine: Engine) -> Query:
 
 def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
+    spec = spec if frame is not None else traced(spec, engine)
     promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)

@@ -29,6 +29,9 @@ FLOORS = {
     "sqlanon.query": 1,
     "sqlanon.rules": 1,
     "sqlanon.margins": 1,
+    "sqlanon.lineage": 2,
+    "sqlanon.tracing": 7,  # knows engines and specs
+    "sqlanon.executing": 11,
     "sqlanon.measures": 2,
     "sqlanon.patterns": 2,
     "sqlanon.uniqueness": 2,
@@ -136,7 +139,13 @@ SAME_FLOOR = {
 }
 
 ONLY_IN = {
-    "sqlglot": {"sqlanon.query", "sqlanon.translation", "sqlanon.calls"},
+    "sqlglot": {
+        "sqlanon.query",
+        "sqlanon.translation",
+        "sqlanon.calls",
+        "sqlanon.lineage.resolver",
+        "sqlanon.lineage.scopes",
+    },
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.client"},
     "typer": {

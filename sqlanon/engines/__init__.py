@@ -14,6 +14,8 @@ from sqlanon.query import Expression, Query, Text
 if TYPE_CHECKING:
     import numpy
 
+    from sqlanon.engines.definitions import Defined
+
     Arrays = dict[str, numpy.ndarray[Any, Any]]
     Block = Mapping[str, numpy.ndarray[Any, Any]]
 
@@ -178,6 +180,15 @@ class Engine(Protocol):
 
     def serves(self, owner: Owner, origins: Sequence[Origin]) -> None:
         """Refuses an owner of a view who may not read what the view reads. Raises `SpecError`."""
+
+    def plainly(self, text: str) -> str:
+        """A SELECT as the engine itself has read it."""
+
+    def defined(self, parts: Sequence[str], home: Sequence[str] = ()) -> Defined | None:
+        """What a name means in a query, or in the view `home`; None where that is nothing, or more than one thing."""
+
+    def made_functions(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of functions that users made, and those of them that take the place of the engine's own."""
 
     def named(self, origin: Origin) -> str:
         """What the register calls a source: its schema and name, its path, or its query."""

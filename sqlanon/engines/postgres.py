@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
 from sqlanon.engines.answering import Answering
+from sqlanon.engines.definitions import DefinedByServer
 from sqlanon.engines.postgres_words import family_of
 from sqlanon.engines.publishing import KEY, Publishing
 from sqlanon.engines.receiving import Receiving
@@ -53,7 +54,7 @@ _DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)
 _FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
-class Postgres(Answering, Publishing, Receiving):
+class Postgres(Answering, Publishing, Receiving, DefinedByServer):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.

@@ -147,11 +147,16 @@ class Reader:
              suggestion: str | None = None) -> Any:  # fmt: skip
         mark = node.start_mark
         at = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        origin = f"{self.origin}:{at[0]}:{at[1]}" if mark and self.marked else self.origin
-        where = ": ".join(filter(None, (origin, path_text(place)))) or None
+        where = self.where(node, place)
         found = found if found is None or len(found) <= 60 else found[:59] + "…"
         self.problems.append((at, SpecError(problem, where=where, found=found, allowed=allowed, suggestion=suggestion)))
         return _UNREAD
+
+    def where(self, node: Node, place: Place) -> str | None:
+        """A place as messages tell it: the file with line and column, and the path of keys."""
+        mark = node.start_mark
+        origin = f"{self.origin}:{mark.line + 1}:{mark.column + 1}" if mark and self.marked else self.origin
+        return ": ".join(filter(None, (origin, path_text(place)))) or None
 
     def unfit(self, node: Node, place: Place, needs: str, allowed: Iterable[str] = ()) -> Any:
         """Note that a node is of the wrong kind."""

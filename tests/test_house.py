@@ -88,6 +88,7 @@ FLOORS = {
     "sqlanon.release": 10,
     "sqlanon.refreshing": 10,
     "sqlanon.remembering": 6,
+    "sqlanon.statements": 6,
     "sqlanon.comparison": 10,
     "sqlanon.life": 10,
     "sqlanon.auditing": 10,
@@ -152,7 +153,13 @@ ONLY_IN = {
         "sqlanon.cli",
         *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
     },
-    "yaml": {"sqlanon.reading", "sqlanon.spec", "sqlanon.profiling"},  # two read specs, the other proposes them
+    # two read specs, one proposes them, and a statement is read into the nodes of one
+    "yaml": {
+        "sqlanon.reading",
+        "sqlanon.spec",
+        "sqlanon.profiling",
+        *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring")),
+    },
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
     "matplotlib": {"sqlanon.pictures"},
     "networkx": {"sqlanon.pictures"},

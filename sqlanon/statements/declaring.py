@@ -1,0 +1,110 @@
+"""Declarations: `CREATE ANONYMIZED …`, from its form and name to the last option."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from yaml.nodes import Node
+
+from sqlanon.annotations import keys_of
+from sqlanon.publication import Publish
+from sqlanon.spec import Spec
+from sqlanon.statements.kinds import Declare
+from sqlanon.statements.options import Read, read
+from sqlanon.statements.reading import Cursor, built
+from sqlanon.statements.selecting import outputs
+from sqlanon.statements.values import QUERIES, source
+
+FORMS: tuple[str, ...] = get_args(keys_of(Publish)["as"].hint)
+_KINDS = tuple(form.upper() for form in FORMS)
+
+
+def create(cursor: Cursor, base: Path) -> Declare:
+    """`CREATE [OR REPLACE] ANONYMIZED form name AS source WITH (…)`."""
+    cursor.take()
+    replaced = cursor.word("OR") is not None
+    if replaced:
+        cursor.take()
+    cursor.take()
+    first = cursor.token
+    form = form_of(cursor) or cursor.fail("CREATE ANONYMIZED needs the form of the release", allowed=_KINDS)
+    name, at = cursor.name("the name of the release")
+    if cursor.token.sign("("):
+        cursor.fail("the columns of a release are named in its SELECT, and in WITH (…)")
+    found = declared(cursor, {"name": cursor.scalar(name, at), "as": cursor.scalar(form, first)}, base)
+    return replace(found, replace=replaced)
+
+
+def form_of(cursor: Cursor) -> str | None:
+    """TABLE, VIEW, MATERIALIZED VIEW or FILE."""
+    if cursor.token.is_("MATERIALIZED") and cursor.ahead().is_("VIEW"):
+        cursor.take()
+        cursor.take()
+        return "materialized view"
+    token = cursor.word(*(kind for kind in _KINDS if " " not in kind))
+    return token.said.lower() if token else None
+
+
+def declared(cursor: Cursor, publish: dict[str, Node], base: Path) -> Declare:
+    """`AS source WITH (…)`, to the end of the statement."""
+    cursor.need_word("AS", what="AS and the source are needed here")
+    opening = _options_at(cursor)
+    first = cursor.token
+    whole, query, cursor.end = cursor.end, None, opening
+    node, query = _source(cursor)
+    cursor.end = whole
+    cursor.take()
+    found = read(cursor)
+    if publish:
+        found.section("publish")[:0] = [(cursor.scalar(key, first), value) for key, value in publish.items()]
+    if query is not None and not found.ordered:
+        _as_selected(found, outputs(query, cursor.dialect))
+    spec = replace(built(Spec, found.mapping(cursor, first, {"source": node}), cursor), base=base)
+    return Declare(cursor.text, cursor.at, spec, query=spec.source.query, identifiers=spec.identifiers)
+
+
+def _options_at(cursor: Cursor) -> int:
+    """Where the WITH stands whose parentheses end the statement."""
+    depth, tokens = 0, cursor.piece.tokens
+    if cursor.end > cursor.here and tokens[cursor.end - 1].sign(")"):
+        for here in range(cursor.end - 1, cursor.here, -1):
+            depth += 1 if tokens[here].sign(")") else -1 if tokens[here].sign("(") else 0
+            if not depth:
+                if tokens[here - 1].is_("WITH") and here - 1 > cursor.here:
+                    return here - 1
+                break
+    last = tokens[cursor.end - 1] if cursor.end > cursor.here else None
+    cursor.fail("CREATE ANONYMIZED ends with WITH (option, …), which says what is to hold", last, ("WITH (",))
+
+
+def _source(cursor: Cursor) -> tuple[Node, str | None]:
+    """The source of a declaration, and its query where it has one."""
+    token = cursor.token
+    alone = token.is_("TABLE") and _named_only(cursor)
+    if token.is_("FILE", "QUERY") or alone:
+        node = source(cursor)
+        if cursor.more:
+            cursor.fail("WITH (…) is needed here", allowed=("WITH",))
+        query = node.value[0][1].value if token.is_("QUERY") else None
+        return node, query
+    if not token.is_(*QUERIES) and not token.sign("("):
+        cursor.fail("a source is needed here", allowed=("TABLE name", "FILE 'path'", "QUERY 'text'", "SELECT", "WITH"))
+    after = cursor.piece.tokens[cursor.here - 1].end
+    text = cursor.piece.between(after, cursor.piece.tokens[cursor.end].start)
+    node = cursor.mapping([(cursor.scalar("query", token), cursor.scalar(text, token))], token)
+    cursor.here = cursor.end
+    return node, text
+
+
+def _named_only(cursor: Cursor) -> bool:
+    """Whether nothing but a name follows TABLE; what does is a query."""
+    rest = [cursor.ahead(i) for i in range(1, cursor.end - cursor.here)]
+    return all(t.sign(".") if i % 2 else t.kind in ("word", "name", "text") for i, t in enumerate(rest)) and bool(rest)
+
+
+def _as_selected(found: Read, names: tuple[str, ...]) -> None:
+    """Columns in the order in which the query has them; those that it does not name stay behind."""
+    place = {name: i for i, name in enumerate(names)}
+    found.columns.sort(key=lambda pair: place.get(pair[0].value, len(place)))

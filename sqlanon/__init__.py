@@ -35,6 +35,8 @@ from sqlanon.check import check as _check
 from sqlanon.comparison import SAMPLE_ROWS, Comparison
 from sqlanon.comparison import compare as _compare
 from sqlanon.engines import Engine, Origin, connect
+from sqlanon.engines.answers import Relation
+from sqlanon.engines.asking import answer_with
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
 from sqlanon.exploring import Explored, explore
 from sqlanon.flow.model import FlowModel
@@ -113,11 +115,11 @@ __all__ = [
     "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
-    "Refreshed", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness", "Spec",
-    "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
+    "Refreshed", "Relation", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness",
+    "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
     "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect",
     "ledger", "load",
-    "plan", "predict", "refresh", "release", "risk", "safe_harbor", "schema",
+    "plan", "predict", "refresh", "release", "risk", "safe_harbor", "schema", "sql",
 ]  # fmt: skip
 
 __version__ = version()
@@ -383,6 +385,20 @@ def assess(
     finally:
         if engine is None:
             used.close()
+
+
+def sql(engine: Engine, script: str) -> Any:
+    """Runs a script of SQL with statements of sqlanon in it; what its last statement came to. As `engine.sql(script)`.
+
+    Rows as a `Relation`, how many rows were changed, a `Release`, a `Check`, a `Planned`, … The first error ends it.
+    Raises `SpecError`, `ModelNotMet`, `EngineError`, `ReleaseError`, which begin with line and column in the script.
+    """
+    from sqlanon.executing import sql as run
+
+    return run(engine, script)
+
+
+answer_with(sql)
 
 
 def _origin(relation: object, engine: Engine) -> Origin:

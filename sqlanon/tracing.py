@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sqlanon.engines import Engine, Origin
@@ -16,6 +17,20 @@ from sqlanon.errors import EngineError, SpecError
 from sqlanon.lineage import Bases, Catalogue, Output, Resolved, Unresolved, resolve
 from sqlanon.models import Model, column_of
 from sqlanon.spec import Column, Spec
+from sqlanon.spec import Source as Where
+
+
+def origin_of(spec: Spec) -> Origin:
+    """Where the spec says that the rows are, seen from the folder of its file."""
+    return origin_at(spec, spec.source)
+
+
+def origin_at(spec: Spec, source: Where) -> Origin:
+    """The same of any source that a spec names."""
+    text = tuple(name for name, column in spec.columns.items() if column.type == "text")
+    file = Path(spec.resolve(source.file)) if source.file else None
+    return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
+
 
 _SECRET = ("identifier", "drop")
 
@@ -42,6 +57,28 @@ def resolved(engine: Engine, query: str) -> Resolved:
         raise Unresolved("it gives other columns than its text says", where="source.query")
     outputs = tuple(replace(one, name=column.name) for one, column in zip(found.outputs, columns, strict=True))
     return replace(found, outputs=outputs)
+
+
+def spelled(spec: Spec, engine: Engine) -> Spec:
+    """The spec with its columns as the source spells them, where the engine takes letters of both cases for one.
+
+    Only columns, models and the entity are spelled anew; raises `SpecError` where something else names such a column.
+    """
+    if engine.dialect != "duckdb":
+        return spec
+    there = [column.name for column in engine.columns(origin_of(spec))]
+    names = {
+        name: next((known for known in there if known.lower() == name.lower()), name)
+        for name in spec.columns
+        if name not in there
+    }
+    if all(name == known for name, known in names.items()):
+        return spec
+    said = {name: [known] for name, known in names.items()}
+    privacy = [made for model in spec.privacy for made in _about(model, said)]
+    columns = {names.get(name, name): column for name, column in spec.columns.items()}
+    entity = names.get(spec.entity, spec.entity) if spec.entity is not None else None
+    return replace(spec, columns=columns, privacy=tuple(privacy), entity=entity)
 
 
 def traced(spec: Spec, engine: Engine) -> Spec:

@@ -14,6 +14,7 @@ from sqlanon.query import Expression, Query, Text
 if TYPE_CHECKING:
     import numpy
 
+    from sqlanon.engines.answers import Relation
     from sqlanon.engines.definitions import Defined
 
     Arrays = dict[str, numpy.ndarray[Any, Any]]
@@ -130,7 +131,17 @@ class Engine(Protocol):
         """A relation as a frame of the same kind as `like`."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All of it or nothing, whatever ends it."""
+        """All of it or nothing, whatever ends it; within a transaction that is open, a part of that."""
+
+    @property
+    def opened(self) -> str:
+        """Whether a transaction is `open` or has `failed`; else nothing."""
+
+    def sql(self, text: str) -> Any:
+        """Runs a script in which statements of sqlanon stand among the engine's own; what its last one came to."""
+
+    def statement(self, text: str) -> Relation | int | None:
+        """Runs one statement of an analyst's as it stands: its rows, how many it changed, or None."""
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """A working table of this connection, seen by nobody else; it takes the place of one of the same name."""

@@ -17,6 +17,7 @@ import duckdb
 
 from sqlanon import query
 from sqlanon.engines import Column, Origin, Owner
+from sqlanon.engines.asking import AskedDuckDB
 from sqlanon.engines.relations import Roleless
 from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
@@ -32,7 +33,7 @@ _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parque
 _PRIVATE_SCHEMA = "sqlanon"
 
 
-class DuckDB(Roleless):
+class DuckDB(AskedDuckDB, Roleless):
     """One connection. `path` None is a database in memory, gone with the process.
 
     Every failure of the engine becomes an `EngineError` that names the step and the kind of failure and holds none of
@@ -42,6 +43,7 @@ class DuckDB(Roleless):
     name = "duckdb"
     dialect = "duckdb"
     schema = "main"
+    connection: duckdb.DuckDBPyConnection
 
     def __init__(
         self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None, *, read_only: bool = False
@@ -275,17 +277,6 @@ class DuckDB(Roleless):
             return found.to_arrow_table() if module == "pyarrow" else found.df()
 
     # -- making ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of it or nothing, whatever ends it."""
-        self.run("begin", "BEGIN TRANSACTION")
-        try:
-            yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.run("commit", "COMMIT")
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """A working table of this connection, seen by nobody else."""

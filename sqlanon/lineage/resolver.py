@@ -440,7 +440,8 @@ class _Resolver:
         """What a function is called."""
         if isinstance(node, exp.Anonymous):
             return node.name.lower()
-        return node.sql_name().lower() if isinstance(node, exp.Func) else type(node).__name__.lower()
+        said = node.sql(self.dialect).partition("(")[0].lower()
+        return said if said.isidentifier() else type(node).__name__.lower()
 
     def scalar(self, node: Node, scope: Scope) -> Bases:
         """A sub-query as a value: which row it takes is part of it, so all that it touches is."""

@@ -147,7 +147,7 @@ def _ran(engine: Engine, found: Sequence[Statement], together: bool, keep_going:
     try:
         with engine.transaction() if together else nullcontext():
             for one in found:
-                last = _done(engine, one, tell)
+                last = _done(engine, one, tell, together)
                 if last.exit_status and not keep_going:
                     done.append(last)
                     raise _Stopped
@@ -160,18 +160,21 @@ def _ran(engine: Engine, found: Sequence[Statement], together: bool, keep_going:
     yield from done
 
 
-def _done(engine: Engine, one: Statement, tell: Tell) -> Done:
+def _done(engine: Engine, one: Statement, tell: Tell, together: bool) -> Done:
     started = time.monotonic()
     try:
-        result = _told(engine, one, tell)
+        result = _told(engine, one, tell, together=together)
     except SqlanonError as error:
         return Done(one, None, error, time.monotonic() - started)
     return Done(one, result, None, time.monotonic() - started)
 
 
-def _told(engine: Engine, one: Statement, tell: Tell) -> Result:
-    """What a statement comes to; errors begin with its place in the script."""
-    before = engine.opened
+def _told(engine: Engine, one: Statement, tell: Tell, *, together: bool = False) -> Result:
+    """What a statement comes to; errors begin with its place in the script.
+
+    What fails in a transaction of the script's own takes it back: part of a release could be left in it.
+    """
+    before = engine.opened and not together
     try:
         return _result(engine, one, tell)
     except SqlanonError as error:

@@ -19,6 +19,7 @@ from sqlanon.errors import EngineError, SpecError
 from sqlanon.query import Expression, Query, Text
 
 _STEP = "run the statement"
+_BEFORE = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:(?!/\*|\*/).)*\*/)*", re.DOTALL)  # comments and white space
 _RUNNERS: list[Callable[[Any, str], Any]] = []
 
 
@@ -83,21 +84,22 @@ class AskedDuckDB(Asked, ABC):
 
     def statement(self, text: str) -> Relation | int | None:
         """Runs one statement as it stands: its rows, how many it changed, or None."""
+        before = _BEFORE.match(text)
+        lead = before[0] if before else ""  # from which DuckDB's places do not count, or do so wrongly
         try:
             with self._step(_STEP):
-                found = self.connection.extract_statements(text)
+                found = self.connection.extract_statements(text[len(lead) :])
             if len(found) != 1:
                 raise SpecError("this is not one statement")
             with self._step(_STEP):
                 result = self.connection.execute(found[0])
                 described, rows = result.description, result.fetchall()
         except EngineError as error:
-            error.place = _marked(error.engine_text)
+            error.place = _after(lead, _marked(error.engine_text))
             raise
         kind = found[0].type.name
         if kind == "TRANSACTION":
-            first = re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL).split()[0]
-            self._open = first.upper() in ("BEGIN", "START")
+            self._open = re.match(r"(BEGIN|START)\b", text[len(lead) :], re.I) is not None
         if kind in ("CREATE", "SET", "TRANSACTION", "ATTACH", "DETACH", "LOAD", "DROP", "ALTER"):
             return None
         if [(name, str(what)) for name, what, *_ in described or ()] == [("Count", "BIGINT")] and kind != "SELECT":
@@ -109,7 +111,7 @@ class AskedDuckDB(Asked, ABC):
         """Arrays as a frame, by DuckDB's own method of that name."""
         with self._step("return the data frame"):
             self.connection.register("sqlanon_block", cells)
-            return getattr(self.connection.execute(f"SELECT {read} FROM sqlanon_block"), how)()
+            return getattr(self.connection.sql(f"SELECT {read} FROM sqlanon_block"), how)()
 
 
 def _marked(text: str) -> tuple[int, int] | None:
@@ -121,6 +123,14 @@ def _marked(text: str) -> tuple[int, int] | None:
     return int(found[1]), 1 if found[2].startswith("...") else max(1, len(found[3]) - before + 1)
 
 
+def _after(lead: str, place: tuple[int, int] | None) -> tuple[int, int] | None:
+    """A place in a text that has `lead` before it."""
+    if place is None:
+        return None
+    line, column = place
+    return lead.count("\n") + line, column + (len(lead) - lead.rfind("\n") - 1 if line == 1 else 0)
+
+
 class AskedServer(Asked, ABC):
     """A server, whose session has settings of ours while sqlanon works, and the analyst's own for his statements."""
 
@@ -129,6 +139,8 @@ class AskedServer(Asked, ABC):
     _before: list[tuple[str, str]]
     _ours: list[tuple[str, str]]
     _path_before: str
+    _theirs = False  # the open transaction was begun by a statement, so that its end gives back the analyst's settings
+    _back = False
 
     @abstractmethod
     def run(
@@ -177,14 +189,18 @@ class AskedServer(Asked, ABC):
         """Runs one statement as it stands, in the analyst's own session: its rows, how many it changed, or None."""
         if not hasattr(self.client, "told"):
             raise SpecError("inside the server only statements of sqlanon are run")
-        with suppress(EngineError):  # in a transaction that has failed, the rollback sets it back
+        failed, before = self.opened == "failed", self.opened
+        if not failed:
             self._set(self._before)
         try:
             described, rows, changed = self.client.told(_STEP, text)
         finally:
-            with suppress(EngineError):
-                self._remember()
+            self._theirs = self.opened != "" and (self._theirs or before == "")
+            with suppress(EngineError):  # in a transaction that has failed, the rollback sets it back
+                if not failed or self._back:
+                    self._remember()
                 self._set(self._ours)
+            self._back = self._theirs
         if described is None:
             return None if changed is None else int(changed)
         types = self.types(oid for _, oid in described)

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def execute(
     """
     if keep_going and single_transaction:
         raise SpecError("a script in one transaction stops at its first error; leave --keep-going out", where="usage")
-    found = statements.parse(script, engine.dialect, base=base)
+    found = _read(script, engine, base)
     if single_transaction:
         for one in found:
             _within(engine, one)
@@ -133,9 +133,21 @@ def sql(engine: Engine, script: str, *, base: Path = Path()) -> Result:
     Raises `SpecError`, `ModelNotMet`, `EngineError`, `ReleaseError`, which begin with line and column.
     """
     last: Result = None
-    for one in statements.parse(script, engine.dialect, base=base):
+    for one in _read(script, engine, base):
         last = _told(engine, one, silent)
     return last
+
+
+def _read(script: str, engine: Engine, base: Path) -> list[Statement]:
+    """The statements of a script, with files that are measured seen from its folder."""
+    found = statements.parse(script, engine.dialect, base=base)
+    return [replace(one, relation=_seen(one.relation, base)) if isinstance(one, CheckOf) else one for one in found]
+
+
+def _seen(source: Source, base: Path) -> Source:
+    if source.file is None or "://" in source.file:
+        return source
+    return replace(source, file=str(base / source.file))
 
 
 class _Stopped(Exception):

@@ -32,6 +32,7 @@ FLOORS = {
     "sqlanon.lineage": 2,
     "sqlanon.tracing": 7,  # knows engines and specs
     "sqlanon.executing": 11,
+    "sqlanon.completing": 7,
     "sqlanon.measures": 2,
     "sqlanon.patterns": 2,
     "sqlanon.uniqueness": 2,
@@ -104,9 +105,10 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
+    ("sqlanon.showing.statements", "sqlanon.executing"),  # shows what it came to
     ("sqlanon.serving", "sqlanon"),  # calls public names
     # call public names
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers")),
+    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers", "statements")),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -151,7 +153,10 @@ ONLY_IN = {
     "psycopg": {"sqlanon.engines.client"},
     "typer": {
         "sqlanon.cli",
-        *(f"sqlanon.cli.{room}" for room in ("options", "releases", "measures", "flows", "audits", "servers")),
+        *(
+            f"sqlanon.cli.{room}"
+            for room in ("options", "releases", "measures", "flows", "audits", "servers", "statements")
+        ),
     },
     # two read specs, one proposes them, and a statement is read into the nodes of one
     "yaml": {
@@ -160,7 +165,8 @@ ONLY_IN = {
         "sqlanon.profiling",
         *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring")),
     },
-    "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
+    "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows", "statements")},
+    "prompt_toolkit": {"sqlanon.cli.shell"},
     "matplotlib": {"sqlanon.pictures"},
     "networkx": {"sqlanon.pictures"},
     # Frames come and go through the engine; nobody works on them.
@@ -251,6 +257,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     graph = {m: {n for n, _ in imports(m) if n in modules() and (m, n) not in typing_only} - {m} for m in modules()}
     lazy = {
         ("sqlanon.engines.duckdb", "sqlanon.engines.words"),  # what its types and errors are called in our words
+        ("sqlanon.engines.answers", "sqlanon.engines.duckdb"),  # through which rows become frames
         ("sqlanon.engines", "sqlanon.engines.postgres"),
         ("sqlanon.engines", "sqlanon.engines.duckdb"),  # `connect` picks the engine, only when it is called
         ("sqlanon.flow.model", "sqlanon.flow.operando"),  # another form of the same file, only when one is read

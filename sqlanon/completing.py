@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sqlanon.annotations import keys_of
 from sqlanon.engines import Engine
 from sqlanon.errors import EngineError
-from sqlanon.models import MODELS
+from sqlanon.statements import keywords
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -27,10 +26,6 @@ WORDS = _words(
     WITHDRAW SHOW RELEASES FILE
     """
 )
-OPTIONS = (
-    "identifiers", "quasi_identifiers", "sensitive", "insensitive", "dropped", "k", "method", "suppression", "entity",
-    "grant", "expires", "levels", "width", "mask", "tree", "date",
-)  # fmt: skip
 _WORD = re.compile(r"[\w.\"-]*\Z")
 _INSIDE = re.compile(r"\b(\w+)\s*\([^()]*\Z")
 
@@ -62,11 +57,6 @@ def known(engine: Engine) -> Known:
     return Known(found)
 
 
-def models() -> dict[str, list[str]]:
-    """The models by the names that statements give them, with their parameters."""
-    return {name.replace("-", "_"): [*keys_of(model)] for name, model in MODELS.items()}
-
-
 def completions(before: str, there: Known) -> Iterator[tuple[str, str]]:
     """What the word before the cursor could become, and what that is; nothing where the word is not begun."""
     word = (_WORD.search(before) or [""])[0]
@@ -80,11 +70,13 @@ def completions(before: str, there: Known) -> Iterator[tuple[str, str]]:
 
 
 def _candidates(call: str, there: Known) -> Iterator[tuple[str, str]]:
-    given = models()
-    yield from ((parameter, f"of {call}") for parameter in given.get(call, ()))
+    ours = keywords()
+    calls = {**ours.models, **ours.transforms}
+    yield from ((parameter, f"of {call}") for parameter in calls.get(call, ()))
     yield from ((name, "table") for name in there.relations)
     yield from ((f"{table.rpartition('.')[2]}.{name}", "column") for table, c in there.relations.items() for name in c)
     yield from ((name, "column") for name in sorted(there.columns))
-    yield from ((name, "model") for name in given)
-    yield from ((name, "option") for name in OPTIONS)
+    yield from ((name, "model") for name in ours.models)
+    yield from ((name, "transform") for name in ours.transforms)
+    yield from ((name, "option") for name in (*ours.options, *ours.hierarchies))
     yield from ((word, "word") for word in WORDS)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from sqlanon import life, register, statements
 from sqlanon.check import Check, check
 from sqlanon.engines import Engine, Origin
 from sqlanon.engines.answers import Relation
-from sqlanon.errors import EngineError, SpecError, SqlanonError
+from sqlanon.errors import EngineError, ReleaseError, SpecError, SqlanonError
 from sqlanon.life import Verified
 from sqlanon.planning import Planned, make
-from sqlanon.refreshing import Refreshed, Standing, refresh, standing
+from sqlanon.refreshing import Refreshed, Standing, kept_of, refresh, standing
 from sqlanon.register import Entry
 from sqlanon.release import Release, release
 from sqlanon.spec import Source, Spec
@@ -51,12 +51,14 @@ _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 @dataclass(frozen=True)
 class Listed:
-    """What the register says of releases, with the declaration of each where who asks may read it."""
+    """What the register says of releases; of one by its name, with the statement that declares it."""
 
     standing: tuple[Standing, ...]
+    declaration: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"releases": [one.to_dict() for one in self.standing]}
+        told = {"releases": [one.to_dict() for one in self.standing]}
+        return told if self.declaration is None else {**told, "declaration": self.declaration}
 
 
 @dataclass(frozen=True)
@@ -275,10 +277,13 @@ def _withdraw(engine: Engine, one: Withdraw, tell: Tell) -> Entry:
 
 
 def _show(engine: Engine, one: Show, tell: Tell) -> Listed:
+    declaration = None
     if one.name is not None:
-        register.require(engine, one.name)
+        entry = register.require(engine, one.name)
+        with suppress(ReleaseError, SpecError):  # the register keeps no spec of it, or shows it to publishers alone
+            declaration = statements.written(kept_of(entry).spec)
     found = standing(engine)
-    return Listed(tuple(each for each in found if one.name in (None, each.entry.name)))
+    return Listed(tuple(each for each in found if one.name in (None, each.entry.name)), declaration)
 
 
 _WORK: Mapping[type, Callable[[Engine, Any, Tell], Result]] = {

@@ -35,6 +35,7 @@ from sqlanon.reading import (
     Reader,
     Representer,
     compose,
+    composed,
     models_and_hierarchies,
     object_schema,
     path_text,
@@ -324,9 +325,10 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(entity := parts.get("entity"), str):
         yield from named(("entity",), entity, "identifier")
     models = privacy if isinstance(privacy, tuple) else ()
+    meant = _completed(models)
     for i, model in enumerate(models):
-        if isinstance(model, Model) and model in models[:i]:
-            yield ("privacy", i), f"this says the same as privacy[{models.index(model)}]", None, ()
+        if isinstance(model, Model) and meant[i] in meant[:i]:
+            yield ("privacy", i), f"this says the same as privacy[{meant.index(meant[i])}]", None, ()
         about = column_of(model)
         if about is None:
             continue
@@ -366,6 +368,14 @@ def _contradictions(parts: Mapping[str, Any]) -> Iterator[Problem]:
     for name in quasi:
         if name not in recoding.levels:
             yield ("recoding", "levels"), f"the level of quasi-identifier {name!r} is missing", None, ()
+
+
+def _completed(models: tuple[Model, ...]) -> tuple[Model, ...]:
+    """The models with what they take from each other, where that is there."""
+    try:
+        return complete(models)
+    except ValueError:
+        return models
 
 
 def _alone(parts: Mapping[str, Any], table: Related) -> Spec:
@@ -465,6 +475,14 @@ def load(spec: str | Path | Mapping[str, Any]) -> Spec:
         raise SpecError("a spec holds only text, numbers, true, false, lists and dicts", found=found) from None
     except RecursionError:
         raise SpecError("this is nested too deeply", where=None if isinstance(spec, Mapping) else str(spec)) from None
+
+
+def read(text: str, name: str) -> Spec:
+    """The spec in the text of a file, which messages call `name`. Raises as `load`."""
+    try:
+        return Reader(name, composed(text, name, keys_of(Spec))).finish(Spec)
+    except RecursionError:
+        raise SpecError("this is nested too deeply", where=name) from None
 
 
 def schema() -> dict[str, Any]:

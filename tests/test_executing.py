@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import sqlanon
+from sqlanon import statements
 from sqlanon.engines import Engine
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.executing import Done, execute
@@ -92,7 +93,9 @@ def test_a_release_lives_in_statements(clinic: Engine) -> None:
     assert [(one["name"], one["version"], one["status"]) for one in listed][:2] == [
         ("shared", 4, "published"), ("shared", 3, "superseded"),
     ]  # fmt: skip
-    assert clinic.sql("SHOW ANONYMIZATION OF shared").to_dict()["releases"] == listed
+    shown = clinic.sql("SHOW ANONYMIZATION OF shared").to_dict()
+    assert shown["releases"] == listed
+    assert statements.spec_of(shown["declaration"], clinic.dialect).columns == made.planned.plan.source.spec.columns
     measured = clinic.sql("CHECK ANONYMIZATION OF shared")
     assert (measured.holds, measured.rows) == (None, 120)
     clinic.sql("WITHDRAW ANONYMIZED shared")

@@ -108,7 +108,10 @@ SAME_FLOOR = {
     ("sqlanon.showing.statements", "sqlanon.executing"),  # shows what it came to
     ("sqlanon.serving", "sqlanon"),  # calls public names
     # call public names
-    *((f"sqlanon.cli.{room}", "sqlanon") for room in ("releases", "measures", "flows", "audits", "servers", "statements")),
+    *(
+        (f"sqlanon.cli.{room}", "sqlanon")
+        for room in ("releases", "measures", "flows", "audits", "servers", "statements")
+    ),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -155,7 +158,7 @@ ONLY_IN = {
         "sqlanon.cli",
         *(
             f"sqlanon.cli.{room}"
-            for room in ("options", "releases", "measures", "flows", "audits", "servers", "statements")
+            for room in ("options", "releases", "measures", "flows", "audits", "servers", "specs", "statements")
         ),
     },
     # two read specs, one proposes them, and a statement is read into the nodes of one
@@ -163,7 +166,7 @@ ONLY_IN = {
         "sqlanon.reading",
         "sqlanon.spec",
         "sqlanon.profiling",
-        *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring")),
+        *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring", "filing")),
     },
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows", "statements")},
     "prompt_toolkit": {"sqlanon.cli.shell"},

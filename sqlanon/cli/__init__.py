@@ -10,12 +10,12 @@ from pathlib import Path
 
 import typer
 
-from sqlanon.cli import audits, flows, measures, releases, servers, statements
+from sqlanon.cli import audits, flows, measures, releases, servers, specs, statements
 from sqlanon.cli.options import app
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.showing.terminal import err, out, print_json, printable
 
-__all__ = ["app", "audits", "flows", "main", "measures", "releases", "run", "servers", "statements"]
+__all__ = ["app", "audits", "flows", "main", "measures", "releases", "run", "servers", "specs", "statements"]
 
 _INTERRUPTED = 130  # how the CLI library tells of Ctrl-C
 

@@ -63,6 +63,8 @@ def failed(found: Done, *, words: bool = False) -> None:
 def listed(found: Listed) -> None:
     """What the register says of releases."""
     releases.releases(found.standing)
+    if found.declaration is not None:
+        out.print(found.declaration, markup=False)
 
 
 def names(title: str, found: Mapping[str, Sequence[str]]) -> None:

@@ -6,6 +6,7 @@ without loss. Text becomes data here, and nothing is run.
 
 from __future__ import annotations
 
+from sqlanon.statements.filing import file_of
 from sqlanon.statements.grammar import parse, spec_of
 from sqlanon.statements.kinds import (
     CheckOf,
@@ -20,8 +21,10 @@ from sqlanon.statements.kinds import (
     Withdraw,
 )  # fmt: skip
 from sqlanon.statements.scanning import At
+from sqlanon.statements.wording import Words, ebnf, keywords
+from sqlanon.statements.writing import written
 
 __all__ = [
     "At", "CheckOf", "Declare", "Explain", "Form", "Ordinary", "Refresh", "Show", "Statement", "Verify", "Withdraw",
-    "parse", "spec_of",
+    "Words", "ebnf", "file_of", "keywords", "parse", "spec_of", "written",
 ]  # fmt: skip

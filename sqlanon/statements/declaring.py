@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -9,12 +10,14 @@ from typing import get_args
 from yaml.nodes import Node
 
 from sqlanon.annotations import keys_of
+from sqlanon.errors import SpecError
 from sqlanon.publication import Publish
 from sqlanon.spec import Spec
 from sqlanon.statements.kinds import Declare
-from sqlanon.statements.options import Read, read
+from sqlanon.statements.options import read
 from sqlanon.statements.reading import Cursor, built
 from sqlanon.statements.selecting import outputs
+from sqlanon.statements.splitting import split
 from sqlanon.statements.values import QUERIES, source
 
 FORMS: tuple[str, ...] = get_args(keys_of(Publish)["as"].hint)
@@ -60,7 +63,8 @@ def declared(cursor: Cursor, publish: dict[str, Node], base: Path) -> Declare:
     if publish:
         found.section("publish")[:0] = [(cursor.scalar(key, first), value) for key, value in publish.items()]
     if query is not None and not found.ordered:
-        _as_selected(found, outputs(query, cursor.dialect))
+        order = as_selected([key.value for key, _ in found.columns], outputs(query, cursor.dialect))
+        found.columns.sort(key=lambda pair: order.index(pair[0].value))
     spec = replace(built(Spec, found.mapping(cursor, first, {"source": node}), cursor), base=base)
     return Declare(cursor.text, cursor.at, spec, query=spec.source.query, identifiers=spec.identifiers)
 
@@ -104,7 +108,20 @@ def _named_only(cursor: Cursor) -> bool:
     return all(t.sign(".") if i % 2 else t.kind in ("word", "name", "text") for i, t in enumerate(rest)) and bool(rest)
 
 
-def _as_selected(found: Read, names: tuple[str, ...]) -> None:
-    """Columns in the order in which the query has them; those that it does not name stay behind."""
-    place = {name: i for i, name in enumerate(names)}
-    found.columns.sort(key=lambda pair: place.get(pair[0].value, len(place)))
+def as_selected(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Columns in the order in which a query has them; those that it does not name stay behind."""
+    place = {name: i for i, name in reversed(list(enumerate(names)))}
+    return sorted(columns, key=lambda column: place.get(column, len(names)))
+
+
+def query_of(text: str) -> str | None:
+    """The query that is read where a text stands between AS and WITH (…); None where no query is."""
+    try:
+        pieces = list(split(f"AS\n{text}\nWITH ()"))
+        if len(pieces) != 1:
+            return None
+        cursor = Cursor(pieces[0], "duckdb", 1)
+        cursor.end = _options_at(cursor)
+        return _source(cursor)[1]
+    except SpecError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlanon.errors import SpecError
 from sqlanon.statements.scanning import Token, tokens
 
 _ENDS = (
@@ -15,7 +16,10 @@ def outputs(query: str, dialect: str) -> tuple[str, ...]:
 
     No names at all where it has a star, or no SELECT that stands alone.
     """
-    found = list(tokens(query, dialect))
+    try:
+        found = list(tokens(query, dialect))
+    except SpecError:  # whoever runs the query will say so
+        return ()
     start = next((i for i, token in _outside(found) if token.is_("SELECT")), None)
     if start is None:
         return ()

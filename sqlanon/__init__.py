@@ -118,8 +118,7 @@ __all__ = [
     "Refreshed", "Relation", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness",
     "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
     "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect",
-    "ledger", "load",
-    "plan", "predict", "refresh", "release", "risk", "safe_harbor", "schema", "sql",
+    "execute", "ledger", "load", "plan", "predict", "refresh", "release", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 __version__ = version()
@@ -387,7 +386,7 @@ def assess(
             used.close()
 
 
-def sql(engine: Engine, script: str) -> Any:
+def execute(engine: Engine, script: str) -> Any:
     """Runs a script of SQL with statements of sqlanon in it; what its last statement came to. As `engine.sql(script)`.
 
     Rows as a `Relation`, how many rows were changed, a `Release`, a `Check`, a `Planned`, … The first error ends it.
@@ -398,7 +397,7 @@ def sql(engine: Engine, script: str) -> Any:
     return run(engine, script)
 
 
-answer_with(sql)
+answer_with(execute)
 
 
 def _origin(relation: object, engine: Engine) -> Origin:

@@ -21,10 +21,10 @@ from sqlanon.statements.kinds import (
     Withdraw,
 )  # fmt: skip
 from sqlanon.statements.scanning import At
-from sqlanon.statements.wording import Words, ebnf, keywords
+from sqlanon.statements.wording import Words, calls, ebnf, keywords
 from sqlanon.statements.writing import written
 
 __all__ = [
     "At", "CheckOf", "Declare", "Explain", "Form", "Ordinary", "Refresh", "Show", "Statement", "Verify", "Withdraw",
-    "Words", "ebnf", "file_of", "keywords", "parse", "spec_of", "written",
+    "Words", "calls", "ebnf", "file_of", "keywords", "parse", "spec_of", "written",
 ]  # fmt: skip

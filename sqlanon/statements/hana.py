@@ -89,9 +89,9 @@ def create(cursor: Cursor, base: Path) -> Declare:
     query, names = _query(cursor, cursor.piece.between(tokens[cursor.here - 1].end, tokens[opening].start), named)
     cursor.here = opening + 2
     keys: dict[str, Node] = {
-        "source": cursor.mapping([(cursor.scalar("query", first), cursor.scalar(query, first))], first)
+        "source": _mapping(cursor, {"query": query}, first),
+        "publish": _mapping(cursor, {"name": name, "as": "view"}, first),
     }
-    keys["publish"] = _mapping(cursor, {"name": name, "as": "view"}, first)
     spec = replace(built(Spec, keys | _anonymization(cursor, names), cursor), base=base)
     return Declare(cursor.text, cursor.at, spec, replaced, spec.source.query, spec.identifiers, hana=True)
 

@@ -62,7 +62,8 @@ class Read:
     columns: list[tuple[ScalarNode, Node]] = field(default_factory=list)
     privacy: list[Node] = field(default_factory=list)
     sections: dict[str, list[tuple[ScalarNode, Node]]] = field(default_factory=dict)
-    seen: dict[str, Token] = field(default_factory=dict)
+    seen: dict[str, Token] = field(default_factory=dict)  # options
+    named: dict[str, Token] = field(default_factory=dict)  # columns
     ordered: bool = False  # whether the columns are given in the order of the release
 
     def once(self, cursor: Cursor, name: str, token: Token) -> None:
@@ -156,10 +157,16 @@ def _columns(cursor: Cursor, found: Read, name: str, token: Token) -> None:
     found.ordered = name == "columns"
     _equals(cursor, name)
     role = ROLES.get(name)
-    if not cursor.token.sign("("):
-        found.columns.append(_column(cursor, role, name))
-    else:
-        found.columns += pairs(cursor, name, lambda: _column(cursor, role, name)).value
+
+    def one() -> tuple[ScalarNode, Node]:
+        at = cursor.token
+        column = _column(cursor, role, name)
+        if column[0].value in found.named:
+            cursor.fail(f"this column is named twice, first at {cursor.where(found.named[column[0].value])}", at)
+        found.named[column[0].value] = at
+        return column
+
+    found.columns += pairs(cursor, name, one).value if cursor.token.sign("(") else [one()]
 
 
 def _column(cursor: Cursor, role: str | None, of: str) -> tuple[ScalarNode, Node]:

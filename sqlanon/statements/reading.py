@@ -152,6 +152,8 @@ class Placed(Reader):
 def said(place: Place, root: Node) -> str:
     """A place of a spec in the words of a statement: models by their name, without the sections of the file."""
     first, *rest = place or ("",)
+    if first == "privacy" and rest[1:] == ["preset"]:
+        return "preset"
     if first == "privacy" and rest:
         return path_text((_called(root, "privacy", rest[0]), *rest[1:]))
     if first == "related" and rest:

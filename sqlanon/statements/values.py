@@ -140,7 +140,8 @@ def _key(cursor: Cursor, name: Token, keys: Mapping[str, Any], of: str) -> str:
 
 
 def _arrow(cursor: Cursor, key: str) -> None:
-    if not cursor.sign("=>", ":=", "="):
+    """The sign between a key and its value, which a value in parentheses can do without."""
+    if not cursor.sign("=>", ":=", "=") and not cursor.token.sign("("):
         cursor.fail(f"{key} needs an arrow and a value", allowed=("=>",))
 
 

@@ -53,8 +53,9 @@ list        = {lists} ;
 role        = {roles} ;
 setting     = {settings} ;
 key         = {keys} ;
-model       = {models} ;
-transform   = {transforms} ;
+model       = ( {models} ) , arguments ;
+transform   = ( {transforms} ) , arguments ;
+arguments   = "(" , [ ( value | pair ) , { "," , ( value | pair ) } ] , ")" ;
 
 value       = number | text | word | name | "true" | "false" | "null"
             | "(" , value , { "," , value } , ")" | "(" , pair , { "," , pair } , ")" | transform | related
@@ -104,8 +105,8 @@ def ebnf() -> str:
         "lists": _either(f'"{word}"' for word in ROLES), "roles": _either(f'"{word}"' for word in ROLE_WORDS),
         "settings": _either(f'"{key}"' for key in keys_of(Column) if key not in ("role", "hierarchy")),
         "keys": _either([*(f'"{word}"' for word in options()), *related]),
-        "models": _either(_called(name, kind) for name, kind in MODELS.items()),
-        "transforms": _either(_called(name, kind) for name, kind in TRANSFORMS.items()),
+        "models": _either(f'"{spelled(name)}"' for name in MODELS),
+        "transforms": _either(f'"{spelled(name)}"' for name in TRANSFORMS),
     }  # fmt: skip
     text = _RULES
     for name, told in parts.items():
@@ -123,7 +124,12 @@ def _either(words: Any) -> str:
     return "\n            | ".join([*lines, line])
 
 
+def calls() -> tuple[str, ...]:
+    """The models and transforms with their parameters, those that may be left out in brackets."""
+    return tuple(_called(name, kind) for name, kind in (*MODELS.items(), *TRANSFORMS.items()))
+
+
 def _called(name: str, kind: Any) -> str:
-    """`"l_diversity" , "(" , column , l , [ kind ] , [ c ] , ")"`."""
-    keys = [spelled(key) if found.default is MISSING else f"[ {spelled(key)} ]" for key, found in keys_of(kind).items()]
-    return f'"{spelled(name)}" , "(" , {" , ".join(keys)} , ")"'
+    """`l_diversity(column, l, [kind], [c])`."""
+    keys = [spelled(key) if found.default is MISSING else f"[{spelled(key)}]" for key, found in keys_of(kind).items()]
+    return f"{spelled(name)}({', '.join(keys)})"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_statements_hana as hana
 
 import sqlanon
 from sqlanon import statements
@@ -155,6 +156,23 @@ def test_what_slips_through_under_another_name_is_refused_and_nothing_is_publish
     with pytest.raises(SpecError, match=r"2:1: .*(comes from|cannot be told|does not name)"):
         clinic.sql(f"SELECT 1;\nCREATE ANONYMIZED TABLE shared AS {slip}")
     assert clinic.kind_of("shared") is None
+
+
+def test_hanas_tutorial_is_typed_as_it_is_published(clinic: Engine) -> None:
+    clinic.sql(f"{hana.SAMPLE};{hana.PEOPLE}")
+    done = ran(clinic, f'{hana.K};\n{hana.REFRESH};\n{hana.L};\nVERIFY ANONYMIZED "SALARYANON"')
+    assert [one.kind for one in done] == ["released", "refreshed", "released", "verified"], done[-1].failed
+    clinic.sql("SET search_path = releases, public" if clinic.name == "postgres" else "SELECT 1")
+    sizes = clinic.sql('SELECT count(*) FROM "SALARYANON" GROUP BY "start_year", "gender", "zipcode"')
+    assert (min(n for (n,) in sizes) >= 8, sum(n for (n,) in sizes)) == (True, 400)
+    diverse = clinic.sql("SELECT count(DISTINCT AGE) FROM PERSONALDATA_L_ANON GROUP BY GENDER, LOCATION")
+    assert min(n for (n,) in diverse) >= 2
+    l_view = statements.parse(hana.L, clinic.dialect)[0]
+    assert isinstance(l_view, statements.Declare) and l_view.spec.publish is not None
+    for name in ("SALARYANON", l_view.spec.publish.name):
+        clinic.sql(f'WITHDRAW ANONYMIZED "{name}"')
+    clinic.sql('SELECT 1; DROP TABLE "ANON_SAMPLE"; DROP TABLE PERSONALDATA')
+    clinic.sql("SET search_path = public" if clinic.name == "postgres" else "SELECT 1")
 
 
 # -- where it went wrong -----------------------------------------------------------------------------------------------

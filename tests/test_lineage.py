@@ -128,6 +128,7 @@ REFUSED_ON = {
         "SELECT list_transform([1], lambda x: x) AS l FROM people": "transform|lambda|cannot be read",
         "SELECT {'a': name}.a AS f FROM people": "field|struct",
         "SELECT rowid AS r FROM people": "no column",
+        'SELECT current_date AS d FROM (SELECT name AS "current_date" FROM people) AS s': "'current_date' is a column",
         "SELECT getvariable('x') AS r FROM people": "is not known to depend",
         "SELECT name FROM people USING SAMPLE 3": "sample",
     },
@@ -154,6 +155,22 @@ def test_what_cannot_be_resolved_is_refused_by_its_name(tables: Engine) -> None:
     for query, words in {**REFUSED, **REFUSED_ON[tables.name]}.items():
         with pytest.raises(SpecError, match=words):
             resolved(tables, query)
+
+
+UNITS = {
+    "SELECT date_trunc(zip, DATE '2020-02-02') AS d FROM people": "zip",
+    "SELECT date_trunc(w, DATE '2020-02-02') AS d FROM (SELECT name AS w FROM people) AS s": "name",
+    "SELECT date_part(zip, DATE '2020-02-02') AS d FROM people": "zip",
+}
+
+
+@pytest.mark.parametrize("query", UNITS)
+def test_a_column_in_the_place_of_the_word_of_a_unit_is_no_word(tables: Engine, query: str) -> None:
+    if tables.name == "duckdb" and "date_trunc" in query:
+        with pytest.raises(Unresolved, match="is a column everywhere"):
+            resolved(tables, query)
+        return
+    assert {base.column for base in resolved(tables, query).outputs[0].computed} == {UNITS[query]}
 
 
 def test_functions_that_users_made_are_refused_and_none_takes_the_place_of_the_engines_own(tables: Engine) -> None:

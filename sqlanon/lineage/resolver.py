@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import product
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from sqlanon.lineage.columns import NONE, Base, Bases, Catalogue, Output, Resolved, Unresolved, lowered, refuse
 from sqlanon.lineage.constructs import EXPRESSIONS, FUNCTIONS, JOINS, NAMED, ORDERED, PLACES, WORDS
+from sqlanon.lineage.reading import accounted, read
 from sqlanon.lineage.scopes import Node, Rows, Scope, Source, here, only
 
 
@@ -29,28 +28,20 @@ class _Resolver:
         self.touched: set[Base] = set()
         self.equal: list[Bases] = []
         self.spoken: dict[tuple[str, str], set[Base]] = {}
+        self.said: set[str] = set()  # the names of columns that the text which is being read could mean
         self.depth = 0
 
     def text(self, text: str, home: tuple[str, ...]) -> Rows:
         """The columns of a query as text."""
+        tree = read(text, self.dialect, self.catalogue.made)
+        before, self.said = self.said, {self.folded(one.alias) for one in tree.find_all(exp.Alias)}
         try:
-            self.own_functions(text)
-            trees = sqlglot.parse(text, read=self.dialect)
-        except (SqlglotError, RecursionError):
-            refuse("it cannot be read")
-        if len(trees) != 1 or trees[0] is None:
-            refuse("it is not one SELECT")
-        try:
-            return self.query(trees[0], Scope([], {}, home))
+            rows = self.query(tree, Scope([], {}, home))
+            accounted(text, self.dialect, tree, self.said, self.folded)
         except RecursionError:
             refuse("it is nested too deeply")
-
-    def own_functions(self, text: str) -> None:
-        """Refuses functions that users made: what they read does not stand in the query."""
-        made = {name.lower() for name in self.catalogue.made}
-        for token, after in pairwise(sqlglot.tokenize(text, read=self.dialect)) if made else ():
-            if after.text == "(" and token.text.lower() in made:
-                refuse(f"the function {token.text.lower()} is one of this database's own")
+        self.said = before
+        return rows
 
     # -- queries -------------------------------------------------------------------------------------------------------
 
@@ -214,6 +205,7 @@ class _Resolver:
     def add(self, source: Source, scope: Scope) -> None:
         """One more FROM item; in the query itself, its bare columns may be spoken of by its name."""
         scope.sources.append(source)
+        self.said |= set(self.names([source]))
         for one in source.rows.columns if source.path and not scope.home else ():
             if one.bare is not None and one.name is not None:
                 self.spoken.setdefault((lowered(source.path[-1]), lowered(one.name)), set()).add(one.bare)

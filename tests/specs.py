@@ -51,10 +51,12 @@ texts = st.one_of(st.sampled_from(TEXTS), st.text("abcXY '\"$;()-/*\n\\é", min_
 paths = st.sampled_from(("a.csv", "sub/it's.csv", "/tmp/x y.csv", "s3://b/c.csv"))
 sources = st.one_of(
     names.map(lambda name: {"table": name}),
-    st.sampled_from(({"file": "data/p.csv"}, {"file": "p.txt", "delimiter": ";"}, {"file": "p.csv", "delimiter": "'"})),
+    st.sampled_from(({"file": "data/p.csv"}, {"file": "p.txt", "delimiter": ";"}, {"file": "q.csv", "delimiter": "'"})),
     st.sampled_from((
-        "SELECT * FROM t", "SELECT age, zip AS disease\nFROM t -- with (", "WITH a AS (SELECT 1 AS age) SELECT * FROM a",
-        "SELECT 'WITH (k = 5)' AS zip, age FROM \"with\" WHERE (a) IN (1)", "SELECT age, zip FROM t;", "not sql 'at all",
+        "SELECT * FROM t", "SELECT age, zip AS disease\nFROM t -- with (",
+        "WITH a AS (SELECT 1 AS age) SELECT * FROM a",
+        "SELECT 'WITH (k = 5)' AS zip, age FROM \"with\" WHERE (a) IN (1)", "SELECT age, zip FROM t;",
+        "not sql 'at all",
         "/* c */ SELECT DISTINCT disease, t.age FROM t UNION SELECT 1, 2", "TABLE t", "VALUES (1)", "SELECT 1 WITH (2)",
     )).map(lambda query: {"query": query}),
 )  # fmt: skip
@@ -122,7 +124,7 @@ def _value(hint: Any, key: str, columns: dict[str, Any]) -> st.SearchStrategy[An
         return st.lists(value(get_args(hint)[0], key, columns), min_size=1, max_size=3)
     if is_mapping(hint):
         if key == "levels":
-            return st.just({n: 1 for n in _of_role(columns, "quasi-identifier")})
+            return st.just(dict.fromkeys(_of_role(columns, "quasi-identifier"), 1))
         keys = st.sampled_from(_of_role(columns, "sensitive")) if key in ("predictions", "sensitivity") else texts
         return st.dictionaries(keys, value(get_args(hint)[1], "", columns), min_size=1, max_size=2)
     if hasattr(hint, "__dataclass_fields__"):

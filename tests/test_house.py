@@ -165,7 +165,7 @@ ONLY_IN = {
         "sqlanon.reading",
         "sqlanon.spec",
         "sqlanon.profiling",
-        *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring", "filing")),
+        *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring", "filing", "hana")),
     },
     "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows", "statements")},
     "prompt_toolkit": {"sqlanon.cli.shell"},

@@ -16,6 +16,7 @@ from sqlanon.spec import Spec
 from sqlanon.statements.kinds import Declare
 from sqlanon.statements.options import read
 from sqlanon.statements.reading import Cursor, built
+from sqlanon.statements.scanning import Token
 from sqlanon.statements.selecting import outputs
 from sqlanon.statements.splitting import split
 from sqlanon.statements.values import QUERIES, source
@@ -77,10 +78,25 @@ def _options_at(cursor: Cursor) -> int:
             depth += 1 if tokens[here].sign(")") else -1 if tokens[here].sign("(") else 0
             if not depth:
                 if tokens[here - 1].is_("WITH") and here - 1 > cursor.here:
-                    return here - 1
+                    return _balanced(cursor, here - 1)
                 break
     last = tokens[cursor.end - 1] if cursor.end > cursor.here else None
     cursor.fail("CREATE ANONYMIZED ends with WITH (option, …), which says what is to hold", last, ("WITH (",))
+
+
+def _balanced(cursor: Cursor, end: int) -> int:
+    """The end of a query, in which parentheses go together."""
+    open_: list[Token] = []
+    for token in cursor.piece.tokens[cursor.here : end]:
+        if token.sign("("):
+            open_.append(token)
+        elif token.sign(")"):
+            if not open_:
+                cursor.fail("this parenthesis closes none", token)
+            open_.pop()
+    if open_:
+        cursor.fail("this parenthesis is not closed", open_[-1])
+    return end
 
 
 def _source(cursor: Cursor) -> tuple[Node, str | None]:
@@ -117,7 +133,7 @@ def as_selected(columns: Sequence[str], names: Sequence[str]) -> list[str]:
 def query_of(text: str) -> str | None:
     """The query that is read where a text stands between AS and WITH (…); None where no query is."""
     try:
-        pieces = list(split(f"AS\n{text}\nWITH ()"))
+        pieces = list(split(f"AS\n{text}\nWITH ();"))
         if len(pieces) != 1:
             return None
         cursor = Cursor(pieces[0], "duckdb", 1)

@@ -210,7 +210,9 @@ def _beside(cursor: Cursor, node: Node, key: str, token: Token) -> None:
 
 
 def related(cursor: Cursor) -> Node:
-    """`(name AS source WITH (option, …), …)`: the related tables."""
+    """`(name AS source WITH (option, …), …)`: the related tables; one may stand alone."""
+    if not cursor.token.sign("("):
+        return cursor.sequence([_related(cursor)], cursor.token)
     return listed(cursor, "related", lambda: _related(cursor))
 
 

@@ -67,6 +67,8 @@ class Source:
         keep_limits(self)
         if [self.table, self.file, self.query].count(None) != 2:
             raise ValueError("a source is one of table, file and query")
+        if self.query is not None:  # the line break at the end of a block in YAML says nothing
+            object.__setattr__(self, "query", self.query.strip(" \t\r\n\f\v"))
         if self.delimiter is not None and self.file is None:
             raise ValueError("delimiter belongs to a file only")
         if self.file is not None and self.delimiter is None and not _IS_FILE.fullmatch(self.file):

@@ -124,7 +124,7 @@ def test_the_view_is_refreshed_and_explained_in_hanas_words() -> None:
     script = f"{K};\n{REFRESH};\nEXPLAIN ANONYMIZATION {L};\nSELECT * FROM SALARYANON"
     create, refresh, explain, select = parse(script)
     assert isinstance(create, Declare)
-    assert refresh == Refresh(REFRESH, refresh.at, "SALARYANON")
+    assert refresh == Refresh(REFRESH, refresh.at, "SALARYANON", form="view")
     assert isinstance(explain, Explain)
     assert explain.declared.hana
     assert isinstance(select, Ordinary)

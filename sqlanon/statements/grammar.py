@@ -147,34 +147,34 @@ def _check(cursor: Cursor, base: Path) -> CheckOf:
                    told.population)  # fmt: skip
 
 
-def _release(cursor: Cursor) -> str:
-    """`VERB [ANONYMIZED] [form] name`."""
-    verb = cursor.take().said.upper()
+def _release(cursor: Cursor) -> tuple[str, str | None]:
+    """`VERB [ANONYMIZED [form]] name`: the name, and the form that is said."""
+    verb, form = cursor.take().said.upper(), None
     if cursor.word("ANONYMIZED") and cursor.ahead().kind in ("word", "name", "text"):
-        form_of(cursor)
+        form = form_of(cursor)
     name, _ = cursor.name(f"{verb}: the name of a release")
-    return name
+    return name, form
 
 
 def _refresh(cursor: Cursor, base: Path) -> Refresh:
     """`REFRESH [ANONYMIZED [form]] name [ANEW]`, and HANA's `REFRESH VIEW name ANONYMIZATION`."""
     hanas = _begins("REFRESH", "VIEW")(cursor)
-    name = _release(cursor) if not hanas else hana.refreshed(cursor)
+    name, form = (hana.refreshed(cursor), "view") if hanas else _release(cursor)
     anew = not hanas and cursor.word("ANEW") is not None
     _end(cursor, *(() if anew or hanas else ("ANEW",)))
-    return Refresh(*_whole(cursor), name, anew)
+    return Refresh(*_whole(cursor), name, anew, form)
 
 
 def _verify(cursor: Cursor, base: Path) -> Verify:
-    name = _release(cursor)
+    name, form = _release(cursor)
     _end(cursor)
-    return Verify(*_whole(cursor), name)
+    return Verify(*_whole(cursor), name, form)
 
 
 def _withdraw(cursor: Cursor, base: Path) -> Withdraw:
-    name = _release(cursor)
+    name, form = _release(cursor)
     _end(cursor)
-    return Withdraw(*_whole(cursor), name)
+    return Withdraw(*_whole(cursor), name, form)
 
 
 def _show(cursor: Cursor, base: Path) -> Show:

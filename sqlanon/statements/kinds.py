@@ -70,12 +70,16 @@ class CheckOf:
 
 @dataclass(frozen=True)
 class Refresh:
-    """`REFRESH ANONYMIZED …`: a release anew from its source; `anew`: its levels are planned again too."""
+    """`REFRESH ANONYMIZED …`: a release anew from its source; `anew`: its levels are planned again too.
+
+    `form`: what the statement says that the release is, if it says so; here and below.
+    """
 
     text: str
     at: At
     name: str
     anew: bool = False
+    form: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class Verify:
     text: str
     at: At
     name: str
+    form: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Withdraw:
     text: str
     at: At
     name: str
+    form: str | None = None
 
 
 @dataclass(frozen=True)

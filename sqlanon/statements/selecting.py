@@ -31,7 +31,7 @@ def outputs(query: str, dialect: str) -> tuple[str, ...]:
             items.append([])
         else:
             items[-1].append(token)
-    items[0] = [token for token in items[0] if not token.is_("DISTINCT", "ALL")]
+    items[0] = _undistinguished(items[0])
     if any(item and item[-1].sign("*") for item in items):
         return ()
     return tuple(_name(item, dialect) for item in items)
@@ -50,9 +50,16 @@ def _outside(found: list[Token]) -> list[tuple[int, Token]]:
     return outside
 
 
+def _undistinguished(item: list[Token]) -> list[Token]:
+    """The first output without DISTINCT [ON (…)] before it."""
+    if item and item[0].is_("DISTINCT", "ALL"):
+        return item[4:] if item[1:2] and item[1].is_("ON") else item[1:]
+    return item
+
+
 def _is_field(found: list[Token], i: int) -> bool:
-    """Whether a word is the name of a column after a dot, or after AS."""
-    return i > 0 and (found[i - 1].sign(".") or found[i - 1].is_("AS"))
+    """Whether a word is the name of a column after a dot, or after AS; or a part of IS DISTINCT FROM."""
+    return i > 0 and (found[i - 1].sign(".") or found[i - 1].is_("AS", "DISTINCT"))
 
 
 def _name(item: list[Token], dialect: str) -> str:

@@ -54,26 +54,22 @@ def _piece(script: str, start: int, end: int, found: Sequence[Token], places: Pl
 
 def _open(found: Sequence[Token]) -> bool:
     """Whether a statement of these tokens goes on after a `;`."""
-    depth = 0
-    for token in found:
+    depth, blocks, function = 0, 0, _function(found)
+    for token, after in zip(found, (*found[1:], None), strict=False):
         if token.sign("("):
             depth += 1
         elif token.sign(")"):
             depth = max(0, depth - 1)
-    return depth > 0 or (_function(found) and _blocks(found) > 0)
+        elif function and not depth:
+            begins = token.is_("BEGIN") and after is not None and after.is_("ATOMIC")
+            if begins or (blocks and token.is_("CASE")):
+                blocks += 1
+            elif token.is_("END"):
+                blocks = max(0, blocks - 1)
+    return depth > 0 or blocks > 0
 
 
 def _function(found: Sequence[Token]) -> bool:
     words = [token.said.upper() if token.kind == "word" else "" for token in found[:4]]
     rest = words[3:] if words[1:3] == ["OR", "REPLACE"] else words[1:]
     return words[:1] == ["CREATE"] and rest[:1] in (["FUNCTION"], ["PROCEDURE"])
-
-
-def _blocks(found: Sequence[Token]) -> int:
-    depth = 0
-    for token in found:
-        if token.is_("BEGIN") or (depth and token.is_("CASE")):
-            depth += 1
-        elif token.is_("END"):
-            depth = max(0, depth - 1)
-    return depth

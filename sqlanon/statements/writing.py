@@ -16,7 +16,7 @@ from sqlanon.hierarchies import HIERARCHIES, Csv, Hierarchy
 from sqlanon.models import KAnonymity, Model
 from sqlanon.presets import Asked, expand, expanded
 from sqlanon.recoding.transforms import Transform
-from sqlanon.spec import Column, Related, Source, Spec
+from sqlanon.spec import Column, Recoding, Related, Source, Spec
 from sqlanon.statements.declaring import as_selected, query_of
 from sqlanon.statements.laying import Doc, doc
 from sqlanon.statements.options import ROLES, options
@@ -70,10 +70,18 @@ def short(spec: Spec) -> Spec:
     """The spec without what is so by itself: the method, where it is the usual one, and the name of the file."""
     full = spec.recoding
     tried = (replace(full, method=None, loss=None), replace(full, loss=None), replace(full, method=None), full)
-    found = next(one for one in tried if replace(spec, recoding=one).recoding == full)
+    found = next(one for one in tried if one is full or _settles(spec, one))
     copy = replace(spec)
     object.__setattr__(copy, "recoding", found)  # as it is said, not as it is settled
     return copy
+
+
+def _settles(spec: Spec, recoding: Recoding) -> bool:
+    """Whether a shorter recoding comes to that of the spec."""
+    try:
+        return replace(spec, recoding=recoding).recoding == spec.recoding
+    except SpecError:
+        return False
 
 
 def _options(spec: Spec) -> Iterator[Doc]:

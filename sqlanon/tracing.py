@@ -104,10 +104,11 @@ def trace(spec: Spec, engine: Engine) -> None:
     An output that comes from an identifier must itself be declared one, or dropped; an output that comes from a
     quasi-identifier must be one, or not be published. Raises `Unresolved`, `SpecError`, `EngineError`.
     """
-    if spec.source.query is not None:
-        made = _Traced(spec, resolved(engine, spec.source.query))
-        made.strict()
-        made.spec()
+    for one in spec.tables:
+        if one.source.query is not None:
+            made = _Traced(one, resolved(engine, one.source.query))
+            made.strict()
+            made.spec()
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,15 @@ def test_more_than_one_statement_in_one_is_refused(clinic: Engine) -> None:
     assert count(clinic, "patients") == 120
 
 
+def test_on_a_server_copy_from_the_client_is_refused_and_the_session_goes_on(clinic: Engine) -> None:
+    if clinic.name != "postgres":
+        pytest.skip("DuckDB copies files")
+    for text in ("COPY patients FROM STDIN", "-- x\n/* a /* b */ c */ copy patients to stdout (format csv)"):
+        with pytest.raises(SpecError, match="speaks to a client"):
+            clinic.sql(text)
+    assert clinic.sql("SELECT 'COPY x FROM STDIN' AS a").rows == (("COPY x FROM STDIN",),)
+
+
 # -- hostile names and literals ----------------------------------------------------------------------------------------
 
 HOSTILE = [

@@ -18,9 +18,8 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from sqlanon.completing import Known, completions, known
 from sqlanon.engines import Engine
 from sqlanon.errors import SpecError, SqlanonError
-from sqlanon.executing import execute
 from sqlanon.showing import statements as shown
-from sqlanon.showing.terminal import err, out, printable, telling
+from sqlanon.showing.terminal import err, out, printable
 from sqlanon.statements.splitting import split
 
 MOST = 200  # rows of one result that are shown
@@ -140,9 +139,7 @@ class Shell:
         self.completer.there = None
 
     def statements(self, text: str) -> None:
-        with telling(False) as tell:
-            found = list(execute(self.engine, text, tell=tell))
-        for one in found:
+        for one in shown.stepwise(self.engine, text):
             shown.done(one, most=MOST, took=self.timing, words=self.words)
 
     def command(self, words: list[str]) -> None:

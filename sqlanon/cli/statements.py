@@ -12,9 +12,9 @@ import typer
 import sqlanon
 from sqlanon.cli.options import Db, Json, ShowErrors, Superuser, app
 from sqlanon.errors import SpecError
-from sqlanon.executing import Done, execute
+from sqlanon.executing import Done
 from sqlanon.showing import statements as shown
-from sqlanon.showing.terminal import print_json, telling
+from sqlanon.showing.terminal import print_json
 
 
 @app.command()
@@ -44,9 +44,9 @@ def sql(
         return _shell(db, superuser, no_history, show_engine_errors)
     script = command if command is not None else _script(file)
     base = file.parent if file is not None and str(file) != "-" else Path()
-    with sqlanon.connect(db, superuser=superuser) as engine, telling(as_json) as tell:
-        ran = execute(
-            engine, script, single_transaction=single_transaction, keep_going=keep_going, base=base, tell=tell
+    with sqlanon.connect(db, superuser=superuser) as engine:
+        ran = shown.stepwise(
+            engine, script, as_json, single_transaction=single_transaction, keep_going=keep_going, base=base
         )
         return _json(ran) if as_json else _people(ran, show_engine_errors, keep_going)
 

@@ -109,6 +109,8 @@ def _plain(cell: Any) -> Any:
     """A cell as JSON has it; what JSON has no word for as text."""
     if isinstance(cell, list | tuple):
         return [_plain(one) for one in cell]
+    if isinstance(cell, dict):
+        return {str(key): _plain(one) for key, one in cell.items()}
     if cell is None or isinstance(cell, bool | int | str) or (isinstance(cell, float) and isfinite(cell)):
         return cell
     return str(cell)

@@ -123,6 +123,15 @@ def _marked(text: str) -> tuple[int, int] | None:
     return int(found[1]), 1 if found[2].startswith("...") else max(1, len(found[3]) - before + 1)
 
 
+def _bare(text: str) -> str:
+    """A statement without its comments, which nest, and with nothing in its texts."""
+    text, found = re.sub(r"'(?:[^']|'')*'", "''", text), 1
+    text = re.sub(r"--[^\n]*", " ", text)
+    while found:
+        text, found = re.subn(r"/\*(?:(?!/\*|\*/).)*\*/", " ", text, flags=re.DOTALL)
+    return text.strip()
+
+
 def _after(lead: str, place: tuple[int, int] | None) -> tuple[int, int] | None:
     """A place in a text that has `lead` before it."""
     if place is None:
@@ -189,6 +198,10 @@ class AskedServer(Asked, ABC):
         """Runs one statement as it stands, in the analyst's own session: its rows, how many it changed, or None."""
         if not hasattr(self.client, "told"):
             raise SpecError("inside the server only statements of sqlanon are run")
+        if re.match(r"COPY\b.*\b(STDIN|STDOUT)\b", _bare(text), re.I | re.DOTALL):
+            raise SpecError(
+                "COPY with STDIN or STDOUT speaks to a client that has the data, as psql; it is not run here"
+            )
         failed, before = self.opened == "failed", self.opened
         if not failed:
             self._set(self._before)

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from sqlanon.check import Check
+from sqlanon.engines import Engine
 from sqlanon.engines.answers import Relation
 from sqlanon.errors import EngineError
-from sqlanon.executing import Done, Listed, Sql
+from sqlanon.executing import Done, Listed, Sql, execute
 from sqlanon.life import Verified
 from sqlanon.planning import Planned
 from sqlanon.register import Entry
 from sqlanon.release import Release
 from sqlanon.showing import measures, releases
-from sqlanon.showing.terminal import err, out, printable
+from sqlanon.showing.terminal import err, out, printable, telling
+from sqlanon.telling import Tell, silent
 
 _NUMBERS = {"integer", "decimal", "float"}
+
+
+def stepwise(engine: Engine, script: str, as_json: bool = False, **how: Any) -> Iterator[Done]:
+    """Runs a script; progress is told while a statement runs, and not while what it came to is shown."""
+    told: list[Tell] = [silent]
+    ran = execute(engine, script, tell=lambda what, done: told[0](what, done), **how)
+    while True:
+        with telling(as_json) as told[0]:
+            one = next(ran, None)
+        if one is None:
+            return
+        yield one
 
 
 def done(found: Done, *, most: int | None = None, took: bool = False, words: bool = False) -> None:

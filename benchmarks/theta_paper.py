@@ -28,18 +28,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sqlanon.engines.duckdb import DuckDB
-from sqlanon.query import Query
-from sqlanon.recoding import swaps
-from sqlanon.recoding.swaps import Partition
+from sqlanon.models import ThetaSensitivity
+from sqlanon.planning import source_of
+from sqlanon.query import Text
+from sqlanon.recoding.exchanges import Exchange
+from sqlanon.recoding.partition import Encoded
+from sqlanon.recoding.working import Work
+from sqlanon.spec import load as read_spec
+from sqlanon.udfs import flat
 from sqlanon.udfs import theta as t
 from sqlanon.udfs.theta import Theta, exact
 from sqlanon.udfs.theta_packing import Packed, pack
-from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
+from sqlanon.udfs.theta_plans import Histogram
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 ADULT = Path(os.environ.get("SQLANON_SHARED") or Path(__file__).resolve().parents[2] / "shared") / "data" / "adult"
@@ -118,7 +123,7 @@ def load(engine: DuckDB, found: Data) -> None:
 
 # -- the methods: each leaves a table `made` (id, grp, s, q…) and says what it did ----------------------------------
 
-COLUMNS = ("id", "grp", "s", "category", *(f"q{i}" for i in range(len(KEYS))), "place")
+COLUMNS = ("id", "s", "category", *(f"q{i}" for i in range(len(KEYS))), "place")
 
 
 @dataclass
@@ -138,24 +143,43 @@ def plain(engine: DuckDB, k: int, n: int) -> Done:
     return Done()
 
 
-def exchanged(engine: DuckDB, k: int, n: int, planner: Callable[[Histogram, Theta], Any]) -> Done:
+def exchanged(engine: DuckDB, k: int, n: int, repair: Literal["paper", "swap"]) -> Done:
+    """Exchanges and noise as a release makes them, on the classes of `plain`: each record is a combination."""
     plain(engine, k, n)
-    partition = Partition(Query(()), "made", COLUMNS, "grp", "s", "id")
-    histogram = swaps.histogram(engine, partition)
-    plan = planner(histogram, Theta(k, exact(MU)))
-    engine.temporary("exchange", "exchanged", swaps.applied(engine, partition, plan, exchange="records").query)
-    engine.run("exchange", "CREATE OR REPLACE TEMP TABLE made AS SELECT * FROM exchanged")
-    swaps.drop(engine, partition)
-    unmet = f"{len(plan.unmet)} classes miss θ: the values do not suffice" if plan.unmet else ""
-    return Done(plan.swaps, plan.noise[:, :2], note=unmet)
+    model = ThetaSensitivity("s", mu=float(MU), k=k, repair=repair, noise=True)
+    roles = {name: "quasi-identifier" if name.startswith("q") else "drop" for name in COLUMNS} | {"s": "sensitive"}
+    spec = read_spec({"source": "people", "columns": roles, "privacy": [{"model": "k-anonymity", "k": k}]})
+    source, work = source_of(spec, engine), Work(engine)
+    work.secret("key", "the key of the experiment", "the secret key of the ties")
+    work.make("combinations", Text('SELECT place + 1 AS id, 1 AS records, s AS "beside 0" FROM made'), "the records")
+    work.make("pieces", Text("SELECT place + 1 AS id, grp AS class, 0 AS first, 1 AS records FROM made"), "the classes")
+    exchange = Exchange(Encoded(work, source, (), ("s",), (), 0, (), n, n, n), model, "")
+    exchange.plan()
+    done = exchange.done()
+    exchange.move()
+    noise = engine.run("read", NOISY)
+    engine.run("exchange", EXCHANGED)
+    work.close()
+    unmet = f"{done.unmet} classes miss θ: the values do not suffice" if done.unmet else ""
+    return Done(done.swaps, np.array(noise, dtype=np.int64).reshape(-1, 2), note=unmet)
+
+
+NOISY = f"""
+SELECT n.class, v.value FROM "sqlanon plan" AS p JOIN "sqlanon numbers of classes" AS n ON n.number = p.class
+JOIN "sqlanon numbers of values" AS v ON v.number = p.value WHERE p.action = {flat.NOISE} ORDER BY ALL
+"""
+EXCHANGED = """
+CREATE OR REPLACE TEMP TABLE made AS
+SELECT m.* REPLACE (p.class AS grp) FROM made AS m JOIN "sqlanon pieces" AS p ON p.id = m.place + 1
+"""
 
 
 def paper(engine: DuckDB, k: int, n: int) -> Done:
-    return exchanged(engine, k, n, plan_paper)
+    return exchanged(engine, k, n, "paper")
 
 
 def swap(engine: DuckDB, k: int, n: int) -> Done:
-    return exchanged(engine, k, n, lambda histogram, theta: plan_swap(histogram, theta, noise=True))
+    return exchanged(engine, k, n, "swap")
 
 
 ROUND_ROBIN = """

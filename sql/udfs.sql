@@ -125,8 +125,8 @@ $sqlanon$;
 REVOKE EXECUTE ON FUNCTION sqlanon.sqlanon_mean(double precision[]) FROM PUBLIC;
 COMMENT ON FUNCTION sqlanon.sqlanon_mean(double precision[]) IS 'The mean, the same whatever the order: the sum is rounded once. None for no values.';
 
-CREATE OR REPLACE FUNCTION sqlanon.sqlanon_swap_plan(repair text, k bigint, mu text, of_what text, noise boolean, domain bigint, classes bigint[], class_values bigint[], counts bigint[], implausible bigint[])
-RETURNS TABLE (action text, class bigint, class_value bigint, other_class bigint, other_value bigint, records bigint)
+CREATE OR REPLACE FUNCTION sqlanon.sqlanon_swaps(repair text, k bigint, mu text, of_what text, noise boolean, domain bigint, histogram bytea, implausible bytea)
+RETURNS TABLE (action bigint[], class bigint[], value bigint[], records bigint[])
 LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 AS $sqlanon$
 if "call" not in SD:
@@ -225,8 +225,6 @@ if "call" not in SD:
     class Plan:
         exchanges: 'Ints' = field(default_factory=lambda: _rows([], 4))
         noise: 'Ints' = field(default_factory=lambda: _rows([], 3))
-        suppressed: 'Ints' = field(default_factory=lambda: _rows([], 3))
-        merged: 'Ints' = field(default_factory=lambda: _rows([], 2))
         unmet: 'tuple[int, ...]' = ()
 
         @property
@@ -251,11 +249,7 @@ if "call" not in SD:
         def outcome(self, histogram):
             leaving, arriving = self.moves()
             old = np.column_stack([histogram.classes, histogram.values, histogram.counts])
-            signed = [old, arriving, self.noise, *(t * np.array([1, 1, -1]) for t in (leaving, self.suppressed))]
-            classes, values, counts = np.concatenate(signed).T
-            joined = np.arange(histogram.size)
-            joined[self.merged[:, 0]] = self.merged[:, 1]
-            _, classes = np.unique(joined[classes], return_inverse=True)
+            classes, values, counts = np.concatenate([old, arriving, self.noise, leaving * np.array([1, 1, -1])]).T
             codes, at = np.unique(classes * histogram.domain + values, return_inverse=True)
             summed = np.bincount(at, counts, len(codes)).astype(np.int64)
             if np.any(summed < 0):
@@ -411,28 +405,46 @@ if "call" not in SD:
         while inner < outer:
             yield np.concatenate([np.arange(max(number - outer, 0), max(number - inner, 0)), np.arange(number + inner + 1, min(number + outer + 1, classes.size))])
             inner, outer = (outer, min(outer * 4, window))
-    def swap_plan(repair, k, mu, of, noise, domain, classes, values, counts, implausible):
+    LEAVES = 1
+    ARRIVES = 2
+    NOISE = 3
+    UNMET = 4
+    SWAPS = 5
+    _ROWS = 1 << 16
+    def swaps(repair, k, mu, of, noise, domain, histogram, implausible):
         planners = {'swap': plan_swap, 'paper': plan_paper}
-        if repair not in planners or len(implausible) % 2:
-            raise ValueError('repair is swap or paper, and implausible lists pairs')
-        histogram = Histogram(_array(classes), _array(values), _array(counts), domain)
+        if repair not in planners:
+            raise ValueError('repair is swap or paper')
         theta = Theta(k, exact(mu), 'n' if of == 'n' else 'k')
-        pairs = frozenset(zip(implausible[::2], implausible[1::2], strict=True))
-        plan = planners[repair](histogram, theta, noise=noise, implausible=pairs)
-        told = []
-        told += [('exchange', c, a, b, v, 1) for c, a, b, v in plan.exchanges.tolist()]
-        told += [('noise', c, v, None, None, n) for c, v, n in plan.noise.tolist()]
-        return told + [('unmet', int(c), 0, None, None, 0) for c in plan.unmet]
-    def _array(numbers):
-        return np.array(numbers, dtype=np.int64)
-    SD["call"] = swap_plan
-return SD["call"](repair, k, mu, of_what, noise, domain, classes, class_values, counts, implausible)
+        banned = frozenset(map(tuple, _together(implausible, 2).tolist()))
+        classes, values, counts = _together(histogram, 3).T
+        plan = planners[repair](Histogram(classes, values, counts, domain), theta, noise=noise, implausible=banned)
+        leaving, arriving = plan.moves()
+        alone = np.repeat(plan.noise * np.array([1, 1, 0]) + np.array([0, 0, 1]), plan.noise[:, 2], axis=0)
+        unmet = np.array([[number, 0, 0] for number in plan.unmet], dtype=np.int64).reshape(-1, 3)
+        told = (leaving, arriving, alone, unmet, np.array([[0, 0, plan.swaps]]))
+        actions = np.repeat(np.array([LEAVES, ARRIVES, NOISE, UNMET, SWAPS]), [len(rows) for rows in told])
+        return (actions, *np.ascontiguousarray(np.concatenate(told).T))
+    def packed_swaps(repair, k, mu, of, noise, domain, histogram, implausible):
+        found = swaps(repair, k, mu, of, noise, domain, [_unpacked(histogram, 3)], [_unpacked(implausible, 2)])
+        return _listed(found)
+    def _unpacked(rows, columns):
+        if len(rows) % (8 * columns):
+            raise ValueError('a row has eight bytes for each of its numbers')
+        return np.frombuffer(rows, dtype='>i8').reshape(-1, columns).astype(np.int64)
+    def _together(stream, columns):
+        return np.concatenate([np.empty((0, columns), dtype=np.int64), *stream])
+    def _listed(columns):
+        for start in range(0, len(columns[0]), _ROWS):
+            yield tuple((column[start:start + _ROWS].tolist() for column in columns))
+    SD["call"] = packed_swaps
+return SD["call"](repair, k, mu, of_what, noise, domain, histogram, implausible)
 $sqlanon$;
-REVOKE EXECUTE ON FUNCTION sqlanon.sqlanon_swap_plan(text, bigint, text, text, boolean, bigint, bigint[], bigint[], bigint[], bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION sqlanon.sqlanon_swap_plan(text, bigint, text, text, boolean, bigint, bigint[], bigint[], bigint[], bigint[]) IS 'What lifts the classes of a histogram to θ: rows of (action, class, value, other class, other value, records).';
+REVOKE EXECUTE ON FUNCTION sqlanon.sqlanon_swaps(text, bigint, text, text, boolean, bigint, bytea, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.sqlanon_swaps(text, bigint, text, text, boolean, bigint, bytea, bytea) IS 'What lifts the classes of a histogram to θ: action, class, value and records.';
 
-CREATE OR REPLACE FUNCTION sqlanon.sqlanon_groups(k bigint, span bigint, weights bigint[], whole boolean[], places bigint[], row_records bigint[], persons bigint[])
-RETURNS TABLE (place bigint, number bigint, records bigint)
+CREATE OR REPLACE FUNCTION sqlanon.sqlanon_groups(k bigint, span bigint, weights bigint[], whole boolean[], by_person boolean, ordered bytea)
+RETURNS TABLE (at bigint[], class bigint[], records bigint[])
 LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 AS $sqlanon$
 if "call" not in SD:
@@ -608,21 +620,80 @@ if "call" not in SD:
         least = low.min()
         low, high = (low - least, high - least)
         return (low.astype(np.int32), high.astype(np.int32)) if int(high.max()) < 1 << 31 else (low, high)
-    def sequence_groups(k, span, weights, whole, places, records, persons):
-        rows, columns = (len(records), len(weights))
-        if len(places) != rows * columns or len(whole) != columns or len(persons) not in (0, rows):
-            raise ValueError('there is one place per row and column, and one number of records and persons per row')
-        counted = _array(persons) if len(persons) else None
-        block = Block(_array(places).reshape(rows, columns), _array(records), counted)
-        found = best([block], k, Loss(span, tuple(weights), tuple(whole)))
-        return list(zip(found.rows.tolist(), found.groups.tolist(), found.records.tolist(), strict=True))
-    def _array(numbers):
-        return np.array(numbers, dtype=np.int64)
-    SD["call"] = sequence_groups
-return SD["call"](k, span, weights, whole, places, row_records, persons)
+    _ROWS = 1 << 16
+    def cut(k, span, weights, whole, by_person, rows):
+        columns = len(weights)
+        if len(whole) != columns:
+            raise ValueError('every column has a weight, and is whole or not')
+        blocks = (Block(b[:, 2:], np.ascontiguousarray(b[:, 0]), b[:, 1].copy() if by_person else None) for b in rows)
+        found = best(blocks, k, Loss(span, tuple(weights), tuple(whole)))
+        return (found.rows + 1, found.groups, found.records)
+    def packed_cut(k, span, weights, whole, by_person, rows):
+        return _listed(cut(k, span, weights, whole, by_person, [_unpacked(rows, len(weights) + 2)]))
+    def _unpacked(rows, columns):
+        if len(rows) % (8 * columns):
+            raise ValueError('a row has eight bytes for each of its numbers')
+        return np.frombuffer(rows, dtype='>i8').reshape(-1, columns).astype(np.int64)
+    def _listed(columns):
+        for start in range(0, len(columns[0]), _ROWS):
+            yield tuple((column[start:start + _ROWS].tolist() for column in columns))
+    SD["call"] = packed_cut
+return SD["call"](k, span, weights, whole, by_person, ordered)
 $sqlanon$;
-REVOKE EXECUTE ON FUNCTION sqlanon.sqlanon_groups(bigint, bigint, bigint[], boolean[], bigint[], bigint[], bigint[]) FROM PUBLIC;
-COMMENT ON FUNCTION sqlanon.sqlanon_groups(bigint, bigint, bigint[], boolean[], bigint[], bigint[], bigint[]) IS 'The cheapest cut of a sequence of rows into groups of at least k: rows of (row, group, records).';
+REVOKE EXECUTE ON FUNCTION sqlanon.sqlanon_groups(bigint, bigint, bigint[], boolean[], boolean, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.sqlanon_groups(bigint, bigint, bigint[], boolean[], boolean, bytea) IS 'The cheapest cut of a sequence of rows into groups of at least k: row (from 1), group and records.';
+
+CREATE OR REPLACE FUNCTION sqlanon.sqlanon_ranks(bits bigint, coordinates bigint, points bytea)
+RETURNS TABLE (id bigint[], rank bigint[])
+LANGUAGE plpython3u IMMUTABLE STRICT PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $sqlanon$
+if "call" not in SD:
+    import numpy as np
+    def hilbert(coordinates, bits):
+        count = coordinates.shape[1]
+        if bits < 1 or bits * count > 62:
+            raise ValueError('a rank on the curve has at most 62 bits')
+        if len(coordinates) and (not (coordinates.min() >= 0 and coordinates.max() < 1 << bits)):
+            raise ValueError('a coordinate does not fit its bits')
+        axes = _transposed([coordinates[:, i].copy() for i in range(count)], bits)
+        rank = np.zeros(len(coordinates), dtype=np.int64)
+        for bit in range(bits - 1, -1, -1):
+            for axis in axes:
+                rank = rank << 1 | axis >> bit & 1
+        return rank
+    def _transposed(axes, bits):
+        for bit in range(bits - 1, 0, -1):
+            below = (1 << bit) - 1
+            for i in range(len(axes)):
+                turned = axes[i] >> bit & 1 == 1
+                swapped = np.where(turned, 0, (axes[0] ^ axes[i]) & below)
+                axes[0] = np.where(turned, axes[0] ^ below, axes[0] ^ swapped)
+                axes[i] = axes[i] ^ swapped if i else axes[i]
+        for i in range(1, len(axes)):
+            axes[i] = axes[i] ^ axes[i - 1]
+        flip = np.zeros_like(axes[0])
+        for bit in range(bits - 1, 0, -1):
+            flip = np.where(axes[-1] >> bit & 1 == 1, flip ^ (1 << bit) - 1, flip)
+        return [axis ^ flip for axis in axes]
+    _ROWS = 1 << 16
+    def ranks(bits, columns, rows):
+        found = [(block[:, 0], hilbert(block[:, 1:], bits)) for block in rows if len(block)]
+        return tuple((np.concatenate(part) for part in zip(*found, strict=True))) if found else (_NOTHING, _NOTHING)
+    def packed_ranks(bits, columns, rows):
+        return _listed(ranks(bits, columns, [_unpacked(rows, columns + 1)]))
+    _NOTHING = np.empty(0, dtype=np.int64)
+    def _unpacked(rows, columns):
+        if len(rows) % (8 * columns):
+            raise ValueError('a row has eight bytes for each of its numbers')
+        return np.frombuffer(rows, dtype='>i8').reshape(-1, columns).astype(np.int64)
+    def _listed(columns):
+        for start in range(0, len(columns[0]), _ROWS):
+            yield tuple((column[start:start + _ROWS].tolist() for column in columns))
+    SD["call"] = packed_ranks
+return SD["call"](bits, coordinates, points)
+$sqlanon$;
+REVOKE EXECUTE ON FUNCTION sqlanon.sqlanon_ranks(bigint, bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION sqlanon.sqlanon_ranks(bigint, bigint, bytea) IS 'The ranks of points on the Hilbert curve: id and rank.';
 
 CREATE OR REPLACE FUNCTION sqlanon.sqlanon_hierarchical_distance(counts bigint[], reference bigint[], parents bigint[], widths bigint[])
 RETURNS double precision

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlanon.query import Expression, Part, fragment
-from sqlanon.udfs import draws, microaggregation
+from sqlanon.udfs import draws, flat, microaggregation
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,67 @@ FUNCTIONS = (
     Function("sqlanon_mdav", ("bigint", "double[][]"), "bigint[]", microaggregation.mdav),
     Function("sqlanon_mean", ("double[]",), "double", microaggregation.mean),
 )
+
+
+@dataclass(frozen=True)
+class Planner:
+    """A function of relations that gives a relation, all of whole numbers; `told` is what it works out, in words.
+
+    `takes`: names and types of its constants, in Postgres's words; `reads`: the relations that follow them; `gives`:
+    the columns of the answer. `many` gets each relation as a stream of blocks [rows, columns] and gives an array per
+    column. `one` is the same for a server (see `udfs.flat`): a relation is bytes, and blocks of lists come back.
+    """
+
+    name: str
+    told: str
+    takes: tuple[tuple[str, str], ...]
+    reads: tuple[str, ...]
+    gives: tuple[str, ...]
+    many: Callable[..., Any]
+    one: Callable[..., Any]
+
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """Names and types of all that it takes on a server."""
+        return (*self.takes, *((relation, "bytea") for relation in self.reads))
+
+
+def _typed(words: str) -> tuple[tuple[str, str], ...]:
+    """`name type, name type` as pairs."""
+    name_and_type = (part.split() for part in words.split(","))
+    return tuple((name, kind) for name, kind in name_and_type)
+
+
+SWAPS = Planner(
+    "sqlanon_swaps", "exchanges and noise",
+    _typed("repair text, k bigint, mu text, of_what text, noise boolean, domain bigint"), ("histogram", "implausible"),
+    ("action", "class", "value", "records"), flat.swaps, flat.packed_swaps,
+)  # fmt: skip
+GROUPS = Planner(
+    "sqlanon_groups", "the cheapest groups along the order",
+    _typed("k bigint, span bigint, weights bigint[], whole boolean[], by_person boolean"), ("ordered",),
+    ("at", "class", "records"), flat.cut, flat.packed_cut,
+)  # fmt: skip
+RANKS = Planner(
+    "sqlanon_ranks", "the ranks on the Hilbert curve", _typed("bits bigint, coordinates bigint"), ("points",),
+    ("id", "rank"), flat.ranks, flat.packed_ranks,
+)  # fmt: skip
+PLANNERS = (SWAPS, GROUPS, RANKS)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows for a planner: `columns` of a FROM item, whole numbers all, in the order of the columns `by`.
+
+    `many`: how many there are. `numbered`: `by` is one column that numbers them from 1, so that they can be read block
+    by block.
+    """
+
+    relation: Expression
+    columns: tuple[str, ...]
+    by: tuple[str, ...]
+    many: int
+    numbered: bool = False
 
 
 def uniform(stream: str, number: Part) -> Expression:

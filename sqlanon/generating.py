@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlanon.engines.postgres import Postgres
-from sqlanon.functions import FUNCTIONS
+from sqlanon.functions import FUNCTIONS, PLANNERS
 from sqlanon.udfs import flat
 
 _ROOM = "sqlanon.udfs."
@@ -46,42 +46,30 @@ class Declared:
         return " ".join((self.call.__doc__ or "").split("\n\n")[0].split())
 
 
-def _listed(words: str) -> tuple[tuple[str, str], ...]:
-    """`name type, name type` as pairs."""
-    name_and_type = (part.strip().split(" ", 1) for part in words.split(","))
-    return tuple((name, kind) for name, kind in name_and_type)
-
-
 _NAMES = {
     "sqlanon_uniform": ("key", "stream", "number"),
     "sqlanon_normal": ("key", "stream", "number"),
     "sqlanon_mdav": ("k", "points"),
     "sqlanon_mean": ("numbers",),
 }
-PLANNERS = (
-    Declared("sqlanon_swap_plan", _listed(
-        "repair text, k bigint, mu text, of_what text, noise boolean, domain bigint, classes bigint[],"
-        " class_values bigint[], counts bigint[], implausible bigint[]"),
-        "TABLE (action text, class bigint, class_value bigint, other_class bigint, other_value bigint, records bigint)",
-        flat.swap_plan),
-    Declared("sqlanon_groups", _listed(
-        "k bigint, span bigint, weights bigint[], whole boolean[], places bigint[], row_records bigint[],"
-        " persons bigint[]"),
-        "TABLE (place bigint, number bigint, records bigint)", flat.sequence_groups),
-    Declared("sqlanon_hierarchical_distance", _listed(
-        "counts bigint[], reference bigint[], parents bigint[], widths bigint[]"),
-        "double precision", flat.hierarchical_distance),
+DISTANCE = Declared(
+    "sqlanon_hierarchical_distance",
+    (("counts", "bigint[]"), ("reference", "bigint[]"), ("parents", "bigint[]"), ("widths", "bigint[]")),
+    "double precision", flat.hierarchical_distance,
 )  # fmt: skip
 
 
 def declared() -> Iterator[Declared]:
-    """All functions that are generated: those of `sqlanon.functions`, a keyed one with its key first; the planners."""
+    """All functions that are generated: those of `sqlanon.functions`, a keyed one with its key first; a distance."""
     for function in FUNCTIONS:
         kinds = [_TYPES.get(kind, kind) for kind in (*(["varchar"] if function.keyed else []), *function.takes)]
         names = _NAMES[function.name]
         gives = _TYPES.get(function.gives, function.gives)
         yield Declared(function.name, tuple(zip(names, kinds, strict=True)), gives, function.one)
-    yield from PLANNERS
+    for planner in PLANNERS:
+        gives = f"TABLE ({', '.join(f'{name} bigint[]' for name in planner.gives)})"
+        yield Declared(planner.name, planner.parameters, gives, planner.one)
+    yield DISTANCE
 
 
 # -- the source of a function ------------------------------------------------------------------------------------------

@@ -37,12 +37,11 @@ from sqlanon.tracing import origin_of as origin_of
 from sqlanon.utility import Recoded, Utility, measure
 
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
-
-
 _RELATED = (
     "this is the plan of the first table by itself; related tables are planned and judged together when they are"
     " released, and their levels may be higher"
 )
+_PLANNER = "sqlanon.sqlanon_"  # with a schema, it is a call that the server answered without a key
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,10 @@ class Planned:
         made = self.plan.query if live else shuffled(self.plan, engine)
         working = (*self.plan.source.working, *counted)
         before = "".join(f"{engine.creating(name, filled)}\n" for name, filled in working)
-        if "sqlanon_" in f"{before}{self.plan.recoded.script}".lower().replace("sqlanon_key", ""):
+        called = f"{before}{self.plan.recoded.script}"
+        if _PLANNER in called:
+            head.append("-- the functions sqlanon.sqlanon_… are those of sqlanon's udfs.sql, in this server")
+        if "sqlanon_" in called.lower().replace(_PLANNER, "").replace("sqlanon_key", ""):
             head.append("-- the functions sqlanon_… are those of sqlanon.functions, with the key of this run")
             if engine.where_functions_run:
                 head.append("-- they are called with the key before their arguments, so it does not run by itself")

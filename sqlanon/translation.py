@@ -34,28 +34,37 @@ def short(name: str) -> str:
 def for_postgres(body: exp.Expr) -> exp.Expr:
     """The same tree for Postgres. Raises `NotPortable` for what it has no type for."""
     whole = exp.Paren(this=body.copy())  # so that every node has a parent
-    for called in list(whole.find_all(exp.Anonymous)):
-        if called.name == FLOAT_TEXT:
-            called.replace(_float_text(called.expressions[0]))
-    while (division := whole.find(exp.IntDiv)) is not None:  # one by one: one may stand in another
-        division.replace(_whole_division(division))
-    for node in list(whole.find_all(exp.Identifier, exp.Cast, exp.Struct)):
-        if isinstance(node, exp.Struct):
-            raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
+    joins: list[exp.Expr] = []
+    for node in reversed(list(nodes(whole))):  # what stands in a node is translated before it
         if isinstance(node, exp.Identifier):
             node.set("this", short(node.name))
-        elif node.is_type("varchar", "text"):
-            node.replace(exp.Collate(this=node.copy(), expression=exp.to_identifier("C", quoted=True)))
-    for joining in list({id(top): top for top in map(_conjunction, whole.find_all(exp.NullSafeEQ))}.values()):
+        elif isinstance(node, exp.Cast):
+            if node.is_type("varchar", "text"):
+                _around(node, exp.Collate(expression=exp.to_identifier("C", quoted=True)))
+        elif isinstance(node, exp.IntDiv):
+            node.replace(_whole_division(node))
+        elif isinstance(node, exp.Anonymous) and node.name == FLOAT_TEXT:
+            node.replace(_float_text(node.expressions[0]))
+        elif isinstance(node, exp.NullSafeEQ):
+            joins.append(node)
+        elif isinstance(node, exp.Struct):
+            raise NotPortable("a range with the fields lower and upper is no type of Postgres; publish bounds")
+    for joining in {id(top): top for top in map(_conjunction, joins)}.values():
         pairs = [part for part in _parts(joining) if isinstance(part, exp.NullSafeEQ)]
         if pairs and (isinstance(joining.parent, (exp.Join, exp.Where)) or joining.parent is whole):
             joining.replace(exp.And(this=_hashed(pairs), expression=joining.copy()))
     return cast(exp.Expr, whole.this)
 
 
+def _around(node: exp.Expr, outer: exp.Expr) -> None:
+    """Puts a node into another, which takes its place."""
+    node.replace(outer)
+    outer.set("this", node)
+
+
 def _whole_division(node: exp.IntDiv) -> exp.Expr:
     """Of whole numbers, by the operator: the function DIV is one of `numeric`, and many times slower."""
-    left, right = (exp.cast(side.copy(), "bigint") for side in (node.this, node.expression))
+    left, right = (exp.cast(side, "bigint", copy=False) for side in (node.this, node.expression))
     return exp.Paren(this=exp.Div(this=left, expression=right, typed=True, safe=False))
 
 
@@ -92,18 +101,6 @@ def _float_text(value: exp.Expr) -> exp.Expr:
     return cast(exp.Expr, _FLOAT_TEXT.transform(lambda n: value.copy() if isinstance(n, exp.Placeholder) else n))
 
 
-_FLOAT_TEXT = sqlglot.parse_one(
-    """CASE WHEN ? = CAST('NaN' AS double precision) THEN 'nan' WHEN ? = CAST('Infinity' AS double precision) THEN 'inf'
-    WHEN ? = CAST('-Infinity' AS double precision) THEN '-inf'
-    WHEN NOT CAST(? AS text) LIKE '%e%'
-    THEN CAST(? AS text) || CASE WHEN CAST(? AS text) LIKE '%.%' THEN '' ELSE '.0' END
-    WHEN ABS(?) >= 1 AND ABS(?) < 1e16 THEN CAST(CAST(CAST(? AS text) AS numeric) AS text)
-    || CASE WHEN CAST(CAST(CAST(? AS text) AS numeric) AS text) LIKE '%.%' THEN '' ELSE '.0' END
-    ELSE CAST(? AS text) END""",
-    read="postgres",
-)
-
-
 def _conjunction(node: exp.Expr) -> exp.Expr:
     """The whole of the AND that a comparison is a part of."""
     while isinstance(node.parent, (exp.And, exp.Paren)) and node.parent.parent is not None:
@@ -130,3 +127,15 @@ def _hashed(pairs: Sequence[exp.Expr]) -> exp.Expr:
         row = exp.Anonymous(this="ROW", expressions=common)
         sides.append(exp.Anonymous(this="hash_record_extended", expressions=[row, exp.Literal.number(0)]))
     return exp.EQ(this=sides[0], expression=sides[1])
+
+
+_FLOAT_TEXT = for_postgres(sqlglot.parse_one(
+    """CASE WHEN ? = CAST('NaN' AS double precision) THEN 'nan' WHEN ? = CAST('Infinity' AS double precision) THEN 'inf'
+    WHEN ? = CAST('-Infinity' AS double precision) THEN '-inf'
+    WHEN NOT CAST(? AS text) LIKE '%e%'
+    THEN CAST(? AS text) || CASE WHEN CAST(? AS text) LIKE '%.%' THEN '' ELSE '.0' END
+    WHEN ABS(?) >= 1 AND ABS(?) < 1e16 THEN CAST(CAST(CAST(? AS text) AS numeric) AS text)
+    || CASE WHEN CAST(CAST(CAST(? AS text) AS numeric) AS text) LIKE '%.%' THEN '' ELSE '.0' END
+    ELSE CAST(? AS text) END""",
+    read="postgres",
+))  # fmt: skip

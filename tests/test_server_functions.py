@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from sqlanon import generating, sql
 from sqlanon.errors import SpecError
 from sqlanon.functions import FUNCTIONS
 from sqlanon.installing import install
-from sqlanon.udfs import draws, earth_mover, flat, groups, microaggregation
+from sqlanon.udfs import curves, draws, earth_mover, groups, microaggregation
 from sqlanon.udfs.theta import Theta
 from sqlanon.udfs.theta_plans import Histogram, plan_paper, plan_swap
 
@@ -116,9 +117,21 @@ def test_the_best_cut_of_a_sequence_is_that_of_python(
     weights, whole = [*range(1, columns + 1)], [i == 1 for i in range(columns)]
     block = groups.Block(np.array(rows), np.array(records), np.array(persons) if counted else None)
     found = groups.best([block], k, groups.Loss(15, tuple(weights), tuple(whole)))
-    flat_places = [place for row in rows for place in row]
-    told = call(connection, "sqlanon_groups", k, 15, weights, whole, flat_places, records, persons if counted else [])
-    assert told == list(zip(found.rows.tolist(), found.groups.tolist(), found.records.tolist(), strict=True))
+    given_ = packed((a, b, *row) for a, b, row in zip(records, persons, rows, strict=True))
+    told = call(connection, "sqlanon_groups", k, 15, weights, whole, counted, given_)
+    assert unlisted(told) == [
+        (row + 1, group, count) for row, group, count in zip(found.rows, found.groups, found.records, strict=True)
+    ]
+
+
+def packed(rows: Iterable[Sequence[int]]) -> bytes:
+    """A relation as the server's functions take it."""
+    return b"".join(number.to_bytes(8, "big", signed=True) for row in rows for number in row)
+
+
+def unlisted(blocks: list[tuple[Any, ...]]) -> list[tuple[int, ...]]:
+    """The rows of an answer that came as arrays of columns."""
+    return [row for block in blocks for row in zip(*block, strict=True)]
 
 
 @QUICK
@@ -136,12 +149,24 @@ def test_plans_of_swaps_and_noise_are_those_of_python(
     histogram = Histogram(np.array(classes), np.array(values), np.array(counts), domain)
     planner = {"swap": plan_swap, "paper": plan_paper}[repair]
     plan = planner(histogram, Theta(k, Fraction(mu), of), noise=noise, implausible=frozenset(banned))
-    pairs = [number for pair in banned for number in pair]
-    told = call(connection, "sqlanon_swap_plan", repair, k, mu, of, noise, domain, classes, values, counts, pairs)
-    assert [row[1:5] for row in told if row[0] == "exchange"] == [tuple(row) for row in plan.exchanges.tolist()]
-    assert [(c, v, n) for a, c, v, _, _, n in told if a == "noise"] == [tuple(row) for row in plan.noise.tolist()]
-    assert [row[1] for row in told if row[0] == "unmet"] == list(plan.unmet)
-    assert told == flat.swap_plan(repair, k, mu, of, noise, domain, classes, values, counts, pairs)
+    told = unlisted(call(connection, "sqlanon_swaps", repair, k, mu, of, noise, domain, packed(cells), packed(banned)))
+    after = Counter({(c, v): n for c, v, n in cells})
+    for action, c, v, n in told:
+        after[c, v] += {1: -n, 2: n, 3: n}.get(action, 0)
+    expected = plan.outcome(histogram)
+    pairs = zip(expected.classes.tolist(), expected.values.tolist(), strict=True)
+    assert +after == dict(zip(pairs, expected.counts.tolist(), strict=True))
+    assert [(c, v, n) for a, c, v, n in told if a == 3] == [tuple(row) for row in plan.noise.tolist()]
+    assert [row[1] for row in told if row[0] == 4] == list(plan.unmet)
+    assert [row[3] for row in told if row[0] == 5] == [plan.swaps]
+
+
+@QUICK
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 7), st.integers(0, 7), st.integers(0, 7)), max_size=9))
+def test_ranks_on_the_curve_are_those_of_python(connection: Server, points: list[tuple[int, ...]]) -> None:
+    expected = curves.hilbert(np.array([point[1:] for point in points], dtype=np.int64).reshape(-1, 3), 3).tolist()
+    told = unlisted(call(connection, "sqlanon_ranks", 3, 3, packed(points)))
+    assert told == [(point[0], rank) for point, rank in zip(points, expected, strict=True)]
 
 
 @QUICK

@@ -1,33 +1,39 @@
-"""Plans applied in the database: what comes out is read back and held against the plan by code of its own."""
+"""Exchanges and noise in the database: what comes out is read back and held against the plan by code of its own."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server import made as table
 from server import with_threads, working_tables
 from tries import tries
 
 from sqlanon.engines import Engine
-from sqlanon.query import Query
-from sqlanon.recoding import swaps
-from sqlanon.recoding.swaps import Partition, Rule
+from sqlanon.models import ThetaSensitivity
+from sqlanon.planning import source_of
+from sqlanon.query import Text
+from sqlanon.recoding.exchanges import Exchange
+from sqlanon.recoding.partition import encode
+from sqlanon.recoding.records import class_of
+from sqlanon.spec import load
 from sqlanon.udfs.theta import Theta, exact
-from sqlanon.udfs.theta_plans import Histogram, Plan, plan_paper, plan_swap, settled
+from sqlanon.udfs.theta_plans import Histogram, Plan, plan_paper, plan_swap
 
 Row = tuple[Any, ...]
 NASTY = '"; DROP TABLE x; --'
 NAMES = (
-    ("person", "zip", "group", "disease", "number"),
-    (NASTY, "$n", 'a"b', "line\nbreak", "record"),
-    ("class", "Value", "slot", "place", "records"),
+    ("person", "room", "age", "disease"),
+    (NASTY, "$n", "line\nbreak", 'a"b'),
+    ("class", "place", "records", "Value"),
 )
+QUICK = settings(max_examples=tries(20), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -35,176 +41,176 @@ def engine(either: Engine) -> Engine:
     return either
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+@contextmanager
+def exchanging(
+    engine: Engine, rows: Sequence[Row], model: ThetaSensitivity, *, key: str = "key", names: Sequence[str] = NAMES[0]
+) -> Iterator[Exchange]:
+    """A table of (person, class, age, disease) whose classes are made by hand, ready for the exchanges of a model."""
+    kinds = dict(zip(names, ("BIGINT", "BIGINT", "BIGINT", "VARCHAR"), strict=True))
+    table(engine, "people", kinds, [dict(zip(names, row, strict=True)) for row in rows])
+    roles = dict(zip(names, ("drop", "quasi-identifier", "quasi-identifier", "sensitive"), strict=True))
+    roles[names[0]] = "insensitive"
+    spec = load({"source": "people", "columns": roles, "privacy": [{"model": "k-anonymity", "k": 2}]})
+    with engine.working():
+        encoded = encode(engine, source_of(spec, engine), key, beside=[names[3]])
+        first = Text('SELECT id, "place 0" AS class, CAST(0 AS bigint) AS first, records FROM "sqlanon combinations"')
+        encoded.work.make("pieces", first, "the classes")
+        yield Exchange(encoded, model, key)
 
 
-def partition(engine: Engine, rows: Sequence[Row], names: Sequence[str] = NAMES[0]) -> Partition:
-    """A table of (person, zip, class, disease, number) as a partition."""
-    kinds = ("BIGINT", "VARCHAR", "BIGINT", "VARCHAR", "BIGINT")
-    declared = dict(zip(names, kinds, strict=True))
-    table(engine, "people", declared, [dict(zip(names, row, strict=True)) for row in rows])
-    return Partition(Query(()), "people", tuple(names), names[2], names[3], names[4])
+def wanted(theta: Theta, repair: Any, *, noise: bool = False, column: str = "disease") -> ThetaSensitivity:
+    return ThetaSensitivity(column, mu=float(theta.mu), k=theta.k, repair=repair, noise=noise)
 
 
-def read(engine: Engine, made: Partition, key: str = "key", *, keep: bool = False) -> list[Row]:
-    with engine.functions(key):
-        engine.temporary("make it", "made", made.query)
-    if not keep:
-        swaps.drop(engine, made)
-    return engine.run("read it", "SELECT * FROM made")
+def held(engine: Engine) -> Counter[tuple[int, int, str | None]]:
+    """How many records of each class, age and disease there are, by the pieces; classes and ages by their rank."""
+    told = (
+        'SELECT dense_rank() OVER (ORDER BY p.class) - 1, dense_rank() OVER (ORDER BY c."place 1") - 1, c."beside 0",'
+        ' p.records FROM "sqlanon pieces" AS p JOIN "sqlanon combinations" AS c ON p.id = c.id'
+    )
+    found: Counter[tuple[int, int, str | None]] = Counter()
+    for number, age, disease, records in engine.run("read", told):
+        assert records > 0
+        found[number, age, disease] += records
+    return found
+
+
+def invented(engine: Engine, exchange: Exchange) -> list[Row]:
+    """The records of nobody, the rank of the class first."""
+    home = class_of(exchange.encoded.source)
+    found = engine.run("read", f'SELECT * FROM "sqlanon noise" ORDER BY "{home}"')
+    names = engine.names('"sqlanon noise"')
+    assert names[0] == home
+    homes = [number for (number,) in engine.run("read", 'SELECT DISTINCT class FROM "sqlanon pieces" ORDER BY 1')]
+    return [(homes.index(number), *cells) for number, *cells in found]
 
 
 def order(value: str | None) -> tuple[bool, str]:
     return value is not None, value or ""
 
 
+def histogram(rows: Sequence[Row]) -> tuple[Histogram, list[str | None]]:
+    values = sorted({row[3] for row in rows}, key=order)
+    counted = Counter((row[1], values.index(row[3])) for row in rows)
+    cells = [(c, v, n) for (c, v), n in counted.items()]
+    classes, numbers, counts = (np.array(column) for column in zip(*cells, strict=True))
+    return Histogram(classes, numbers, counts, len(values)), values
+
+
+def per_class(found: Histogram, values: Sequence[str | None]) -> Counter[tuple[int, str | None]]:
+    pairs = zip(found.classes.tolist(), (values[v] for v in found.values.tolist()), strict=True)
+    return Counter(dict(zip(pairs, found.counts.tolist(), strict=True)))
+
+
+def summed(records: Counter[Any], by: Callable[[Any], Any]) -> Counter[Any]:
+    found: Counter[Any] = Counter()
+    for cell, many in records.items():
+        found[by(cell)] += many
+    return found
+
+
 @st.composite
 def tables(draw: st.DrawFn) -> list[Row]:
-    """Up to five classes, with missing values, and records numbered in an order that has nothing to do with them."""
+    """Up to five classes, numbered from 0, with missing values and few ages, so that some records are alike."""
     diseases = st.sampled_from([None, "a", "b", "'; --", "d", "e"]) | st.just("a")
     classes = draw(st.lists(st.lists(diseases, min_size=1, max_size=7), min_size=1, max_size=5))
     cells = [(c, disease) for c, members in enumerate(classes) for disease in members]
-    numbers = draw(st.permutations(range(1, len(cells) + 1)))
-    return [(i, f"zip {i % 3}", c, d, n) for i, ((c, d), n) in enumerate(zip(cells, numbers, strict=True))]
+    return [(i, c, draw(st.integers(0, 2)), disease) for i, (c, disease) in enumerate(cells)]
 
 
 thetas = st.builds(Theta, st.integers(2, 5), st.sampled_from([exact("0.6"), exact("0.9")]))
 
 
-@settings(max_examples=tries(20), deadline=None)
-@given(tables(), st.sampled_from(NAMES))
-def test_the_histogram_counts_the_values_of_each_class_missing_ones_too(
-    engine: Engine, rows: list[Row], names: Sequence[str]
-) -> None:
-    found = swaps.histogram(engine, partition(engine, rows, names))
-    values = sorted({row[3] for row in rows}, key=order)
-    expected = Counter((row[2], values.index(row[3])) for row in rows)
-    assert counted(found) == expected
-    assert found.domain == len(values)
-
-
-@settings(max_examples=tries(20), deadline=None)
-@given(tables(), thetas, st.sampled_from(["records", "values"]), st.sampled_from(NAMES), st.booleans())
+@QUICK
+@given(tables(), thetas, st.sampled_from(NAMES), st.booleans())
 def test_exchanges_give_the_classes_the_values_that_the_plan_says_and_leave_the_rest(
-    engine: Engine, rows: list[Row], theta: Theta, kind: Any, names: Sequence[str], paper: bool
+    engine: Engine, rows: list[Row], theta: Theta, names: Sequence[str], paper: bool
 ) -> None:
-    made = partition(engine, rows, names)
-    before = swaps.histogram(engine, made)
+    before, values = histogram(rows)
     plan = plan_paper(before, theta, noise=False) if paper else plan_swap(before, theta)
-    after = read(engine, swaps.applied(engine, made, plan, exchange=kind))
-
-    values = sorted({row[3] for row in rows}, key=order)
-    assert Counter((row[2], values.index(row[3])) for row in after) == counted(plan.outcome(before))
-    assert Counter(row[3] for row in after) == Counter(row[3] for row in rows)
-    old, new = ({row[0]: row for row in table} for table in (rows, after))
-    assert old.keys() == new.keys() and len(after) == len(rows)
-    changed = [person for person in old if old[person] != new[person]]
-    assert len(changed) == plan.moves()[0][:, 2].sum() <= 2 * plan.swaps
-    stays = 3 if kind == "records" else 2
-    for person in changed:
-        at = [i for i in range(5) if old[person][i] != new[person][i]]
-        assert at == [5 - stays]
+    model = wanted(theta, "paper" if paper else "swap", column=names[3])
+    with exchanging(engine, rows, model, names=names) as exchange:
+        old = held(engine)
+        assert summed(old, lambda cell: (cell[0], cell[2])) == per_class(before, values)
+        done = exchange.run()
+        assert (done.swaps, done.noise, done.unmet) == (plan.swaps, 0, len(plan.unmet))
+        new = held(engine)
+    assert summed(new, lambda cell: (cell[0], cell[2])) == per_class(plan.outcome(before), values)
+    assert summed(new, lambda cell: cell[1:]) == summed(old, lambda cell: cell[1:]), "records stay true, but for places"
+    assert (old - new).total() == plan.moves()[0][:, 2].sum() <= 2 * plan.swaps
 
 
-def counted(histogram: Histogram) -> dict[tuple[int, int], int]:
-    pairs = zip(histogram.classes.tolist(), histogram.values.tolist(), strict=True)
-    return dict(zip(pairs, histogram.counts.tolist(), strict=True))
-
-
-@settings(max_examples=tries(20), deadline=None)
-@given(tables(), thetas)
-def test_what_is_suppressed_and_merged_is_what_the_plan_says(engine: Engine, rows: list[Row], theta: Theta) -> None:
-    made = partition(engine, rows)
-    before = swaps.histogram(engine, made)
-    plan = settled(plan_swap(before, theta), before, theta)
-    after = read(engine, swaps.applied(engine, made, plan, exchange="records"))
-    values = sorted({row[3] for row in rows}, key=order)
-    numbers = sorted({row[2] for row in after})
-    found = Counter((numbers.index(row[2]), values.index(row[3])) for row in after)
-    assert found == counted(plan.outcome(before))
-    assert {row[0] for row in after} <= {row[0] for row in rows} and len(after) == len({row[0] for row in after})
-
-
-@settings(max_examples=tries(20), deadline=None)
-@given(tables(), thetas, st.sampled_from(NAMES))
-def test_noise_takes_the_label_of_its_class_a_value_that_it_lacks_and_is_counted(
-    engine: Engine, rows: list[Row], theta: Theta, names: Sequence[str]
+@QUICK
+@given(tables(), thetas, st.sampled_from(NAMES), st.booleans())
+def test_noise_has_a_value_that_its_class_lacks_and_is_counted(
+    engine: Engine, rows: list[Row], theta: Theta, names: Sequence[str], paper: bool
 ) -> None:
-    # Labelled, and the label of one class is missing.
-    rows = [(i, f"zip of {c}" if c != 1 else None, c, d, n) for i, _, c, d, n in rows]
-    made = partition(engine, rows, names)
-    plan = plan_swap(swaps.histogram(engine, made), theta, noise=True, window=0)
-    exchanged = swaps.applied(engine, made, plan, exchange="records")
-    after = read(engine, swaps.with_noise(exchanged, (names[1],)) if len(plan.noise) else exchanged)
-    real, noise = [row for row in after if row[4] is not None], [row for row in after if row[4] is None]
-    assert Counter(real) == Counter(rows) and len(noise) == plan.noise_records
-    values = sorted({row[3] for row in rows}, key=order)
-    assert Counter((row[2], values.index(row[3]), 1) for row in noise) == Counter(map(tuple, plan.noise.tolist()))
-    held = {(row[2], row[3]) for row in rows}
-    for person, label, number, disease, _ in noise:
-        assert person is None and (number, disease) not in held
-        assert label == (f"zip of {number}" if number != 1 else None)
+    before, values = histogram(rows)
+    plan = (plan_paper if paper else plan_swap)(before, theta, noise=True)
+    model = wanted(theta, "paper" if paper else "swap", noise=True, column=names[3])
+    with exchanging(engine, rows, model, names=names) as exchange:
+        done = exchange.run()
+        noise = invented(engine, exchange) if done.noise else []
+        after = summed(held(engine), lambda cell: (cell[0], cell[2]))
+        place = list(engine.names('"sqlanon noise"')).index(names[3]) if noise else 0
+    assert done.noise == len(noise) == plan.noise_records
+    added = Counter((row[0], row[place]) for row in noise)
+    assert added == Counter((c, values[v]) for c, v, _ in plan.noise.tolist())
+    assert not added.keys() & after.keys()
+    assert +(after + added) == per_class(plan.outcome(before), values)
 
 
-def test_drawn_columns_of_noise_hold_values_of_the_table_and_depend_on_the_key_only(engine: Engine) -> None:
-    rows = [(i, f"zip {i}", i // 4, "abcd"[(i // 4) % 4], i + 1) for i in range(200)]
-    made = partition(engine, rows)
-    theta = Theta(4, exact(0.6))
-    plan = plan_paper(swaps.histogram(engine, made), theta)
-    step = swaps.with_noise(swaps.applied(engine, made, Plan(noise=plan.noise), exchange="records"), (), drawn=("zip",))
+def test_the_cells_of_noise_are_cells_of_the_table_and_depend_on_the_key_only(engine: Engine) -> None:
+    rows = [(1000 + i, i // 4, i, "abcd"[(i // 4) % 4]) for i in range(200)]
+    model = wanted(Theta(4, exact(0.6)), "paper", noise=True)
     found = []
     for key, threads in (("one", 1), ("one", 4), ("two", 2)):
         with_threads(engine, threads)
-        noise = [row for row in read(engine, step, key, keep=True) if row[4] is None]
-        assert len(noise) == plan.noise_records > 50
-        assert {row[1] for row in noise} <= {row[1] for row in rows} and len({row[1] for row in noise}) > 30
+        with exchanging(engine, rows, model, key=key) as exchange:
+            done = exchange.run()
+            noise = invented(engine, exchange)
+            persons = list(engine.names('"sqlanon noise"')).index("person")
+        drawn = {row[persons] for row in noise}
+        assert len(noise) == done.noise > 50
+        assert drawn <= {row[0] for row in rows} and len(drawn) > 30
         found.append(Counter(noise))
-    swaps.drop(engine, made)
     assert found[0] == found[1] != found[2]
 
 
-def test_rules_tell_where_a_value_is_plausible(engine: Engine) -> None:
-    rows = [(1, "m", 0, "a", 1), (2, "m", 0, "b", 2), (3, "f", 1, "a", 3), (4, "m", 1, "c", 4), (5, None, 2, "c", 5)]
-    made = partition(engine, rows)
-    values = ["a", "b", "c"]
-    assert swaps.histogram(engine, made).domain == len(values)
-    found = swaps.implausible(engine, made, [Rule("c", "zip", ("f",)), Rule("never there", "zip", ("f",))])
-    assert found == {(0, 2), (2, 2)}
-
-
-def test_which_of_equal_records_is_taken_follows_their_numbers(engine: Engine) -> None:
-    rows = [(1, "", 0, "a", 9), (2, "", 0, "a", 2), (3, "", 1, "b", 5), (4, "", 1, "c", 1)]
-    made = partition(engine, rows)
-    plan = plan_swap(swaps.histogram(engine, made), Theta(2, exact(0.6)))
-    after = read(engine, swaps.applied(engine, made, plan, exchange="records"))
-    assert {row[0]: row[2] for row in after} == {1: 0, 2: 1, 3: 0, 4: 1}
+def test_which_of_the_records_with_one_value_moves_only_the_key_tells(engine: Engine) -> None:
+    rows = [(age, 0, age, "a") for age in range(6)] + [(10, 1, 90, "b"), (11, 1, 91, "c"), (12, 1, 92, "d")]
+    model = wanted(Theta(3, exact(0.6)), "swap")
+    moved = []
+    for key in [*"abcd", "a"]:
+        with exchanging(engine, rows, model, key=key) as exchange:
+            assert exchange.run().swaps > 0
+            moved.append(frozenset(age for number, age, value in held(engine) if number == 1 and value == "a"))
+    assert moved[0] == moved[-1] and len(set(moved)) > 1
 
 
 def test_records_move_to_near_classes_where_there_is_a_choice(engine: Engine) -> None:
     surplus, lack = [(0, "a"), (10, "a")], [(1, "b"), (11, "b")]
     cells = [(c, v) for c, v in surplus for _ in range(2)] + [(c, v) for c, v in lack for _ in range(2)]
     cells += [(c, "xy"[c % 2]) for c in range(12) if c not in (0, 1, 10, 11)]
-    rows = [(i, "", c, v, 100 - i) for i, (c, v) in enumerate(sorted(cells))]
-    made = partition(engine, rows)
-    swaps.histogram(engine, made)
+    rows = [(i, c, i, v) for i, (c, v) in enumerate(sorted(cells))]
     values = sorted({v for _, v in cells})
     a, b = values.index("a"), values.index("b")
-    plan = Plan(exchanges=np.array([[0, a, 11, b], [10, a, 1, b]]))  # as far apart as can be
-    after = read(engine, swaps.applied(engine, made, plan, exchange="records"))
-    moved = {(old[2], new[2]) for old, new in zip(sorted(rows), sorted(after), strict=True) if old[2] != new[2]}
-    assert moved == {(0, 1), (10, 11), (1, 0), (11, 10)}
-
-
-def test_classes_that_are_not_numbered_from_0_are_refused(engine: Engine) -> None:
-    made = partition(engine, [(1, "", 0, "a", 1), (2, "", 2, "a", 2)])
-    with pytest.raises(ValueError, match="every class holds at least one record"):
-        swaps.histogram(engine, made)
+    leaving, arriving = Plan(exchanges=np.array([[0, a, 11, b], [10, a, 1, b]])).moves()  # as far apart as can be
+    with exchanging(engine, rows, wanted(Theta(2, exact(0.6)), "swap")) as exchange:
+        exchange.plan()
+        planned = [(1, *row) for row in leaving.tolist()] + [(2, *row) for row in arriving.tolist()]
+        columns = zip(("action", "class", "value", "records"), zip(*planned, strict=True), strict=True)
+        engine.numbers("plan it", "sqlanon plan", {name: np.array(cells) for name, cells in columns})
+        exchange.move()
+        homes = {age: number for number, age, _ in held(engine)}
+    old = [row[1] for row in rows]
+    assert {(old[age], number) for age, number in homes.items() if old[age] != number} == {
+        (0, 1), (10, 11), (1, 0), (11, 10)
+    }  # fmt: skip
 
 
 def test_the_working_tables_are_gone_at_the_end(engine: Engine) -> None:
-    made = partition(engine, [(i, "", i // 3, "a" if i < 5 else "b", i) for i in range(9)])
-    plan = plan_paper(swaps.histogram(engine, made), Theta(3, exact(0.6)))
-    swaps.applied(engine, made, plan, exchange="values")
-    swaps.drop(engine, made)
+    rows = [(i, i // 3, i, "a" if i < 5 else "b") for i in range(9)]
+    with exchanging(engine, rows, wanted(Theta(3, exact(0.6)), "paper", noise=True)) as exchange:
+        exchange.run()
     assert [name for name in working_tables(engine) if name.startswith("sqlanon")] == []

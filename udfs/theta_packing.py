@@ -1,7 +1,7 @@
 """Classes of k from a block of records, so that all meet θ with the least noise: the partition follows the values.
 
 `pack` gets the records per value of a block (or of the whole table) and gives each class its share of every value; the
-database then deals the records out in their order (recoding/swaps.py). Two ways to deal, the first that does is taken:
+database then deals the records out in their order. Two ways to deal, the first that does is taken:
 
 - *even*: every value as evenly as can be, as the descending-frequency round-robin does. With m classes and E = Σ max(0,
   f − m), each class has ⌊E/m⌋ or ⌈E/m⌉ records beyond the first of a value: no partition's worst class has fewer.

@@ -1,8 +1,9 @@
-"""Plans that lift the classes of a partition to θ: exchanges between classes, noise, suppression, merging.
+"""Plans that lift the classes of a partition to θ: exchanges between classes, and noise.
 
 A plan is made from the histogram of a partition, records per class and sensitive value, and applied by the database
-(recoding/swaps.py); no record is ever seen here. Classes are numbered from 0 in the order of their quasi-identifiers,
-so that a near number is a near class; values from 0 in the order of their key, which breaks all ties.
+(recoding/exchanges.py); no record is ever seen here. Classes are numbered from 0 in the order of their
+quasi-identifiers, so that a near number is a near class; values from 0 in the order of their key, which breaks all
+ties.
 
 *Source*: Khan et al., Electronics 9(5):716, 2020, Algorithm 1 (`plan_paper`); `plan_swap` is the two-way-checked local
 repair in its place. *Leaves*: an exchange makes the published record untrue (or widens the classes, where whole records
@@ -13,12 +14,10 @@ random noise. *Raises*: ValueError for a histogram that is none.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,6 @@ from sqlanon.udfs.theta import Theta, least_noise
 Ints = npt.NDArray[np.int64]
 Pairs = AbstractSet[tuple[int, int]]
 Exchange = tuple[int, int, int, int]
-Way = Literal["suppress", "merge"]
 
 _WORD = 64  # bits of a class's summary: one per value, the last one shared by the rest
 
@@ -100,14 +98,12 @@ class Plan:
     """What is to be done to a partition, in whole numbers.
 
     `exchanges` [swaps, 4]: a record with (class, value) for one with (other class, other value), in the order in which
-    they were found. `noise`, `suppressed` [·, 3]: (class, value, records). `merged` [·, 2]: (class, the class it
-    joins). `unmet`: the classes that still miss θ, about which nothing can be done in the ways that were allowed.
+    they were found. `noise` [·, 3]: (class, value, records). `unmet`: the classes that still miss θ, about which
+    neither exchanges nor noise can do anything.
     """
 
     exchanges: Ints = field(default_factory=lambda: _rows([], 4))
     noise: Ints = field(default_factory=lambda: _rows([], 3))
-    suppressed: Ints = field(default_factory=lambda: _rows([], 3))
-    merged: Ints = field(default_factory=lambda: _rows([], 2))
     unmet: tuple[int, ...] = ()
 
     @property
@@ -135,14 +131,10 @@ class Plan:
         return leaving, arriving
 
     def outcome(self, histogram: Histogram) -> Histogram:
-        """The histogram after the plan; merged classes keep the number of the class they join, and numbers close up."""
+        """The histogram after the plan. Raises ValueError where it takes what is not there."""
         leaving, arriving = self.moves()
         old = np.column_stack([histogram.classes, histogram.values, histogram.counts])
-        signed = [old, arriving, self.noise, *(t * np.array([1, 1, -1]) for t in (leaving, self.suppressed))]
-        classes, values, counts = np.concatenate(signed).T
-        joined = np.arange(histogram.size)
-        joined[self.merged[:, 0]] = self.merged[:, 1]
-        _, classes = np.unique(joined[classes], return_inverse=True)
+        classes, values, counts = np.concatenate([old, arriving, self.noise, leaving * np.array([1, 1, -1])]).T
         codes, at = np.unique(classes * histogram.domain + values, return_inverse=True)
         summed = np.bincount(at, counts, len(codes)).astype(np.int64)
         if np.any(summed < 0):
@@ -381,74 +373,3 @@ def _rings(classes: _Classes, number: int, window: int, since: int) -> Iterator[
             ]
         )
         inner, outer = outer, min(outer * 4, window)
-
-
-# -- what is left -------------------------------------------------------------------------------------------------
-
-
-def settled(
-    plan: Plan, histogram: Histogram, theta: Theta, *, ways: Sequence[Way] = ("suppress", "merge"), reach: int = 16
-) -> Plan:
-    """The plan with a decision for each class that is `unmet`: suppress, merge, or leave it there, which is to refuse.
-
-    suppress: records of the class's most frequent value go, one by one, while k are left, if the class then meets θ.
-    merge: the class is joined with its neighbours in the order of the quasi-identifiers, up to `reach` classes, until
-    the union meets θ (not every union does: θ is not monotone). The first of `ways` that is possible is taken.
-    """
-    counts = replace(plan, suppressed=_rows([], 3), merged=_rows([], 2)).outcome(histogram).per_class()
-    groups = [range(number, number + 1) for number in range(len(counts))]
-    suppressed: list[tuple[int, int, int]] = []
-    refused: list[int] = []
-    for number in plan.unmet:
-        if len(groups[number]) > 1:
-            continue  # a neighbour took it in
-        for way in ways:
-            if way == "suppress" and (gone := _removals(counts[number], theta)):
-                suppressed += [(number, value, many) for value, many in sorted(gone.items())]
-                counts[number] = {v: n - gone[v] for v, n in counts[number].items()}
-                break
-            if way == "merge" and (union := _union(counts, groups, number, theta, reach)):
-                for member in union:
-                    groups[member] = union
-                break
-        else:
-            refused.append(number)
-    merged = [(number, group.start) for number, group in enumerate(groups) if number != group.start]
-    refused = [number for number in refused if len(groups[number]) == 1]
-    return replace(plan, suppressed=_rows(suppressed, 3), merged=_rows(merged, 2), unmet=tuple(refused))
-
-
-def _removals(counts: Mapping[int, int], theta: Theta) -> Counter[int]:
-    """The fewest records, of the most frequent values, without which a class of k or more meets θ; else none."""
-    left, gone = dict(counts), Counter[int]()
-    for _ in range(sum(counts.values()) - theta.k):
-        value = min(left, key=lambda v: (-left[v], v))
-        if left[value] < 2:
-            break
-        left[value] -= 1
-        gone[value] += 1
-        if theta.met(left.values()):
-            return gone
-    return Counter()
-
-
-def _union(
-    counts: Sequence[Mapping[int, int]], groups: Sequence[range], number: int, theta: Theta, reach: int
-) -> range | None:
-    """The run of classes around this one, grown by whichever side does, else by the smaller, that meets θ."""
-
-    def held(classes: range) -> Counter[int]:
-        return sum((Counter(counts[member]) for member in classes), Counter[int]())
-
-    run = groups[number]
-    while True:
-        left = groups[run.start - 1] if run.start else None
-        right = groups[run.stop] if run.stop < len(groups) else None
-        wider = [range(left.start, run.stop)] if left else []
-        wider += [range(run.start, right.stop)] if right else []
-        tried = [(not theta.met((all_ := held(r)).values()), sum(all_.values()), r.start, r) for r in wider]
-        failed, _, _, run = min(tried, key=lambda t: t[:3], default=(True, 0, 0, range(0)))
-        if not failed:
-            return run
-        if not run or len(run) >= reach:
-            return None

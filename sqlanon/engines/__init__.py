@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlanon.engines.answers import Relation
     from sqlanon.engines.definitions import Defined
+    from sqlanon.functions import Planner, Rows
 
     Arrays = dict[str, numpy.ndarray[Any, Any]]
     Block = Mapping[str, numpy.ndarray[Any, Any]]
@@ -53,6 +54,14 @@ class Owner:
 
     role: str | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Called:
+    """Where a planner was run, in words (none if there is but one way); the `query`, if the database called it."""
+
+    where: str = ""
+    query: Text | None = None
 
 
 class Engine(Protocol):
@@ -172,6 +181,11 @@ class Engine(Protocol):
 
     def functions(self, key: str, *, vectorised: bool | None = None) -> AbstractContextManager[None]:
         """Our own functions on this connection, the keyed ones with this key; they are gone at the end."""
+
+    def called(
+        self, step: str, name: str, planner: Planner, constants: Sequence[object], rows: Sequence[Rows]
+    ) -> Called:
+        """A working table of the rows that a planner gives for constants and relations, the same wherever it is run."""
 
     @property
     def where_functions_run(self) -> str:

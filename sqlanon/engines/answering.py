@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from sqlanon import calls, query
+from sqlanon.engines import Called, Engine
+from sqlanon.engines.planners import beside
 from sqlanon.engines.relations import Relations
-from sqlanon.functions import FUNCTIONS, Function
+from sqlanon.functions import FUNCTIONS, PLANNERS, Function, Planner, Rows
 from sqlanon.query import Expression, Query, Step, Text, column, fragment
 from sqlanon.udfs import draws, microaggregation
 
@@ -67,33 +69,76 @@ class Answering(Relations):
     def indexed(self, step: str, name: str, by: str) -> None:
         """An index on a column of a working table, no two of whose values are the same."""
 
-    @abstractmethod
-    def drop_temporary(self, *names: str) -> None:
-        """Drops working tables."""
+    @property
+    def functions_on_server(self) -> bool:
+        """Whether sqlanon's functions are called on the server."""
+        return not self._lack
 
     @cached_property
-    def functions_on_server(self) -> bool:
-        """Whether the server has sqlanon's functions, made by somebody who could do anything there anyway.
+    def _lack(self) -> str:
+        """Why sqlanon's functions are not called on the server; nothing where they are.
 
-        They get the key, so anybody else's functions of the same names are left alone; and so are those that do not
-        come to what ours come to, since they are of another version or lack what they need.
+        They get the key and counts of the source, so that only what was made by somebody who could do anything there
+        anyway is called; and only what comes to what ours come to here.
         """
-        named = [f"sqlanon.{f.name}({', '.join(['text'] * f.keyed + [*map(_type, f.takes)])})" for f in FUNCTIONS]
+        named = list(_signatures())
         sql = (
-            "SELECT count(*) FROM unnest(?::text[]) AS w (name) JOIN pg_proc AS p ON p.oid = to_regprocedure(w.name)"
-            " JOIN pg_language AS l ON l.oid = p.prolang JOIN pg_roles AS r ON r.oid = p.proowner"
-            " JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE l.lanname = 'plpython3u' AND r.rolsuper"
-            " AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')"
+            "SELECT count(*), count(*) FILTER (WHERE l.lanname = 'plpython3u' AND r.rolsuper), count(*) FILTER (WHERE"
+            " has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE'))"
+            " FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang JOIN pg_roles AS r ON r.oid = p.proowner"
+            " JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname = 'sqlanon'"
+            " AND p.proname || '(' || oidvectortypes(p.proargtypes) || ')' = ANY(?::text[])"
         )
-        ((there,),) = self.run("look for the functions", sql, [named])
-        return bool(there == len(FUNCTIONS)) and self.tried(_PROBE) == [_PROBED]
+        ((there, trusted, granted),) = self.run("look for the functions", sql, [named])
+        if there < len(named):
+            return "the server has those of another version" if there else "the server has no such functions"
+        if trusted < there:
+            return "those on the server are not a superuser's in plpython3u"
+        if granted < there:
+            return "this role has no EXECUTE on those of the server"
+        return self._unlike()
+
+    def _unlike(self) -> str:
+        """How the functions on the server differ from ours, in an example of each; nothing where they do not."""
+        for text, expected in _examples():
+            if (found := self.tried(text)) != [expected]:
+                return "those on the server " + ("fail; is numpy there?" if found is None else _UNLIKE)
+        return ""
+
+    @property
+    def _where(self) -> str:
+        """Who works out our own functions."""
+        return f"beside the client: {self._lack}" if self._lack else "by sqlanon's functions on the server"
 
     @property
     def where_functions_run(self) -> str:
-        """Who works out our own functions."""
-        if self.functions_on_server:
-            return "draws and groups of near records were worked out by sqlanon's functions on the server"
-        return "draws and groups of near records were worked out beside the client: the server has no such functions"
+        """Who draws, and groups near records."""
+        return f"draws and groups of near records were worked out {self._where}"
+
+    def called(
+        self, step: str, name: str, planner: Planner, constants: Sequence[object], rows: Sequence[Rows]
+    ) -> Called:
+        """A working table of the rows that a planner gives. Raises `EngineError`.
+
+        On the server its relations are read there, and nothing of them comes here; it holds them in memory several
+        times, so what is larger than an argument should be streams past the planner here.
+        """
+        if self._lack or any(8 * len(one.columns) * one.many > _LARGEST for one in rows):
+            beside(cast(Engine, self), step, name, planner, constants, rows)
+            return Called(self._where if self._lack else f"beside the client: {_TOO_LARGE}")
+        given = ", ".join(self.own(column) for column in planner.gives)
+        lists = ", ".join(f"a.{self.own(column)}" for column in planner.gives)
+        call = _call(planner, constants, [self._packed(one) for one in rows])
+        made = Text(f"SELECT u.*\nFROM {call} AS a,\n  unnest({lists}) AS u ({given})")
+        self.temporary(step, name, made)
+        return Called(self._where, made)
+
+    def _packed(self, rows: Rows) -> str:
+        """The rows as bytes, eight per number, in their order."""
+        numbers = " || ".join(f"int8send({self.own(column)}::bigint)" for column in rows.columns)
+        by = ", ".join(map(self.own, rows.by))
+        read = self.rendered(rows.relation)
+        return f"(SELECT coalesce(string_agg({numbers}, ''::bytea ORDER BY {by}), ''::bytea) FROM {read})"
 
     @contextmanager
     def functions(self, key: str, *, vectorised: bool | None = None) -> Iterator[None]:
@@ -205,6 +250,48 @@ _PROBED = (
     draws.uniform("no key", "probe", 7), draws.normal("no key", "probe", 7), microaggregation.mdav(2, _POINTS),
     microaggregation.mean([0.1, 0.2, 0.3]),
 )  # fmt: skip
+
+# What each planner is tried with before the first call: its constants, and the rows of its relations.
+_EXAMPLES: dict[str, tuple[tuple[object, ...], tuple[list[list[int]], ...]]] = {
+    "sqlanon_swaps": (("swap", 2, "3/5", "k", True, 3), ([[0, 0, 2], [1, 1, 1], [1, 2, 1]], [[0, 1]])),
+    "sqlanon_groups": ((2, 9, [1, 2], [False, True], False), ([[1, 1, 0, 0], [2, 1, 4, 1], [3, 1, 5, 1]],)),
+    "sqlanon_ranks": ((3, 2), ([[1, 0, 5], [2, 7, 3]],)),
+}
+# Bytes of a relation that is given to a function of the server, which needs some six times as much memory.
+_LARGEST = 1 << 27
+_UNLIKE = "do not come to the same"
+_TOO_LARGE = "there were too many rows for an argument"
+
+
+def _examples() -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Statements that call the functions, each with the row to which it must come."""
+    yield _PROBE, _PROBED
+    for planner in PLANNERS:
+        constants, relations = _EXAMPLES[planner.name]
+        literals = [f"'\\x{np.array(rows, dtype='>i8').tobytes().hex()}'::bytea" for rows in relations]
+        streams = ([np.array(rows, dtype=np.int64)] for rows in relations)
+        expected = tuple(column.tolist() for column in planner.many(*constants, *streams))
+        yield f"SELECT a.* FROM {_call(planner, constants, literals)} AS a", expected
+
+
+def _signatures() -> Iterator[str]:
+    for function in FUNCTIONS:
+        yield f"{function.name}({', '.join(['text'] * function.keyed + [*map(_type, function.takes)])})"
+    for planner in PLANNERS:
+        yield f"{planner.name}({', '.join(kind for _, kind in planner.parameters)})"
+
+
+def _call(planner: Planner, constants: Sequence[object], relations: Sequence[str]) -> str:
+    """The call of a planner as a FROM item."""
+    given = [f"{_literal(value)}::{kind}" for value, (_, kind) in zip(constants, planner.takes, strict=True)]
+    return f"sqlanon.{planner.name}({', '.join([*given, *relations])})"
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return query.constant(f"{{{','.join(map(_literal, value))}}}")
+    return str(value).lower() if isinstance(value, bool) else query.constant(value)
+
 
 _ASKED, _ANSWER = "sqlanon asked", "sqlanon answer"
 

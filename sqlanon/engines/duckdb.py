@@ -6,7 +6,7 @@ import getpass
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from sqlanon import query
-from sqlanon.engines import Column, Origin, Owner
+from sqlanon.engines import Called, Column, Origin, Owner
 from sqlanon.engines.asking import AskedDuckDB
+from sqlanon.engines.planners import beside
 from sqlanon.engines.relations import Roleless
 from sqlanon.engines.words import family_of, hint
 from sqlanon.errors import EngineError, ReleaseError, SpecError, nearest
-from sqlanon.functions import FUNCTIONS, Function, through_arrow
+from sqlanon.functions import FUNCTIONS, Function, Planner, Rows, through_arrow
 from sqlanon.query import Expression, Query, Text
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class DuckDB(AskedDuckDB, Roleless):
     dialect = "duckdb"
     schema = "main"
     connection: duckdb.DuckDBPyConnection
+    held_in, forgetting = "temp", "RESET VARIABLE sqlanon_key"
 
     def __init__(
         self, path: str | None = None, connection: duckdb.DuckDBPyConnection | None = None, *, read_only: bool = False
@@ -291,19 +293,6 @@ class DuckDB(AskedDuckDB, Roleless):
     def alone(self, statements: str) -> str:
         return statements
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
-        before = set(self._working)
-        try:
-            yield
-        finally:
-            names = [self.rendered(query.identifier(name)) for name in sorted(self._working - before)]
-            self._working = before
-            for statement in ["RESET VARIABLE sqlanon_key", *(f"DROP TABLE IF EXISTS temp.{name}" for name in names)]:
-                with suppress(duckdb.Error):  # what went wrong, or right, before is what must be told
-                    self.connection.execute(statement)
-
     def secret(self, step: str, name: str, key: str) -> Text:
         """A working table of one row, `key`, and the query that makes it wherever the key was set: it holds no key."""
         self.run("set the key", "SET VARIABLE sqlanon_key = ?", [key])
@@ -363,14 +352,15 @@ class DuckDB(AskedDuckDB, Roleless):
                 maker.remove_function(name)
             maker.close()
 
+    def called(
+        self, step: str, name: str, planner: Planner, constants: Sequence[object], rows: Sequence[Rows]
+    ) -> Called:
+        beside(self, step, name, planner, constants, rows)
+        return Called()
+
     @property
     def where_functions_run(self) -> str:
         return ""
-
-    def drop_temporary(self, *names: str) -> None:
-        for name in names:
-            self.run("drop working tables", f"DROP TABLE IF EXISTS temp.{self.rendered(query.identifier(name))}")
-            self._working.discard(name)
 
     def publisher(self, roles: Sequence[str], owner: str | None = None) -> Owner:
         """Refuses roles: DuckDB has none. Raises `SpecError`."""

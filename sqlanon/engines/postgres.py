@@ -64,6 +64,7 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
     name = "postgres"
     dialect = "postgres"
     persistent = True
+    held_in, forgetting = "pg_temp", f'DROP TABLE IF EXISTS pg_temp."{KEY}"'
     # With which our procedures run in the server.
     settings: ClassVar = {**_SETTINGS, **{name: f"{least}{unit}" for name, (least, unit) in _LEAST.items()}}
 
@@ -358,18 +359,6 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
             if name not in ("client_encoding", "client_min_messages", "default_transaction_isolation"):
                 yield name, value if name == "search_path" else query.constant(value)
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        before = set(self._working)
-        try:
-            yield
-        finally:
-            names = sorted(self._working - before)
-            self._working = before
-            for name in [*names, KEY]:
-                with suppress(EngineError):  # what went wrong, or right, before is what must be told
-                    self.run("drop working tables", f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
-
     def secret(self, step: str, name: str, key: str) -> Text:
         self.set_key(key)
         made = Text(f"SELECT key FROM pg_temp.{self.own(KEY)}")
@@ -431,11 +420,6 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
             for label, values in columns.items()
         }
         self.load(step, name, [cells])
-
-    def drop_temporary(self, *names: str) -> None:
-        for name in names:
-            self.run("drop working tables", f"DROP TABLE IF EXISTS pg_temp.{self.own(name)}")
-            self._working.discard(name)
 
     # -- what a server has nothing of ----------------------------------------------------------------------------
 

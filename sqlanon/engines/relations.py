@@ -1,21 +1,29 @@
-"""What both engines do alike with a published table or view: name it, rename it, comment on it."""
+"""What both engines do alike with tables: name, rename, comment on what is published, forget what was worked with."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Origin, Owner
 from sqlanon.engines.definitions import DefinedByDuckDB
+from sqlanon.errors import EngineError
 from sqlanon.query import Expression, Query, Text
 
 
 class Relations(ABC):
-    """The statements that are the same on every engine; how one is run is the engine's business."""
+    """The statements that are the same on every engine; how one is run is the engine's business.
+
+    `held_in`: the schema of working tables; `forgetting`: the statement after which there is no key of an order.
+    """
+
+    held_in: ClassVar[str]
+    forgetting: ClassVar[str]
+    _working: set[str]
 
     @abstractmethod
     def run(
@@ -34,6 +42,28 @@ class Relations(ABC):
     def own(self, name: str) -> str:
         """A name as a quoted identifier."""
         return self.rendered(query.identifier(name))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Whatever ends it, no working table that was made inside stays on the connection, and no key of an order."""
+        before = set(self._working)
+        try:
+            yield
+        finally:
+            names = sorted(self._working - before)
+            self._working = before
+            for statement in (*map(self._dropping, names), self.forgetting):
+                with suppress(EngineError):  # what went wrong, or right, before is what must be told
+                    self.run("drop working tables", statement)
+
+    def drop_temporary(self, *names: str) -> None:
+        """Drops working tables, those that there are."""
+        for name in names:
+            self.run("drop working tables", self._dropping(name))
+            self._working.discard(name)
+
+    def _dropping(self, name: str) -> str:
+        return f"DROP TABLE IF EXISTS {self.held_in}.{self.own(name)}"
 
     def _at(self, path: Sequence[str]) -> str:
         return self.rendered(query.table(*path))

@@ -13,21 +13,17 @@ in the stretch that the class covers (no pregnancies in a class of men). *Source
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from sqlanon import query
-from sqlanon.functions import uniform
+from sqlanon.functions import SWAPS, Rows, uniform
 from sqlanon.models import ThetaSensitivity, k_of
 from sqlanon.plan import Source
 from sqlanon.query import Expression, Query, column, fragment
 from sqlanon.recoding import records
 from sqlanon.recoding.partition import Encoded, classes, keyed
-from sqlanon.recoding.working import Columns, relation
-from sqlanon.udfs.theta import Theta, exact
-from sqlanon.udfs.theta_plans import Histogram, Ints, Plan, plan_paper, plan_swap
+from sqlanon.recoding.working import relation
+from sqlanon.udfs import flat
 
 _SO_FAR = "rows between unbounded preceding and current row"
 
@@ -51,29 +47,29 @@ def exchange(encoded: Encoded, model: ThetaSensitivity, key: str) -> Exchanged:
 
     The model's column stands beside the quasi-identifiers. Raises `EngineError`.
     """
-    return _Exchange(encoded, model, key).run()
+    return Exchange(encoded, model, key).run()
 
 
-class _Exchange:
-    """One run. `numbers of classes`, `numbers of values`: both from 0, in their orders."""
+class Exchange:
+    """One run. `numbers of classes`, `numbers of values`: both from 0, in their orders. `plan`: `udfs.flat.swaps`."""
 
     def __init__(self, encoded: Encoded, model: ThetaSensitivity, key: str) -> None:
         self.encoded, self.model, self.key, self.work = encoded, model, key, encoded.work
         self.value = f"beside {encoded.beside.index(model.column)}"
 
     def run(self) -> Exchanged:
-        self._number()
-        plan = self._planned(self._histogram())
-        leaving, arriving = plan.moves()
-        if len(leaving):
-            self._load("leaving", ("class", "value", "records"), leaving)
-            self._load("arriving", ("class", "value", "records"), arriving)
-            self.work.make("pieces", self._moved(), "which records of each combination are in which class")
-            self.work.drop("leaving", "arriving")
-        if len(plan.noise):
-            self._noise(plan.noise)
-        self.work.drop("numbers of classes", "numbers of values")
-        return Exchanged(plan.swaps, plan.noise_records, len(plan.unmet))
+        self.plan()
+        done = self.done()
+        if done.swaps:
+            self.move()
+        if done.noise:
+            self.add_noise()
+        self.work.drop("plan", "numbers of classes", "numbers of values")
+        return done
+
+    def move(self) -> None:
+        """`pieces` after the exchanges that are planned."""
+        self.work.make("pieces", self._moved(), "which records of each combination are in which class")
 
     def _number(self) -> None:
         made = fragment(
@@ -99,37 +95,53 @@ class _Exchange:
 
     # -- what is planned ---------------------------------------------------------------------------------------------
 
-    def _histogram(self) -> Histogram:
+    def plan(self) -> None:
+        """Makes `plan`, again and again until all noise in it is known to be plausible."""
+        self._number()
         counted = self._whole().then("counted", fragment(
             "select class, value, cast(sum(records) as bigint) as records from whole group by class, value"
         ))  # fmt: skip
-        found = self.work.read(counted, f"count the values of {self.model.column} in each class")
-        sized = fragment("select count(*) from $v", v=relation("numbers of values"))
-        (domain,) = self.work.ask(sized, f"count the values of {self.model.column}")
-        return Histogram(found["class"], found["value"], found["records"], int(domain))
+        self.work.make("histogram", counted, f"the values of {self.model.column} in each class")
+        self.work.make("asked", self._classes_of("select number as class from $n where 1 = 0"), "no class as yet")
+        none = self._classes_of("select number as class, number as value from $n where 1 = 0")
+        self.work.make("implausible", none, "noise that must not be made")
+        self._planned()
+        while self.model.noise and self._new():
+            self._planned()
+        self.work.drop("histogram", "asked", "implausible")
 
-    def _planned(self, histogram: Histogram) -> Plan:
-        model, spec = self.model, self.encoded.source.spec
-        k = model.k or k_of(spec.privacy) or 1
-        theta, planner = Theta(k, exact(model.mu), model.theta), self._planner()
-        plan = planner(histogram, theta, frozenset())
-        known: set[int] = set()
-        implausible: set[tuple[int, int]] = set()
-        while new := {int(number) for number in plan.noise[:, 0]} - known:
-            implausible |= self._implausible(new)
-            known |= new
-            plan = planner(histogram, theta, frozenset(implausible))
-        return plan
+    def _classes_of(self, sql: str) -> Expression:
+        return fragment(sql, n=relation("numbers of classes"))
 
-    def _planner(self) -> Callable[[Histogram, Theta, frozenset[tuple[int, int]]], Plan]:
-        planners: dict[str, Callable[..., Plan]] = {"paper": plan_paper, "swap": plan_swap}
-        plan, noise = planners[self.model.repair], self.model.noise
-        return lambda histogram, theta, implausible: plan(histogram, theta, noise=noise, implausible=implausible)
+    def _planned(self) -> None:
+        model, k = self.model, self.model.k or k_of(self.encoded.source.spec.privacy) or 1
+        constants = (model.repair, k, str(model.mu), model.theta, model.noise, self._many("numbers of values"))
+        pair = ("class", "value")
+        histogram = Rows(relation("histogram"), (*pair, "records"), pair, self._many("histogram"))
+        banned = Rows(relation("implausible"), pair, pair, self._many("implausible"))
+        self.work.call("plan", SWAPS, constants, [histogram, banned], "what leaves, what arrives, and noise")
 
-    def _implausible(self, numbers: Iterable[int]) -> set[tuple[int, int]]:
-        """The pairs of class and value, by number, that noise must not make."""
-        classes(self.encoded)
-        self._load("asked", ("number",), np.array(sorted(numbers), dtype=np.int64).reshape(-1, 1))
+    def _many(self, name: str) -> int:
+        (many,) = self.work.ask(fragment("select count(*) from $t", t=relation(name)), f"count: {name}")
+        return int(many)
+
+    def _new(self) -> bool:
+        """Whether noise came to classes that were not asked about before; they are, now."""
+        found = fragment(
+            "select distinct p.class from $p as p left join $a as a on p.class = a.class"
+            f" where p.action = {flat.NOISE} and a.class is null", p=relation("plan"), a=relation("asked"),
+        )  # fmt: skip
+        self.work.make("new", found, "classes with noise, about which nothing was asked")
+        there = self._many("new") > 0
+        if there:
+            classes(self.encoded)
+            self.work.add("implausible", self._unlike(), "noise that must not be made")
+            self.work.add("asked", fragment("select class from $n", n=relation("new")), "what was asked about")
+        self.work.drop("new")
+        return there
+
+    def _unlike(self) -> Expression:
+        """The pairs of class and value, by number, that noise must not make in the new classes."""
         inside = [
             fragment(
                 "exists (select 1 from $c as c where $own is not distinct from v.value and $p >= $low and $p <= $high)",
@@ -139,21 +151,21 @@ class _Exchange:
             for i, place in enumerate(self.encoded.places)
             if self.encoded.dimensions[i].kind != "interval"
         ]  # fmt: skip
-        unlike = fragment(
-            "select n.number as class, v.number as value from $a as a join $n as n on a.number = n.number"
+        return fragment(
+            "select n.number as class, v.number as value from $a as a join $n as n on a.class = n.number"
             " join $s as s on n.class = s.class cross join $v as v where not ($inside)", inside=query.every(inside),
-            a=relation("asked"), n=relation("numbers of classes"), s=relation("classes"),
-            v=relation("numbers of values"),
+            a=relation("new"), n=relation("numbers of classes"), s=relation("classes"), v=relation("numbers of values"),
         )  # fmt: skip
-        found = self.work.read(unlike, f"look where the values of {self.model.column} are plausible")
-        self.work.drop("asked")
-        return set(zip(found["class"].tolist(), found["value"].tolist(), strict=True))
 
-    def _load(self, name: str, names: tuple[str, ...], rows: Ints) -> None:
-        def blocks() -> Iterator[Columns]:
-            yield {label: np.ascontiguousarray(rows[:, place]) for place, label in enumerate(names)}
-
-        self.work.load(name, blocks(), f"the plan: {name}", f"sqlanon.udfs.theta_plans.plan_{self.model.repair}")
+    def done(self) -> Exchanged:
+        """What is planned, counted."""
+        count = "cast(coalesce(sum(records) filter (where action = {}), 0) as bigint)"
+        told = fragment(
+            f"select {count.format(flat.SWAPS)}, {count.format(flat.NOISE)},"
+            f" count(*) filter (where action = {flat.UNMET}) from $p", p=relation("plan"),
+        )  # fmt: skip
+        swaps, noise, unmet = self.work.ask(told, "count what is planned")
+        return Exchanged(int(swaps), int(noise), int(unmet))
 
     # -- what is done ------------------------------------------------------------------------------------------------
 
@@ -166,14 +178,16 @@ class _Exchange:
             "select w.*, l.records as asked,"
             " cast(sum(w.records) over (partition by w.class, w.value order by $tie, w.id"
             f" {_SO_FAR}) as bigint) - w.records as start from whole as w join $l as l on w.class = l.class"
-            " and w.value = l.value", tie=keyed([fragment("cast(w.id as varchar)")]), l=relation("leaving"),
+            f" and w.value = l.value where l.action = {flat.LEAVES}",
+            tie=keyed([fragment("cast(w.id as varchar)")]), l=relation("plan"),
         ))  # fmt: skip
         steps = steps.then("taken", fragment(
             "select id, class, value, least(records, asked - start) as records from placed where start < asked"
         ))  # fmt: skip
         laid = f"cast(sum(records) over (partition by value order by class {{}}{_SO_FAR}) as bigint) - records as start"
         steps = steps.then("laid", fragment(f"select *, {laid.format(', id ')} from taken"))
-        steps = steps.then("slots", fragment(f"select *, {laid.format('')} from $a", a=relation("arriving")))
+        arriving = f"select *, {laid.format('')} from $a where action = {flat.ARRIVES}"
+        steps = steps.then("slots", fragment(arriving, a=relation("plan")))
         steps = steps.then("moved", fragment(
             "select l.id, a.class, least(l.start + l.records, a.start + a.records) - greatest(l.start, a.start)"
             " as records from laid as l join slots as a on l.value = a.value and l.start < a.start + a.records"
@@ -193,10 +207,13 @@ class _Exchange:
             " as first, records from summed"
         ))  # fmt: skip
 
-    def _noise(self, planned: Ints) -> None:
+    def add_noise(self) -> None:
         """`noise`: a row per tuple, with its `class` and all columns that a record carries beside its class."""
-        tuples = np.repeat(planned[:, :2], planned[:, 2], axis=0)
-        self._load("tuples", ("number", "class", "value"), np.column_stack([np.arange(1, len(tuples) + 1), tuples]))
+        tuples = fragment(
+            "select cast(row_number() over (order by class, value) as bigint) as number, class, value from $p"
+            f" where action = {flat.NOISE}", p=relation("plan"),
+        )  # fmt: skip
+        self.work.make("tuples", tuples, "the records of nobody, numbered")
         steps, cells = Query(()), list[Expression]()
         tree = fragment(
             "select $nothing from drawn as t join $n as n on t.class = n.number join $v as v on t.value = v.number",

@@ -17,23 +17,18 @@ Classes may overlap in the space of quasi-identifiers; `mondrian.strict` makes d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
-
 from sqlanon import query
+from sqlanon.functions import GROUPS, RANKS, Rows
 from sqlanon.query import column, fragment
 from sqlanon.recoding import lines, mondrian
 from sqlanon.recoding.partition import Encoded, even, order
-from sqlanon.recoding.working import Columns, relation, working_name
-from sqlanon.udfs import curves, groups
+from sqlanon.recoding.working import relation, working_name
 
 Order = Literal["splits", "gray", "hilbert"]
 Groups = Literal["best", "even"]
 
-# Rows that are held outside the database at a time.
-_BLOCK = 1 << 18
 # Up to so many combinations the order of splits pays.
 _MANY = 1_000_000
 # Beyond so many persons per group, the best cut would take too long: its time grows with k.
@@ -49,7 +44,7 @@ def hilbert(encoded: Encoded, k: int, *, order: Order | None = None, groups: Gro
     encoded.require(k)
     arrange(encoded, k, order)
     if groups == "best" and k <= _MOST:
-        _best(encoded, k)
+        best(encoded, k)
     else:
         even(encoded, k)
     encoded.work.drop("ordered")
@@ -60,10 +55,13 @@ def arrange(encoded: Encoded, k: int, by: Order | None = None) -> None:
     chosen = by or ("splits" if encoded.combinations <= _MANY else "gray")
     if len(encoded.dimensions) == 1:
         chosen = "gray"  # which is the order of its values
-    {"splits": _splits, "gray": _gray, "hilbert": _hilbert}[chosen](encoded, k)
+    if chosen == "splits":
+        _splits(encoded, k)
+    else:
+        {"gray": _gray, "hilbert": _hilbert}[chosen](encoded)
 
 
-def _gray(encoded: Encoded, k: int) -> None:
+def _gray(encoded: Encoded) -> None:
     """The combinations are numbered in the order of the Gray code."""
     located = "select id, cast(id as bigint) as place, 0 as along from $c"
     order(encoded, fragment(located, c=relation("combinations")))
@@ -76,33 +74,28 @@ def _splits(encoded: Encoded, k: int) -> None:
     encoded.work.drop("leaves")
 
 
-def _hilbert(encoded: Encoded, k: int) -> None:
-    encoded.work.load("curve", _ranks(encoded), "the ranks on the Hilbert curve", "sqlanon.udfs.curves.hilbert")
-    order(encoded, fragment("select id, rank as place, id as along from $c", c=relation("curve")))
-    encoded.work.drop("curve")
-
-
-def _ranks(encoded: Encoded) -> Iterator[Columns]:
-    """Block by block, the number and the rank on the curve of each combination."""
-    turns = encoded.turns
-    tree = fragment("select $nothing from $c as c", nothing=[], c=relation("combinations"))
-    told = [column("id", "c")]
-    for i in turns:
+def _hilbert(encoded: Encoded) -> None:
+    work, columns = encoded.work, [f"coarse {i}" for i in encoded.turns]
+    tree, told = fragment("select $nothing from $c as c", nothing=[], c=relation("combinations")), [column("id", "c")]
+    for i, coarse in zip(encoded.turns, columns, strict=True):
         name = working_name(lines.line(i))
         tree = query.joined(tree, name, fragment("$a = $b", a=column(f"place {i}", "c"), b=column("place", name)))
-        told.append(query.named(column("coarse", name), f"coarse {i}"))
-    for first in range(1, encoded.combinations + 1, _BLOCK):
-        block = [fragment(f"c.id >= {first}"), fragment(f"c.id < {first + _BLOCK}")]
-        found = encoded.work.read(query.filtered(query.selecting(tree, told), block), "read the ranks")
-        coarse = np.stack([found[f"coarse {i}"] for i in turns], axis=1)
-        yield {"id": found["id"], "rank": curves.hilbert(coarse, lines.bits(len(encoded.dimensions)))}
+        told.append(query.named(column("coarse", name), coarse))
+    work.make("points", query.selecting(tree, told), "the combinations as points of space")
+    points = Rows(relation("points"), ("id", *columns), ("id",), encoded.combinations, numbered=True)
+    constants = (lines.bits(len(columns)), len(columns))
+    work.call("curve", RANKS, constants, [points], "the ranks on the Hilbert curve")
+    order(encoded, fragment("select id, rank as place, id as along from $c", c=relation("curve")))
+    work.drop("points", "curve")
 
 
-def _best(encoded: Encoded, k: int) -> None:
-    """`pieces` by the dynamic programme."""
-    loss = groups.Loss(encoded.span, encoded.weights, tuple(d.kind == "single" for d in encoded.dimensions))
-    found = groups.best(_stream(encoded), k, loss)
-    encoded.work.load("cut", _cut(found), "the cheapest groups along the order", "sqlanon.udfs.groups.best")
+def best(encoded: Encoded, k: int) -> None:
+    """Makes `pieces` of `ordered`, by the dynamic programme."""
+    whole = [dimension.kind == "single" for dimension in encoded.dimensions]
+    constants = (k, encoded.span, encoded.weights, whole, encoded.entity is not None)
+    columns = ("records", "persons", *encoded.places)
+    ordered = Rows(relation("ordered"), columns, ("at",), encoded.combinations, numbered=True)
+    encoded.work.call("cut", GROUPS, constants, [ordered], "the cheapest groups along the order")
     first = "cast(sum(c.records) over (partition by c.at order by c.class) - c.records as bigint) as first"
     made = fragment(
         f"select id, class, {first}, c.records from $c as c join $o as o on c.at = o.at",
@@ -110,23 +103,3 @@ def _best(encoded: Encoded, k: int) -> None:
     )  # fmt: skip
     encoded.work.make("pieces", made, "which records of each combination are in which class")
     encoded.work.drop("cut")
-
-
-def _stream(encoded: Encoded) -> Iterator[groups.Block]:
-    """The combinations in their order, block by block."""
-    told = [column(name) for name in ("records", "persons", *encoded.places)]
-    for first in range(1, encoded.combinations + 1, _BLOCK):
-        block = fragment(
-            f"select $told from $o where at >= {first} and at < {first + _BLOCK} order by at",
-            told=told, o=relation("ordered"),
-        )  # fmt: skip
-        found = encoded.work.read(block, "read the places in their order")
-        places = np.stack([found[name].astype(np.int64) for name in encoded.places], axis=1)
-        persons = found["persons"].astype(np.int64) if encoded.entity else None
-        yield groups.Block(places, found["records"].astype(np.int64), persons)
-
-
-def _cut(found: groups.Pieces) -> Iterator[Columns]:
-    for first in range(0, len(found.rows), _BLOCK):
-        part = slice(first, first + _BLOCK)
-        yield {"at": found.rows[part] + 1, "class": found.groups[part], "records": found.records[part]}

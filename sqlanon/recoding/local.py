@@ -150,7 +150,7 @@ def _notes(made: Made) -> tuple[str, ...]:
             f"classes that did not hold were united with the nearest: {repaired.before} became {repaired.after}, and"
             f" {repaired.suppressed} records are left to be suppressed"
         )
-    return tuple(told)
+    return (*told, *made.published.encoded.work.told)
 
 
 @dataclass(frozen=True)

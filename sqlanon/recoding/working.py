@@ -6,7 +6,7 @@ query that fills it; together they are a script that makes the same tables again
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlanon.engines import Engine
+from sqlanon.functions import Planner, Rows
 from sqlanon.query import Expression, Query, Text, identifier, table
-
-Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One table that was made (`create`), added to (`insert`) or dropped (`drop`); `by` names who computed its rows.
+    """One table that was made (`create`), added to (`insert`) or dropped (`drop`).
 
     A statement without a query was filled from outside the database: by the function that `by` names.
     """
@@ -40,6 +39,7 @@ class Work:
     engine: Engine
     statements: list[Statement] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # where planners were run
 
     def make(self, name: str, what: Query | Expression | Text, comment: str) -> Expression:
         """A new table; its FROM item. `comment` says what it holds. Raises `EngineError`."""
@@ -65,11 +65,14 @@ class Work:
         self.engine.append(comment, working_name(name), what)
         self._keep(Statement("insert", name, what, comment))
 
-    def load(self, name: str, blocks: Iterable[Columns], comment: str, by: str) -> Expression:
-        """A new table of arrays that a function computed; its FROM item. Raises `EngineError`."""
-        self.engine.load(comment, working_name(name), blocks)
-        self._keep(Statement("create", name, None, comment, by))
-        return relation(name)
+    def call(
+        self, name: str, planner: Planner, constants: Sequence[object], rows: Sequence[Rows], comment: str
+    ) -> None:
+        """A new table of what a planner gives, on the server or here. Raises `EngineError`."""
+        done = self.engine.called(comment, working_name(name), planner, constants, rows)
+        self._keep(Statement("create", name, done.query, comment, f"{planner.many.__module__}.{planner.many.__name__}"))
+        if done.where and (told := f"{planner.told} were worked out {done.where}") not in self.told:
+            self.told.append(told)
 
     def ask(self, what: Query | Expression | Text, comment: str) -> tuple[Any, ...]:
         """The one row of numbers that a query answers. Raises `EngineError`."""

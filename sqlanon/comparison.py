@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlanon import query
+from sqlanon.defaults import SAMPLE_ROWS
 from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.planning import make_from, source_of, with_usefulness
 from sqlanon.query import Text, fragment
 from sqlanon.spec import Recoding, Spec
 from sqlanon.telling import Tell, silent
-
-# Records of the sample, unless another number is asked for.
-SAMPLE_ROWS = 20_000
 
 _SAMPLE = "sqlanon comparison sample"
 

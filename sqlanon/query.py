@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, reduce
-from importlib import metadata
 
 import sqlglot
 from sqlglot import exp
 
 from sqlanon.errors import NotPortable
-from sqlanon.translation import FLOAT_TEXT, for_duckdb, for_postgres, nodes, short
+from sqlanon.translation import FLOAT_TEXT, copied, for_duckdb, for_postgres, nodes, short
 
 Expression = exp.Expr
 Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
@@ -180,6 +179,8 @@ class Query:
 
 def version() -> str:
     """The version of sqlglot that renders."""
+    from importlib import metadata
+
     return metadata.version("sqlglot")
 
 
@@ -227,7 +228,7 @@ def _parsed(sql: str) -> Expression:
 
 def _expression(part: Part) -> Expression | list[Expression]:
     if isinstance(part, exp.Expr):
-        return part.copy()
+        return copied(part)
     if isinstance(part, (list, tuple)):
         return [node for item in part for node in _flat(_expression(item))]
     return literal(part)
@@ -240,7 +241,7 @@ def _flat(node: Expression | list[Expression]) -> list[Expression]:
 def fragment(sql: str, parts: Mapping[str, Part] | None = None, /, **more: Part) -> Expression:
     """House SQL with its `$parts` set in. A list stands where a list may stand (SELECT, GROUP BY, ORDER BY, IN)."""
     given = {**(parts or {}), **more}
-    tree = _parsed(sql).copy()
+    tree = copied(_parsed(sql))
     for place in list(tree.find_all(exp.Placeholder)):
         if place.name not in given:
             raise KeyError(f"fragment lacks the part ${place.name}")
@@ -286,12 +287,12 @@ def every(conditions: Iterable[Expression]) -> Expression:
 
 
 def _closed(node: Expression) -> Expression:
-    return exp.Paren(this=node.copy()) if isinstance(node, (exp.Or, exp.Case)) else node.copy()
+    return exp.Paren(this=copied(node)) if isinstance(node, (exp.Or, exp.Case)) else copied(node)
 
 
 def added(terms: Sequence[Expression]) -> Expression:
     """The sum of expressions; 0 where there is none."""
-    found = [exp.Paren(this=term.copy()) if isinstance(term, _WEAK) else term.copy() for term in terms]
+    found = [exp.Paren(this=copied(term)) if isinstance(term, _WEAK) else copied(term) for term in terms]
     return reduce(lambda left, right: exp.Add(this=left, expression=right), found) if found else literal(0)
 
 
@@ -310,7 +311,7 @@ def select(
     """`SELECT columns FROM source [WHERE …] [GROUP BY …]`."""
     tree = exp.select(*columns).from_(table(source) if isinstance(source, str) else source)
     tree = tree.where(where) if where is not None else tree
-    return tree.group_by(*[node.copy() for node in group]) if group else tree
+    return tree.group_by(*map(copied, group)) if group else tree
 
 
 def joined(tree: Expression, relation: str, on: Expression, side: str = "") -> Expression:
@@ -365,6 +366,8 @@ def fresh(name: str, taken: Iterable[str]) -> str:
 
 def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = True) -> str:
     """The SQL text of a query for one engine. Raises `NotPortable` for anything outside the vocabulary."""
+    if type(query) is exp.Identifier:
+        return _quoted(query.name, dialect)
     if not isinstance(query, Query):
         return _body(query, dialect, pretty)
     *earlier, last = query.steps
@@ -380,12 +383,16 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
 def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
     if isinstance(body, Text):
         return body.of(dialect)
+    floats = False
     for node in nodes(body):
-        if type(node) not in VOCABULARY and not _portable_function(node):
+        kind = type(node)
+        if kind is exp.Anonymous:
+            floats = floats or node.name == FLOAT_TEXT
+        if kind not in VOCABULARY and not _portable_function(node):
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
-        if isinstance(node, exp.BitwiseXor) and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
+        if kind is exp.BitwiseXor and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
             raise NotPortable("Postgres reads `a # b >> c` from the left: an operand of xor stands in parentheses")
-    tree = for_postgres(body) if dialect == "postgres" else for_duckdb(body)
+    tree = for_postgres(body) if dialect == "postgres" else for_duckdb(body) if floats else body
     # Nothing of the vocabulary is rewritten in place, so no copy is needed (a test holds it to that).
     return tree.sql(dialect, pretty=pretty, identify=True, max_text_width=100, copy=False)
 
@@ -397,7 +404,12 @@ def _portable_function(node: Expression) -> bool:
 
 
 def _named(step: Step, dialect: str) -> str:
-    return identifier(short(step.name) if dialect == "postgres" else step.name).sql(dialect)
+    return _quoted(step.name, dialect)
+
+
+def _quoted(name: str, dialect: str) -> str:
+    own = (short(name) if dialect == "postgres" else name).replace('"', '""')
+    return f'"{own}"'
 
 
 def _how(step: Step) -> str:

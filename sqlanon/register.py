@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import Field, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import resources
 from typing import Any
 
 from sqlanon import query
@@ -219,4 +219,6 @@ def logged(engine: Engine) -> list[Logged]:
 
 def version() -> str:
     """The version of sqlanon that is installed."""
+    from importlib import metadata
+
     return metadata.version("sqlanon")

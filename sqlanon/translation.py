@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import cast
+from copy import deepcopy
+from typing import Any, cast
 
 import sqlglot
 from sqlglot import exp
@@ -83,13 +84,34 @@ def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 def for_duckdb(body: exp.Expr) -> exp.Expr:
     """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
-    if not any(isinstance(node, exp.Anonymous) and node.name == FLOAT_TEXT for node in nodes(body)):
-        return body
     whole = exp.Paren(this=body.copy())
     for node in list(whole.find_all(exp.Anonymous)):
         if node.name == FLOAT_TEXT:
             node.replace(exp.cast(node.expressions[0].copy(), "varchar"))
     return cast(exp.Expr, whole.this)
+
+
+def copied(tree: exp.Expr) -> exp.Expr:
+    """The same as sqlglot's own `copy` in a third of its time, for every statement is set together from copies."""
+    return _copied(tree, None, None, None)
+
+
+def _copied(tree: exp.Expr, parent: exp.Expr | None, key: str | None, at: int | None) -> exp.Expr:
+    made = object.__new__(type(tree))
+    made.parent, made.arg_key, made.index, made._hash = parent, key, at, None
+    made.comments = list(tree.comments) if tree.comments is not None else None
+    made._type = tree._type if tree._type is None else deepcopy(tree._type)
+    made._meta = dict(tree._meta) if tree._meta is not None else None  # places in the text: whole numbers
+    args: dict[str, Any] = {}
+    made.args = args
+    for name, value in tree.args.items():
+        if isinstance(value, exp.Expr):
+            args[name] = _copied(value, made, name, None)
+        elif type(value) is list:
+            args[name] = [_copied(v, made, name, i) if isinstance(v, exp.Expr) else v for i, v in enumerate(value)]
+        else:
+            args[name] = value
+    return made
 
 
 def _float_text(value: exp.Expr) -> exp.Expr:

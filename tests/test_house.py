@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room's floor; a module without a line of its own lives on the floor of its package.
 FLOORS = {
     "sqlanon.errors": 0,
+    "sqlanon.defaults": 0,
     "sqlanon.telling": 0,
     "sqlanon.udfs": 0,
     "sqlanon.sql": 0,
@@ -99,6 +100,7 @@ FLOORS = {
     "sqlanon.demo": 11,
     "sqlanon.showing": 11,
     "sqlanon": 12,
+    "sqlanon.verbs": 12,
     "sqlanon.cli": 12,
     "sqlanon.__main__": 12,
 }
@@ -107,11 +109,8 @@ FLOORS = {
 SAME_FLOOR = {
     ("sqlanon.showing.statements", "sqlanon.executing"),  # shows what it came to
     ("sqlanon.serving", "sqlanon"),  # calls public names
-    # call public names
-    *(
-        (f"sqlanon.cli.{room}", "sqlanon")
-        for room in ("releases", "measures", "flows", "audits", "servers", "statements")
-    ),
+    ("sqlanon", "sqlanon.verbs"),  # which are public
+    ("sqlanon.cli.measures", "sqlanon.verbs"),
     ("sqlanon.query", "sqlanon.translation"),  # what it renders for Postgres
     ("sqlanon.__main__", "sqlanon.cli"),  # `python -m sqlanon` is the console script
     ("sqlanon.reading", "sqlanon.presets"),  # a preset stands in the place of a model
@@ -336,11 +335,44 @@ def test_the_names_of_the_contract_are_public() -> None:
     assert {"anonymize", "check", "connect", "load", "plan", "release"} <= set(names)
 
 
+def test_a_public_name_is_for_a_program_what_it_is_for_a_type_checker() -> None:
+    (block,) = [node for node in tree("sqlanon").body if isinstance(node, ast.If)]
+    told = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    house = importlib.import_module("sqlanon")
+    assert set(told) == set(house.__all__)
+    for name, room in told.items():
+        assert getattr(house, name) is getattr(importlib.import_module(str(room)), name)
+
+
+def test_a_public_name_is_no_module_although_a_module_has_its_name() -> None:
+    names = [name for name in importlib.import_module("sqlanon").__all__ if f"sqlanon.{name}" in modules()]
+    assert {"check", "plan", "release"} <= set(names)
+    first = "__import__('sqlanon.' + name); assert callable(getattr(sqlanon, name)), name"
+    last = f"assert callable(getattr(sqlanon, name)); {first}"
+    for order in (first, last):  # the module first, and the name first
+        code = f"import sqlanon\nfor name in {names}: {order}"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_importing_sqlanon_is_light() -> None:
-    heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg", "matplotlib", "networkx")
+    heavy = ("pandas", "polars", "pyarrow", "typer", "rich", "scipy", "psycopg", "matplotlib", "networkx", "duckdb",
+             "numpy", "sqlglot", "yaml")  # fmt: skip
     code = f"import sys, sqlanon; print([name for name in {heavy!r} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_help_needs_no_engine() -> None:
+    heavy = ("duckdb", "psycopg", "sqlglot", "numpy", "scipy", "yaml")
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr))
+import sqlanon_start
+sys.argv = ["sqlanon", "--help"]
+sqlanon_start.run()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stderr.strip() == "[]"
 
 
 def test_no_file_of_the_repository_names_a_package_registry() -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not out.is_terminal:
         out.width = 500  # nobody reads it by the screen, so no name is broken
     try:
-        status = app(args=words, standalone_mode=False, prog_name="sqlanon")
+        status = _command()(args=words, standalone_mode=False, prog_name="sqlanon")
         sys.stdout.flush()
         if status == _INTERRUPTED:
             raise KeyboardInterrupt
@@ -59,6 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
         if verbose:
             traceback.print_exc()
         return _failed(SqlanonError(told), 3, as_json, verbose)
+
+
+@cache
+def _command() -> Callable[..., object]:
+    """The commands with their options, as they are read from what declares them."""
+    return typer.main.get_command(app)
 
 
 def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> int:

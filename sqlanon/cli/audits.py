@@ -8,14 +8,9 @@ from typing import Annotated
 
 import typer
 
-import sqlanon
-from sqlanon import auditing
 from sqlanon.cli.options import Db, Json, ShowErrors, Superuser, app
 from sqlanon.errors import SpecError
-from sqlanon.ledger import ledger as measure
-from sqlanon.showing import audits as shown
 from sqlanon.showing.terminal import show
-from sqlanon.together import Together
 
 
 @app.command()
@@ -37,7 +32,11 @@ def audit(
     """Looks for ways to more than was released: grants, owners, settings, order of rows. Exit 1 on a finding."""
     if (url is None) == (db is None):
         raise SpecError("name one database: sqlanon audit URL", where="usage")
-    with sqlanon.connect(url or db, read_only=not store, create=False) as engine:
+    from sqlanon import auditing
+    from sqlanon.engines import connect
+    from sqlanon.showing import audits as shown
+
+    with connect(url or db, read_only=not store, create=False) as engine:
         found = auditing.audit(engine, sources=source)
         if store:
             auditing.store(engine, found)
@@ -67,9 +66,14 @@ def ledger(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What the releases of one source tell one audience together. Exit 1 where a bound is not kept, or not known."""
+    from sqlanon.engines import connect
+    from sqlanon.ledger import ledger as measure
+    from sqlanon.showing import audits as shown
+    from sqlanon.together import Together
+
     given = candidates or values or invariance
     bounds = Together(candidates, values, invariance) if given else None
-    with sqlanon.connect(db, create=False, superuser=superuser) as engine:
+    with connect(db, create=False, superuser=superuser) as engine:
         found = measure(engine, name or [], bounds=bounds)
     show(found, as_json, shown.ledger)
     if not found.holds:

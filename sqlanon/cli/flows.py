@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-import sqlanon
-from sqlanon import margins, pictures, policies, prediction, removal
 from sqlanon.cli.options import (
     Db,
     Delimiter,
@@ -20,14 +18,8 @@ from sqlanon.cli.options import (
     names,
     origin_named,
 )
+from sqlanon.defaults import STATES
 from sqlanon.errors import SpecError
-from sqlanon.exploring import explore
-from sqlanon.flow import drawing
-from sqlanon.flow import model as flow_model
-from sqlanon.flow.risks import assess
-from sqlanon.flow.states import LIMIT
-from sqlanon.prediction import Target
-from sqlanon.showing import flows as shown
 from sqlanon.showing.terminal import show, telling
 
 
@@ -59,11 +51,17 @@ def predict(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """How well a sensitive value can be predicted, from which fields, and what stops that. Changes nothing."""
+    from sqlanon import margins, pictures, policies, prediction, removal
+    from sqlanon.engines import connect
+    from sqlanon.exploring import explore
+    from sqlanon.prediction import Target
+    from sqlanon.showing import flows as shown
+
     agreed = policies.load(policy) if policy else None
     target = Target(column, margins.margin(margin) if margin else None,
                     prediction.threshold(threshold, threshold_column, agreed, above=above))  # fmt: skip
     way = removal.method(remove)
-    with sqlanon.connect(db, read_only=True) as engine:
+    with connect(db, read_only=True) as engine:
         with telling(as_json) as tell:
             tell("measuring", None)
             origin = origin_named(source, delimiter)
@@ -87,16 +85,23 @@ def flow(
     dot: Annotated[bool, typer.Option("--dot", help="Print the states for Graphviz, and nothing else.")] = False,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print the states for Mermaid, and nothing else.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the states into this SVG or PNG.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The most states.")] = LIMIT,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The most states.")] = STATES,
     db: Db = None,
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """The data-flow privacy model: states, risk transitions, violations, rules."""
+    from sqlanon import pictures
+    from sqlanon.engines import connect
+    from sqlanon.flow import drawing
+    from sqlanon.flow import model as flow_model
+    from sqlanon.flow.risks import assess
+    from sqlanon.showing import flows as shown
+
     read = flow_model.load(model)
     if gate and not read.rules:
         raise SpecError("a gate without rules lets everything pass; write rules into the model", where="--gate")
-    with sqlanon.connect(db, read_only=True) as engine:
+    with connect(db, read_only=True) as engine:
         with telling(as_json or dot or mermaid) as tell:
             found = assess(read, engine, limit=limit, tell=tell)
         if picture is not None:

@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-import sqlanon
-from sqlanon import presets
-from sqlanon.attacks import Known, parse_attack
-from sqlanon.check import check as check_relation
 from sqlanon.cli.options import (
     Db,
     Delimiter,
@@ -27,14 +23,7 @@ from sqlanon.cli.options import (
     split,
 )
 from sqlanon.errors import SpecError
-from sqlanon.hierarchies import Csv
-from sqlanon.reading import parse_model
-from sqlanon.risk import risk as measure_risk
-from sqlanon.safe_harbor import safe_harbor as check_identifiers
-from sqlanon.showing import measures as shown
 from sqlanon.showing.terminal import print_json, show, telling
-from sqlanon.spec import load
-from sqlanon.utility import Described
 
 
 @app.command()
@@ -68,11 +57,19 @@ def check(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Measures any relation: the models that are asked for, or every measure; against its source, its usefulness."""
+    from sqlanon.check import check as check_relation
+    from sqlanon.engines import connect
+    from sqlanon.hierarchies import Csv
+    from sqlanon.reading import parse_model
+    from sqlanon.showing import measures as shown
+    from sqlanon.spec import load
+    from sqlanon.utility import Described
+
     models = [parse_model(text) for text in model]
     hierarchies = {name: Csv(file) for name, _, file in (text.partition("=") for text in hierarchy)}
     by = load(spec) if spec else None
     known = Described.by(by) if by else Described()
-    with sqlanon.connect(db, read_only=True) as engine:
+    with connect(db, read_only=True) as engine:
         with telling(as_json) as tell:
             tell("measuring", None)
             origin = origin_named(source, delimiter)
@@ -120,12 +117,18 @@ def attack(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Runs the known attacks against a relation or a release, and says what they learnt; a breach is information."""
+    from sqlanon.attacks import Known, parse_attack
+    from sqlanon.engines import connect
+    from sqlanon.hierarchies import Csv
+    from sqlanon.showing import measures as shown
+    from sqlanon.verbs import attack as run_attacks
+
     wanted = [parse_attack(text) for text in attacks]
     person = equal(external_person) if external_person else None
-    with sqlanon.connect(db, read_only=True) as engine, telling(as_json) as tell:
+    with connect(db, read_only=True) as engine, telling(as_json) as tell:
         tell("attacking", None)
         attacked = origin_named(source, delimiter) if delimiter else source
-        found = sqlanon.attack(
+        found = run_attacks(
             attacked, quasi_identifiers=split(qi, attacked, engine), sensitive=sensitive, attacks=wanted, every=every,
             engine=engine, hierarchies={name: Csv(file) for name, file in map(equal, hierarchy)}, others=other,
             external=Known(origin_named(external, None), dict(map(equal, external_qi)), person) if external else None,
@@ -160,9 +163,14 @@ def risk(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Who could be found in a relation, how likely, and which columns make it so; judges nothing."""
+    from sqlanon.engines import connect
+    from sqlanon.risk import risk as measure_risk
+    from sqlanon.safe_harbor import safe_harbor as check_identifiers
+    from sqlanon.showing import measures as shown
+
     if not qi and not safe_harbor:
         raise SpecError("nothing to measure", where="usage", allowed=("--qi", "--safe-harbor"))
-    with sqlanon.connect(db, read_only=True) as engine:
+    with connect(db, read_only=True) as engine:
         with telling(as_json) as tell:
             tell("measuring", None)
             origin = origin_named(source, delimiter)
@@ -191,6 +199,9 @@ def show_presets(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """What laws, guidance and papers ask for, as models; with a name, what it expands to and its source."""
+    from sqlanon import presets
+    from sqlanon.showing import measures as shown
+
     if name is not None:
         chosen = presets.preset(name)
         if as_json:

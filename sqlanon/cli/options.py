@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sqlanon.engines import Engine, Origin
-from sqlanon.spec import FILE_ENDINGS
+if TYPE_CHECKING:
+    from sqlanon.engines import Engine, Origin
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,6 +76,9 @@ Superuser = Annotated[
 
 def origin_named(source: str, delimiter: str | None) -> Origin:
     """A file where it looks like one, or where a delimiter is given; files of other kinds than CSV have none."""
+    from sqlanon.engines import Origin
+    from sqlanon.spec import FILE_ENDINGS
+
     known = source.lower().endswith(FILE_ENDINGS)
     own = None if known and not _IS_CSV.search(source.lower()) else delimiter
     return Origin(file=Path(source), delimiter=own) if known or delimiter is not None else Origin(relation=source)
@@ -91,7 +94,7 @@ def split(words: list[str], source: str | Origin, engine: Engine) -> list[str]:
     """`a,b` as two names, unless a column of the source is called just so."""
     if not any("," in word for word in words):
         return words
-    origin = source if isinstance(source, Origin) else origin_named(source, None)
+    origin = origin_named(source, None) if isinstance(source, str) else source
     return names(words, [column.name for column in engine.columns(origin)])
 
 

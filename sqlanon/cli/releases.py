@@ -8,13 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import sqlanon
-from sqlanon import life, profiling, refreshing, register
-from sqlanon.check import check as check_relation
 from sqlanon.cli.options import (
     Db,
     Delimiter,
@@ -28,15 +25,13 @@ from sqlanon.cli.options import (
     app,
     origin_named,
 )
-from sqlanon.comparison import SAMPLE_ROWS
-from sqlanon.comparison import compare as compare_ways
-from sqlanon.engines import Engine, Origin
+from sqlanon.defaults import SAMPLE_ROWS
 from sqlanon.errors import SpecError, SqlanonError
-from sqlanon.planning import make, origin_of, with_usefulness
-from sqlanon.release import release as publish
-from sqlanon.showing import releases as shown
 from sqlanon.showing.terminal import out, print_json, show, telling
-from sqlanon.spec import FILE_ENDINGS, load, schema
+
+if TYPE_CHECKING:
+    from sqlanon.engines import Engine
+    from sqlanon.spec import Spec
 
 
 @app.command()
@@ -47,12 +42,18 @@ def demo(
 ) -> None:
     """The main job on an example, in one command: patients, their spec, plan, release, check before and after."""
     from sqlanon import demo as example
+    from sqlanon.check import check as check_relation
+    from sqlanon.engines import Origin, connect
+    from sqlanon.planning import origin_of
+    from sqlanon.release import release as publish
+    from sqlanon.showing import releases as shown
+    from sqlanon.spec import load
 
     with telling(as_json) as tell:
         tell("making 20,000 patients", None)
         file = example.write(directory)
     spec, database = load(file), directory / "clinic.duckdb"
-    with sqlanon.connect(f"duckdb:///{database}") as engine:
+    with connect(f"duckdb:///{database}") as engine:
         keys, sensitive = spec.quasi_identifiers, spec.sensitive
         before = check_relation(engine, origin_of(spec), quasi_identifiers=keys, sensitive=sensitive)
         with telling(as_json) as tell:
@@ -78,7 +79,10 @@ def init(
     """Profiles a source and proposes a spec that runs, saying why."""
     if output is not None and output.exists():
         raise SpecError("the file is there already, and was not touched", where="--output", found=str(output))
-    with sqlanon.connect(db, read_only=True) as engine, telling(as_json) as tell:
+    from sqlanon import profiling
+    from sqlanon.engines import connect
+
+    with connect(db, read_only=True) as engine, telling(as_json) as tell:
         origin = origin_named(source, delimiter)
         # The spec names its source as seen from its own folder.
         named = os.path.relpath(source, output.parent) if output is not None and origin.file is not None else source
@@ -94,6 +98,8 @@ def init(
 
 
 def _name(source: str) -> str:
+    from sqlanon.spec import FILE_ENDINGS
+
     last = Path(source).name
     return (last.split(".")[0] if last.lower().endswith(FILE_ENDINGS) else last.rsplit(".", 1)[-1]) or "source"
 
@@ -113,12 +119,19 @@ def plan(
     """What would be published: levels or partition, measures, usefulness, cost. Changes nothing."""
     if compare and (sql or utility):
         raise SpecError("--compare stands alone: it measures every way, and prints no SQL", where="--compare")
+    from sqlanon.engines import connect
+    from sqlanon.showing import releases as shown
+
     if compare:
-        with sqlanon.connect(db, read_only=True) as engine, telling(as_json) as tell:
+        from sqlanon.comparison import compare as compare_ways
+
+        with connect(db, read_only=True) as engine, telling(as_json) as tell:
             found = compare_ways(_spec(spec, time_limit), engine, sample=sample, tell=tell)
         show(found, as_json, shown.comparison)
         return
-    with sqlanon.connect(db, read_only=True) as engine, engine.working():
+    from sqlanon.planning import make, with_usefulness
+
+    with connect(db, read_only=True) as engine, engine.working():
         with telling(as_json or sql) as tell:
             planned = make(_spec(spec, time_limit), engine, tell=tell)
             if utility and not sql:
@@ -130,8 +143,10 @@ def plan(
             show(planned, as_json, shown.plan)
 
 
-def _spec(file: Path, time_limit: float | None) -> sqlanon.Spec:
+def _spec(file: Path, time_limit: float | None) -> Spec:
     from dataclasses import replace
+
+    from sqlanon.spec import load
 
     spec = load(file)
     return replace(spec, recoding=replace(spec.recoding, time_limit=time_limit)) if time_limit else spec
@@ -148,8 +163,12 @@ def release(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Publishes if, and only if, every model holds on what was made."""
+    from sqlanon.engines import connect
+    from sqlanon.release import release as publish
+    from sqlanon.showing import releases as shown
+
     wanted = _spec(spec, time_limit)
-    with sqlanon.connect(db, superuser=superuser) as engine:
+    with connect(db, superuser=superuser) as engine:
         if wanted.publish is not None and wanted.publish.as_ != "file" and not engine.persistent:
             raise SpecError(
                 f"a {wanted.publish.as_} in a database in memory would be gone at once", where="--db",
@@ -164,6 +183,7 @@ def release(
 @contextmanager
 def _interruptible(engine: Engine, name: str, file: Path | None = None) -> Iterator[None]:
     """Tells somebody who interrupts whether it was before or after the release: it goes on for a moment then."""
+    from sqlanon import register
 
     def stands() -> tuple[int, int] | None:
         try:
@@ -183,7 +203,7 @@ def _interruptible(engine: Engine, name: str, file: Path | None = None) -> Itera
         raise SqlanonError(f"interrupted; {told}") from None
 
 
-def _file(spec: sqlanon.Spec) -> Path | None:
+def _file(spec: Spec) -> Path | None:
     """The file that a spec publishes."""
     return Path(spec.resolve(spec.publish.path)) if spec.publish and spec.publish.path else None
 
@@ -199,7 +219,11 @@ def refresh(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Publishes a release again from its source as it is now; the version before stands until then."""
-    with sqlanon.connect(db, create=False, superuser=superuser) as engine:
+    from sqlanon import refreshing
+    from sqlanon.engines import connect
+    from sqlanon.showing import releases as shown
+
+    with connect(db, create=False, superuser=superuser) as engine:
         with _interruptible(engine, name), telling(as_json) as tell:
             made = refreshing.refresh(engine, name, anew=anew, utility=utility, tell=tell)
         show(made, as_json, shown.release)
@@ -214,7 +238,11 @@ def verify(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Measures a release again, on the rows that are there now."""
-    with sqlanon.connect(db, read_only=True, superuser=superuser) as engine:
+    from sqlanon import life
+    from sqlanon.engines import connect
+    from sqlanon.showing import releases as shown
+
+    with connect(db, read_only=True, superuser=superuser) as engine:
         found = life.verify(engine, name)
         show(found, as_json, shown.verified)
     if not found.holds:
@@ -229,7 +257,11 @@ def releases(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Every release of a database, with its versions, and whether its source has changed since."""
-    with sqlanon.connect(db, read_only=True) as engine:
+    from sqlanon import refreshing, register
+    from sqlanon.engines import connect
+    from sqlanon.showing import releases as shown
+
+    with connect(db, read_only=True) as engine:
         if log:
             lines = register.logged(engine)
         else:
@@ -253,7 +285,10 @@ def withdraw(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Takes a release away; the register keeps the fact."""
-    with sqlanon.connect(db, create=False) as engine:
+    from sqlanon import life
+    from sqlanon.engines import connect
+
+    with connect(db, create=False) as engine:
         entry = life.withdraw(engine, name)
     if as_json:
         print_json({"release": entry.name, "version": entry.version, "status": "withdrawn"})
@@ -264,4 +299,6 @@ def withdraw(
 @app.command("schema")
 def show_schema(as_json: Json = False) -> None:
     """The JSON Schema of the spec, for editors."""
+    from sqlanon.spec import schema
+
     sys.stdout.write(json.dumps(schema(), indent=None if as_json else 2, ensure_ascii=False) + "\n")

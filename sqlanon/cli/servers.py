@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-import sqlanon
-from sqlanon import installing
 from sqlanon.cli.options import Json, ShowErrors, app
 from sqlanon.showing.terminal import out, print_json
 
@@ -28,7 +26,10 @@ def install(
     show_engine_errors: ShowErrors = False,
 ) -> None:
     """Puts the register, the catalog and the functions for psql into a Postgres server, or brings them up to date."""
-    with sqlanon.connect(url, superuser=True) as engine:
+    from sqlanon import installing
+    from sqlanon.engines import connect
+
+    with connect(url, superuser=True) as engine:
         if sql:
             script = installing.script(engine, installing.state(engine), roles=not no_roles, plpython=plpython)
             text = f"BEGIN;\n{script}COMMIT;\n"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import sqlanon
 from sqlanon.cli.options import Db, Json, ShowErrors, Superuser, app
 from sqlanon.errors import SpecError
-from sqlanon.executing import Done
-from sqlanon.showing import statements as shown
 from sqlanon.showing.terminal import print_json
+
+if TYPE_CHECKING:
+    from sqlanon.executing import Done
 
 
 @app.command()
@@ -42,9 +42,12 @@ def sql(
         raise SpecError("a file and a statement are one too many", where="--command")
     if file is None and command is None and sys.stdin.isatty() and not as_json:
         return _shell(db, superuser, no_history, show_engine_errors)
+    from sqlanon.engines import connect
+    from sqlanon.showing import statements as shown
+
     script = command if command is not None else _script(file)
     base = file.parent if file is not None and str(file) != "-" else Path()
-    with sqlanon.connect(db, superuser=superuser) as engine:
+    with connect(db, superuser=superuser) as engine:
         ran = shown.stepwise(
             engine, script, as_json, single_transaction=single_transaction, keep_going=keep_going, base=base
         )
@@ -62,6 +65,8 @@ def _script(file: Path | None) -> str:
 
 
 def _json(ran: Iterator[Done]) -> int:
+    from sqlanon.showing import statements as shown
+
     done = list(ran)
     status = next((one.exit_status for one in done if one.exit_status), 0)
     for one in done:
@@ -72,6 +77,8 @@ def _json(ran: Iterator[Done]) -> int:
 
 
 def _people(ran: Iterator[Done], show_engine_errors: bool, keep_going: bool) -> int:
+    from sqlanon.showing import statements as shown
+
     status = 0
     for one in ran:
         if one.failed is not None and not keep_going:
@@ -83,6 +90,7 @@ def _people(ran: Iterator[Done], show_engine_errors: bool, keep_going: bool) -> 
 
 def _shell(db: str | None, superuser: bool, no_history: bool, show_engine_errors: bool) -> int:
     from sqlanon.cli.shell import Shell
+    from sqlanon.engines import connect
 
-    with sqlanon.connect(db, superuser=superuser) as engine:
+    with connect(db, superuser=superuser) as engine:
         return Shell(engine, history=not no_history, words=show_engine_errors).run()

@@ -33,6 +33,12 @@ _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parque
 )
 _PRIVATE_SCHEMA = "sqlanon"
 
+# Where the tables and the views are, and which catalog is in front; one by one, since most ask for tables alone.
+_LISTED = {
+    "table": "SELECT database_name, schema_name, table_name, current_database() FROM duckdb_tables()",
+    "view": "SELECT database_name, schema_name, view_name, current_database() FROM duckdb_views() WHERE NOT internal",
+}
+
 
 class DuckDB(AskedDuckDB, Roleless):
     """One connection. `path` None is a database in memory, gone with the process.
@@ -226,13 +232,11 @@ class DuckDB(AskedDuckDB, Roleless):
 
     def _relations(self) -> list[tuple[str, str, str, str]]:
         """Catalog, schema, name and kind (table, view) of everything there is; what is in front is found first."""
-        sql = (
-            "SELECT database_name, schema_name, table_name, 'table' FROM duckdb_tables() UNION ALL"
-            " SELECT database_name, schema_name, view_name, 'view' FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
-        )
-        found = self.run("read the catalog", sql)
-        ((current,),) = self.run("read the catalog", "SELECT current_database()")
-        return sorted(found, key=lambda row: (row[0] != current, row[1] != "main"))
+        found = [
+            (current, (*path, kind))
+            for kind, listed in _LISTED.items() for *path, current in self.run("read the catalog", listed)
+        ]  # fmt: skip
+        return [row for current, row in sorted(found, key=lambda f: (f[1][0] != f[0], f[1][1] != "main", f[1]))]
 
     def reads(self, origin: Origin, name: str) -> bool:
         """Whether a source reads the relation of this name in the schema where releases are, through views too."""
@@ -418,9 +422,11 @@ class DuckDB(AskedDuckDB, Roleless):
 
     def kind_of(self, name: str, schema: str | None = None, catalog: str | None = None) -> str | None:
         """`table`, `view` or None: what stands under a name where releases are published."""
-        ((current,),) = self.run("read the catalog", "SELECT current_database()")
-        where = (catalog or current, schema or self.schema, name.lower())
-        return next((k for c, s, n, k in self._relations() if (c, s, n.lower()) == where), None)
+        for kind, listed in _LISTED.items():
+            for found, place, named, current in self.run("read the catalog", listed):
+                if (found, place, named.lower()) == (catalog or current, schema or self.schema, name.lower()):
+                    return kind
+        return None
 
     @contextmanager
     def attached(self, path: Path, *, create: bool = False) -> Iterator[str]:

@@ -27,11 +27,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlanon.defaults import STATES
 from sqlanon.errors import SpecError
 from sqlanon.flow.model import Action, Flow, FlowModel
 
 # Beyond so many states, potential reads are built together; beyond so many states of the flows alone, nothing is built.
-LIMIT = 5_000
+LIMIT = STATES
 _EDGES = 12  # times the limit: how many transitions are kept
 
 

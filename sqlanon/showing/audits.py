@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlanon.auditing import Audited
-from sqlanon.ledger import Ledger
+from typing import TYPE_CHECKING
+
 from sqlanon.showing.terminal import escape, number, out, table
+
+if TYPE_CHECKING:
+    from sqlanon.auditing import Audited
+    from sqlanon.ledger import Ledger
 
 
 def audited(found: Audited) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sqlanon.exploring import Explored
-from sqlanon.flow.risks import Assessment
-from sqlanon.rules import Judged
 from sqlanon.showing.terminal import escape, number, out, table
-from sqlanon.statistics import Change
+
+if TYPE_CHECKING:
+    from sqlanon.exploring import Explored
+    from sqlanon.flow.risks import Assessment
+    from sqlanon.rules import Judged
+    from sqlanon.statistics import Change
 
 _BAR, _MOST_ROWS = 20, 40
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from sqlanon.attacks import Attacked
-from sqlanon.check import Check
-from sqlanon.presets import Preset
-from sqlanon.risk import Risk
-from sqlanon.safe_harbor import SafeHarbor
 from sqlanon.showing.terminal import escape, number, out, share, table
-from sqlanon.suda import Suda
-from sqlanon.utility import Utility
+
+if TYPE_CHECKING:
+    from sqlanon.attacks import Attacked
+    from sqlanon.check import Check
+    from sqlanon.presets import Preset
+    from sqlanon.risk import Risk
+    from sqlanon.safe_harbor import SafeHarbor
+    from sqlanon.suda import Suda
+    from sqlanon.utility import Utility
 
 SHOWN_SUBSETS = 15
 

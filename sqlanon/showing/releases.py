@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlanon.check import Check
-from sqlanon.comparison import Comparison
-from sqlanon.life import Verified
-from sqlanon.planning import Planned
 from sqlanon.recoding.lines import dimensions
 from sqlanon.refreshing import Refreshed, Standing
-from sqlanon.register import Logged
-from sqlanon.release import Release
 from sqlanon.showing.measures import models, totals, utility
 from sqlanon.showing.terminal import escape, number, out, table
+
+if TYPE_CHECKING:
+    from sqlanon.check import Check
+    from sqlanon.comparison import Comparison
+    from sqlanon.life import Verified
+    from sqlanon.planning import Planned
+    from sqlanon.register import Logged
+    from sqlanon.release import Release
 
 
 def plan(planned: Planned) -> None:

@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from sqlanon import spec as specs
-from sqlanon import statements
 from sqlanon.cli.options import Json, app
 from sqlanon.errors import SpecError
 
@@ -27,6 +25,9 @@ def spec(
     as_json: Json = False,
 ) -> None:
     """A spec as SQL, or SQL as a spec: neither way loses anything. Paths in it stay as they are."""
+    from sqlanon import spec as specs
+    from sqlanon import statements
+
     if to_sql == from_sql:
         raise SpecError("say --to-sql for a spec, or --from-sql for a statement", where="usage")
     text = _text(file)

@@ -4,13 +4,16 @@
     python benchmarks/run.py view-guard [--rows 10000000]
     python benchmarks/run.py risk [--rows 1000000]
     python benchmarks/run.py utility [--rows 1000000]
+    python benchmarks/run.py report [--rows 10000000] [--runs 1]
 
 `full-domain`: the optimum over Adult's 9 quasi-identifiers (12,960 transformations), k = 5, 2 % suppressed, the CSV
 read included; the baseline is one GROUP BY of the same columns on the same file in a process of its own. `view-guard`:
 reading a whole published view beside the GROUP BY of the same generalised columns, in turns in one process. `risk`:
 the risks of eight quasi-identifiers, with 92 subsets and SUDA2, from the CSV, beside one GROUP BY of them. `utility`:
-every measure of usefulness of a released file against its CSV source, 1,000 COUNT queries among them. Needs the shared
-folder (SQLANON_SHARED).
+every measure of usefulness of a released file against its CSV source, 1,000 COUNT queries among them. `report`: the
+whole report of a release table of 8 quasi-identifiers and a sensitive column, beside the commands that measure what
+stands in it: verify, check against the source, risk before and after, attack, predict. Needs the shared folder
+(SQLANON_SHARED).
 """
 
 from __future__ import annotations
@@ -213,6 +216,40 @@ def risk(rows: list[int], runs: int, folder: Path, console: Console) -> None:
     console.print(table)
 
 
+def report(rows: list[int], runs: int, folder: Path, console: Console) -> None:
+    table = Table("rows", "", "wall s", "CPU s", "peak MB", title="A report beside the measures that it tells")
+    keys = tuple(name for name in COLUMNS if name != "occupation")
+    for count in rows:
+        file, database = folder / f"perturbed_{count}.parquet", folder / f"report_{count}.duckdb"
+        write(count, file)
+        run([sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1]).execute("
+             "f\"CREATE TABLE people AS FROM '{sys.argv[2]}'\")", str(database), str(file)])  # fmt: skip
+        made = spec(Path("people"), folder, keys, {"name": "released"})
+        told = yaml.safe_load(made.read_text())
+        told["columns"]["occupation"] = "sensitive"
+        told["privacy"].append({"model": "l-diversity", "column": "occupation", "kind": "entropy", "l": 2})
+        made.write_text(yaml.safe_dump(told, sort_keys=False))
+        sqlanon, db = [sys.executable, "-m", "sqlanon"], ["--db", f"duckdb:///{database}", "--json"]
+        run([*sqlanon, "release", str(made), *db])
+        told_ = {
+            "verify": ["verify", "released"],
+            "check --against": ["check", "released", "--spec", str(made), "--against", "people", "--queries", "0"],
+            "risk of the source": ["risk", "people", "--qi", ",".join(keys), "--subsets", "0"],
+            "risk of the release": ["risk", "released", "--qi", ",".join(keys), "--subsets", "0"],
+            "attack": ["attack", "released"],
+            "predict from the source": ["predict", "people", "--column", "occupation", "--fields", ",".join(keys)],
+            "predict from the release": ["predict", "released", "--column", "occupation", "--fields", ",".join(keys)],
+        }
+        measured = {what: [run([*sqlanon, *words, *db]) for _ in range(runs)] for what, words in told_.items()}
+        whole = [run([*sqlanon, "report", "released", *db]) for _ in range(runs)]
+        for what, taken in (*measured.items(), ("report", whole)):
+            figures = (median(taken, "wall"), median(taken, "cpu"), median(taken, "megabytes"))
+            table.add_row(f"{count:,}", what, f"{figures[0]:.1f}", f"{figures[1]:.1f}", f"{figures[2]:.0f}")
+        together = sum(median(taken, "cpu") for taken in measured.values())
+        table.add_row(f"{count:,}", "the measures together", "", f"{together:.1f}", "")
+    console.print(table)
+
+
 def _publish(database: Path, keys: tuple[str, ...], name: str, read: str) -> tuple[str, str]:
     """A view at the levels of the optimum; without its guard, the GROUP BY that it needs, and a read of its rows."""
     import sqlanon
@@ -258,7 +295,7 @@ def _in_turns(connection: Any, asked: dict[str, str], runs: int) -> dict[str, tu
     }
 
 
-JOBS = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk, "utility": utility}
+JOBS = {"full-domain": full_domain, "view-guard": view_guard, "risk": risk, "utility": utility, "report": report}
 
 
 def main() -> None:

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from sqlanon.recoding.transforms import Transform
     from sqlanon.refreshing import Refreshed
     from sqlanon.release import Release
+    from sqlanon.report import Report
     from sqlanon.risk import Risk
     from sqlanon.safe_harbor import SafeHarbor
     from sqlanon.spec import Spec, load, schema
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         predict,
         refresh,
         release,
+        report,
         risk,
         safe_harbor,
     )
@@ -102,10 +104,12 @@ __all__ = [
     "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
-    "Refreshed", "Relation", "Release", "ReleaseError", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness",
-    "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
+    "Refreshed", "Relation", "Release", "ReleaseError", "Report", "Risk", "Rounding", "SafeHarbor", "SafePub",
+    "SampleUniqueness", "Spec", "SpecError", "SqlanonError",
+    "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
     "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect",
-    "execute", "ledger", "load", "plan", "predict", "refresh", "release", "risk", "safe_harbor", "schema",
+    "execute", "ledger", "load",
+    "plan", "predict", "refresh", "release", "report", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
 
@@ -137,13 +141,15 @@ _ROOMS = {
     "sqlanon.recoding.transforms": "Transform",
     "sqlanon.refreshing": "Refreshed",
     "sqlanon.release": "Release",
+    "sqlanon.report": "Report",
     "sqlanon.risk": "Risk",
     "sqlanon.safe_harbor": "SafeHarbor",
     "sqlanon.spec": "Spec load schema",
     "sqlanon.together": "Together",
     "sqlanon.utility": "Utility",
     "sqlanon.verbs": (
-        "anonymize assess attack audit check compare execute ledger plan predict refresh release risk safe_harbor"
+        "anonymize assess attack audit check compare execute ledger plan predict refresh release report risk "
+        "safe_harbor"
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -44,11 +44,12 @@ from sqlanon.plan import NUMBERS, ORDERED, check_column, check_population
 from sqlanon.policies import Policy
 from sqlanon.presets import expanded
 from sqlanon.query import Query, fragment
+from sqlanon.shown import Shown
 from sqlanon.utility import Against, Utility
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Shown):
     """What was measured on one relation. `holds` is None where nothing was asked to hold."""
 
     source: str
@@ -58,6 +59,7 @@ class Check:
     verdicts: tuple[Verdict, ...]
     holds: bool | None
     utility: Utility | None = None
+    models: tuple[Model, ...] = ()  # what was measured, in the order of the verdicts
 
     def to_dict(self) -> dict[str, Any]:
         told = {
@@ -112,12 +114,12 @@ def check(
             raise SpecError(f"{model.name} needs the population table", where="--population")
     asked = tuple(dict.fromkeys([*quasi_identifiers, *(n for m in wanted for n in (column_of(m), guard_of(m)) if n)]))
     raw = {n for m in wanted if (n := column_of(m)) and (m.requires == "set" or columns[n].family == "float")}
-    steps = Query(()).then("source", _reading(engine, item, asked, columns, raw), inline=True)
+    steps = Query(()).then("source", reading(engine, item, asked, columns, raw), inline=True)
     if population is not None:
         people = {found.name: found for found in engine.columns(population)}
         check_population(quasi_identifiers, columns, people)
         steps = steps.then(
-            "people", _reading(engine, engine.origin(population), quasi_identifiers, people, raw), inline=True
+            "people", reading(engine, engine.origin(population), quasi_identifiers, people, raw), inline=True
         )
     found = _measure(
         engine, origin, tuple(quasi_identifiers), wanted, steps, arranged, columns, base, judged=bool(models)
@@ -132,7 +134,7 @@ def _complete(models: Sequence[Model]) -> tuple[Model, ...]:
         raise SpecError(str(error), where="--model") from None
 
 
-def _reading(
+def reading(
     engine: Engine, item: str, names: Sequence[str], columns: Mapping[str, Column], raw: Set[str]
 ) -> query.Text:
     """The columns as people read them; those in `raw` as they are, whose numbers or items are measured."""
@@ -169,7 +171,7 @@ def _measure(
         sizes = {int(size): int(classes) for size, classes in counted}
     found = verdicts(wanted, row, sizes, judged=judged)
     holds = all(v.holds for v in found) if judged else None
-    return Check(str(origin), int(row[0]), int(row[1]), keys, found, holds)
+    return Check(str(origin), int(row[0]), int(row[1]), keys, found, holds, models=tuple(wanted))
 
 
 def _large_enough(engine: Engine, steps: Query) -> None:

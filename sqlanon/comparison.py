@@ -13,6 +13,7 @@ from sqlanon.engines import Engine
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.planning import make_from, source_of, with_usefulness
 from sqlanon.query import Text, fragment
+from sqlanon.shown import Shown
 from sqlanon.spec import Recoding, Spec
 from sqlanon.telling import Tell, silent
 
@@ -51,7 +52,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """The ways on a sample (empty where the source is no larger) and on all records of the source."""
 
     release: str | None

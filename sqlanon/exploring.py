@@ -24,6 +24,7 @@ from sqlanon.prediction import CELLS, Cells, Records, Risk, Target, cells, recor
 from sqlanon.query import column, fragment, table
 from sqlanon.removal import Method, Removal
 from sqlanon.rules import NAMES, Judged, Known, Number, parse
+from sqlanon.shown import Shown
 from sqlanon.statistics import Change
 
 # 2 ** 12 windows over the records is what somebody may still want to wait for.
@@ -60,7 +61,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Explored:
+class Explored(Shown):
     """What can be predicted of one column: subsets worst first, the fields' costs, what removal would do, the rules."""
 
     source: str

@@ -18,12 +18,13 @@ from sqlanon.models import MODELS, Model, Verdict, column_of
 from sqlanon.recoding.catalogue import IDENTITY
 from sqlanon.recoding.outcome import Linked
 from sqlanon.register import Entry
+from sqlanon.shown import Shown
 from sqlanon.verify import Published
 from sqlanon.verify import verify as measure
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Shown):
     """What a release comes to today. `unchanged` is None where the digest cannot or (views) need not be compared."""
 
     entry: Entry
@@ -56,7 +57,7 @@ def verify(engine: Engine, name: str) -> Verified:
     is measured anew; where persons were counted, or the source is out of reach, the verdict on the same rows stands.
     Raises `ReleaseError`, `EngineError`.
     """
-    with _found(engine, name) as (entry, item):
+    with opened(engine, name) as (entry, item):
         if entry.kind != "file":
             engine.trusts_register()
         recheck = json.loads(entry.recheck)
@@ -151,7 +152,7 @@ def _verdict(promise: dict[str, Any]) -> Verdict:
 
 
 @contextmanager
-def _found(engine: Engine, name: str) -> Iterator[tuple[Entry, str]]:
+def opened(engine: Engine, name: str) -> Iterator[tuple[Entry, str]]:
     """The entry of a release and the FROM item of its rows; a file is opened for as long as it is needed."""
     file = Path(name) if name.endswith((".parquet", ".duckdb")) else None
     entry = None if file else register.require(engine, name)
@@ -207,10 +208,10 @@ def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
 
     Raises `ReleaseError` for the path of a file that is not there, `EngineError`.
     """
-    if not _is_release(engine, name):
+    if not is_release(engine, name):
         yield None
         return
-    with _found(engine, name) as (entry, item):
+    with opened(engine, name) as (entry, item):
         if linked.of(entry):
             raise SpecError(
                 "an Anatomy is two tables, and attacks read one; name its columns", where="attack", found=name
@@ -228,7 +229,8 @@ def remembered(engine: Engine, name: str) -> Iterator[Remembered | None]:
         )
 
 
-def _is_release(engine: Engine, name: str) -> bool:
+def is_release(engine: Engine, name: str) -> bool:
+    """Whether there is a published release of this name, or a released file at this path."""
     if register.current(engine, name) is not None:
         return True
     file = Path(name)

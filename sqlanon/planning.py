@@ -30,6 +30,7 @@ from sqlanon.recoding.local import partition
 from sqlanon.recoding.optimum import optimum
 from sqlanon.recoding.outcome import Linked, Outcome
 from sqlanon.rules import Judged
+from sqlanon.shown import Shown
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.tracing import origin_at, traced
@@ -45,7 +46,7 @@ _PLANNER = "sqlanon.sqlanon_"  # with a schema, it is a call that the server ans
 
 
 @dataclass(frozen=True)
-class Planned:
+class Planned(Shown):
     """A plan with what it would publish: counts, verdicts of the planner, usefulness, and what the search cost."""
 
     plan: Plan

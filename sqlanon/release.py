@@ -21,6 +21,7 @@ from sqlanon.planning import Planned, drop_instead, make, origin_of, population_
 from sqlanon.publication import Publish
 from sqlanon.publishers import PUBLISHERS, publish_linked, publish_related
 from sqlanon.relating import related
+from sqlanon.shown import Shown
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
 from sqlanon.tracing import traced
@@ -28,7 +29,7 @@ from sqlanon.verify import Measured
 
 
 @dataclass(frozen=True)
-class Release:
+class Release(Shown):
     """What was published: the plan, the verifier's measures of the published rows, and the line in the register."""
 
     planned: Planned

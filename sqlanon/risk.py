@@ -24,6 +24,7 @@ from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.models import exact
 from sqlanon.portable import one_spelling
+from sqlanon.shown import Shown
 from sqlanon.suda import Suda, suda_scores
 from sqlanon.uniqueness import ESTIMATORS, dankar, expected_records_below, expected_risk
 
@@ -103,7 +104,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Risk:
+class Risk(Shown):
     """What was measured. `units` are records, or persons, of whom each counts once in each class; `size` is their n,
     `persons` how many different ones there are (None for records).
 
@@ -261,7 +262,7 @@ def _measured(
     population, journalist = None, None
     if matched:
         population = _population(sizes, matched.size, matched.size, matched)
-        journalist = _journalist(matched, n, threshold)
+        journalist = journalist_of(matched, n, threshold)
     elif population_size is not None:
         population = _sized(sizes, population_size, found.persons or n)
         journalist = _estimated(sizes, population.fraction, threshold)
@@ -274,9 +275,9 @@ def _measured(
         classes=sum(sizes.values()),
         quasi_identifiers=found.keys,
         threshold=threshold,
-        prosecutor=_prosecutor(sizes, threshold),
+        prosecutor=prosecutor_of(sizes, threshold),
         journalist=journalist,
-        marketer=float(_mean(matched, n)) if matched else (journalist.average if journalist else None),
+        marketer=float(marketer_of(matched, n)) if matched else (journalist.average if journalist else None),
         uniques=uniques,
         population=population,
     )
@@ -298,22 +299,23 @@ def _at_risk(sizes: Iterable[tuple[int, int]], threshold: float) -> int:
     return sum(records for size, records in sizes if size < safe)
 
 
-def _prosecutor(sizes: Mapping[int, int], threshold: float) -> Scenario:
+def prosecutor_of(sizes: Mapping[int, int], threshold: float) -> Scenario:
+    """The prosecutor's risks, from how many classes have which size."""
     n = _records(sizes)
     above = _at_risk(((size, size * count) for size, count in sizes.items()), threshold)
     return Scenario(above / n, 1 / min(sizes), sum(sizes.values()) / n, above, "the sample")
 
 
-def _journalist(matched: Matched, n: int, threshold: float) -> Scenario:
-    """Rc is the larger of classes ÷ ΣF and the mean of 1 / F (El Emam 2013)."""
+def journalist_of(matched: Matched, n: int, threshold: float) -> Scenario:
+    """The journalist's risks for n records: Rc is the larger of classes ÷ ΣF and the mean of 1 / F (El Emam 2013)."""
     pairs = matched.histogram
     above = _at_risk(((whole, records) for whole, (_, records) in pairs.items()), threshold)
     everybody = sum(whole * classes for whole, (classes, _) in pairs.items())
-    average = max(Fraction(sum(classes for classes, _ in pairs.values()), everybody), _mean(matched, n))
+    average = max(Fraction(sum(classes for classes, _ in pairs.values()), everybody), marketer_of(matched, n))
     return Scenario(above / n, 1 / min(pairs), float(average), above, _TABLE)
 
 
-def _mean(matched: Matched, n: int) -> Fraction:
+def marketer_of(matched: Matched, n: int) -> Fraction:
     """The mean of 1 / F over the records of the sample."""
     return sum((Fraction(records, whole * n) for whole, (_, records) in matched.histogram.items()), Fraction(0))
 

@@ -20,7 +20,7 @@ from sqlanon.check import Check
 from sqlanon.check import check as _check
 from sqlanon.comparison import Comparison
 from sqlanon.comparison import compare as _compare
-from sqlanon.defaults import SAMPLE_ROWS
+from sqlanon.defaults import MINIMUM_CELL, SAMPLE_ROWS
 from sqlanon.engines import Engine, Origin, connect
 from sqlanon.exploring import Explored, explore
 from sqlanon.flow.model import FlowModel
@@ -48,6 +48,8 @@ from sqlanon.release import Release
 from sqlanon.release import release as _release
 from sqlanon.removal import Method
 from sqlanon.removal import method as _method
+from sqlanon.report import Report
+from sqlanon.report import report as _report
 from sqlanon.risk import Risk
 from sqlanon.risk import risk as _risk
 from sqlanon.safe_harbor import SafeHarbor
@@ -68,6 +70,7 @@ __all__ = [
     "predict",
     "refresh",
     "release",
+    "report",
     "risk",
     "safe_harbor",
 ]
@@ -278,6 +281,51 @@ def predict(
     finally:
         if engine is None:
             used.close()
+
+
+def report(
+    what: object,
+    *,
+    engine: Engine | None = None,
+    spec: AnySpec | None = None,
+    quasi_identifiers: Sequence[str] = (),
+    sensitive: Sequence[str] = (),
+    minimum_cell: int = MINIMUM_CELL,
+    compare: bool = False,
+    flow: FlowModel | str | Path | Mapping[str, Any] | None = None,
+    predict: Mapping[str, str | float | None] | None = None,
+) -> Report:
+    """The facts for who signs a release: about a release (by name, or as `release` gave it), a spec, or a relation.
+
+    A relation (by name, path or frame) needs a `spec` or its `quasi_identifiers` and `sensitive` columns. Nothing that
+    fewer than `minimum_cell` people would stand behind is told. `compare` plans every way of recoding beside; `flow` is
+    a data-flow model to draw; `predict` maps columns to margins. See `sqlanon.report`. Raises `SpecError`,
+    `ModelNotMet` where a spec allows no release, `EngineError`, `ReleaseError`.
+    """
+    by = _spec(spec) if spec is not None else None
+    asked = {name: None if near is None else str(near) for name, near in (predict or {}).items()}
+    drawn = _load_flow(flow) if flow is not None and not isinstance(flow, FlowModel) else flow
+    used = engine or connect()
+    try:
+        about, planned = _reported(what, used)
+        return _report(
+            used, about, spec=by, quasi_identifiers=quasi_identifiers, sensitive=sensitive, minimum_cell=minimum_cell,
+            comparing=compare, flow=drawn, predict=asked, planned=planned,
+        )  # fmt: skip
+    finally:
+        if engine is None:
+            used.close()
+
+
+def _reported(what: object, engine: Engine) -> tuple[str | Path | Spec | Origin, Planned | None]:
+    """What a report is about, and the plan that it comes from where that is at hand."""
+    if isinstance(what, Release):
+        return what.entry.location if what.entry.kind == "file" else what.name, what.planned
+    if isinstance(what, Planned):
+        return what.plan.source.spec, None
+    if isinstance(what, Mapping):
+        return load(what), None
+    return (what, None) if isinstance(what, str | Path | Spec | Origin) else (engine.register(what), None)
 
 
 def safe_harbor(relation: object, *, engine: Engine | None = None) -> SafeHarbor:

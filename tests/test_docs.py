@@ -108,7 +108,7 @@ def test_the_flow_model_of_the_readme_is_assessed_on_the_demo(folder: Path) -> N
 
 EVERY_COMMAND = {
     "demo", "init", "plan", "release", "check", "risk", "presets", "attack", "predict", "flow", "verify", "releases",
-    "withdraw", "refresh", "schema", "audit", "ledger", "install", "spec", "sql",
+    "withdraw", "refresh", "schema", "audit", "ledger", "install", "report", "spec", "sql",
 }  # fmt: skip
 
 
@@ -268,11 +268,13 @@ def test_the_demo_runs_twice_in_a_folder_and_prints_the_objects_of_the_contract(
     assert err == ""
     assert re.findall(r"^(\d)\. (The \w+)", out, re.MULTILINE) == [
         ("1", "The table"), ("2", "The spec"), ("3", "The plan"), ("4", "The release"),
+        ("5", "The report"),
     ]  # fmt: skip
     levels = "{age: 4, sex: 0, zip: 3, country: 3, admitted: 3}"  # nothing to search, to be quick
     monkeypatch.setattr(demo, "SPEC", demo.SPEC.replace("loss: loss}", f"loss: loss, levels: {levels}}}"))
     told = said(capfd, 0, "demo", "here")
     assert told["release"]["version"] == 2
+    assert "patients_release" in Path(told["report"]).read_text(encoding="utf-8")
     plan = said(capfd, 0, "plan", "here/patients.yaml")
     jsonschema.validate(plan, PLAN)
     jsonschema.validate(told["release"], PLAN)

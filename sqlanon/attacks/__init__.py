@@ -39,6 +39,7 @@ from sqlanon.engines import Engine, Origin
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Hierarchy, Rows
 from sqlanon.reading import parse_call
+from sqlanon.shown import Shown
 
 __all__ = ["ATTACKS", "Attack", "Attacked", "Known", "Outcome", "attack", "parse_attack"]
 
@@ -113,7 +114,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Attacked:
+class Attacked(Shown):
     """What all attacks came to on one relation. `breached`: whether one that was run breaches anything."""
 
     source: str

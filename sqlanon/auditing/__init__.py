@@ -20,12 +20,13 @@ from sqlanon.auditing.rules import Finding, Rule
 from sqlanon.auditing.scene import Scene, look
 from sqlanon.engines import Engine
 from sqlanon.errors import ReleaseError, SpecError
+from sqlanon.shown import Shown
 
 RULES: tuple[Rule, ...] = (*GRANTS, *OBJECTS)
 
 
 @dataclass(frozen=True)
-class Audited:
+class Audited(Shown):
     """What an audit found, what it looked at, and what it could not see."""
 
     url: str

@@ -25,6 +25,7 @@ from sqlanon.cli.options import (
     app,
     origin_named,
 )
+from sqlanon.cli.reports import Format, save, written
 from sqlanon.defaults import SAMPLE_ROWS
 from sqlanon.errors import SpecError, SqlanonError
 from sqlanon.showing.terminal import out, print_json, show, telling
@@ -40,12 +41,13 @@ def demo(
     as_json: Json = False,
     show_engine_errors: ShowErrors = False,
 ) -> None:
-    """The main job on an example, in one command: patients, their spec, plan, release, check before and after."""
+    """The main job on an example, in one command: patients, their spec, plan, release, checks, and the report."""
     from sqlanon import demo as example
     from sqlanon.check import check as check_relation
     from sqlanon.engines import Origin, connect
     from sqlanon.planning import origin_of
     from sqlanon.release import release as publish
+    from sqlanon.report import report as gather
     from sqlanon.showing import releases as shown
     from sqlanon.spec import load
 
@@ -61,10 +63,15 @@ def demo(
         after = check_relation(
             engine, Origin(relation=made.name), quasi_identifiers=made.planned.plan.keys, sensitive=sensitive
         )
+        with telling(as_json) as tell:
+            told = gather(engine, made.name, planned=made.planned, tell=tell)
+    page = directory / "report.html"
+    save(written(told, Format.html), page)
     if as_json:
-        print_json({"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()})
+        found = {"before": before.to_dict(), "release": made.to_dict(), "after": after.to_dict()}
+        print_json({**found, "report": str(page)})
         return
-    shown.demo(directory, file, before, made, after)
+    shown.demo(directory, file, before, made, after, page)
 
 
 @app.command()

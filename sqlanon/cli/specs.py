@@ -25,11 +25,11 @@ def spec(
     as_json: Json = False,
 ) -> None:
     """A spec as SQL, or SQL as a spec: neither way loses anything. Paths in it stay as they are."""
+    if to_sql == from_sql:
+        raise SpecError("say --to-sql for a spec, or --from-sql for a statement", where="usage")
     from sqlanon import spec as specs
     from sqlanon import statements
 
-    if to_sql == from_sql:
-        raise SpecError("say --to-sql for a spec, or --from-sql for a statement", where="usage")
     text = _text(file)
     if from_sql:
         found = statements.file_of(statements.spec_of(text, "postgres" if postgres else "duckdb"))

@@ -19,7 +19,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +42,8 @@ class Found:
     """The best transformation that was found, what it costs, and how sure that is.
 
     `gap` is how far below `value` an unseen transformation could still lie, as a share of `value`; 0 when proven.
-    `nodes` is the size of the lattice, `checked` how many nodes the engine counted.
+    `nodes` is the size of the lattice, `checked` how many nodes the engine counted; `seen` are those, `lowest` and
+    `highest` the ends of the lattice.
     """
 
     node: Node
@@ -51,6 +52,24 @@ class Found:
     nodes: int
     checked: int
     gap: float
+    seen: Mapping[Node, Seen] = field(default_factory=dict)
+    lowest: Node = ()
+    highest: Node = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What counting a node came to: whether it may be published, records it suppresses, its cost where it may.
+
+    `refutes`: whether every more specific node must suppress too much as well; `carries`: whether every more general
+    one may be published too.
+    """
+
+    holds: bool
+    suppressed: int
+    value: float | None
+    refutes: bool
+    carries: bool
 
 
 @dataclass
@@ -68,6 +87,7 @@ class Search:
     time_limit: float = 60.0
     progress: Progress | None = None
     counted: dict[Node, Counts] = field(default_factory=dict)
+    values: dict[Node, float] = field(default_factory=dict)
     best: tuple[float, int, Node] | None = None
     expired: bool = False
 
@@ -123,7 +143,13 @@ class Search:
         for domain in self.domains:
             nodes *= domain.highest - domain.lowest + 1
         gap = 0.0 if bound is None or value <= 0 else max(0.0, (value - bound) / value)
-        return Found(node, value, self.counted[node], nodes, len(self.counted), gap)
+        ends = (tuple(d.lowest for d in self.domains), tuple(d.highest for d in self.domains))
+        seen = {one: self._seen(one, counts) for one, counts in self.counted.items()}
+        return Found(node, value, self.counted[node], nodes, len(self.counted), gap, seen, *ends)
+
+    def _seen(self, node: Node, counts: Counts) -> Seen:
+        holds, refutes = self._holds(counts), self._certain(counts) > self.limit
+        return Seen(holds, counts.suppressed, self.values.get(node), refutes, holds and self.monotone)
 
     def _beaten(self, bound: float, node: Node | None) -> bool:
         """Whether nothing at or above `bound` (and, on a tie, at or above `node`) can be better than the best."""
@@ -180,7 +206,7 @@ class Search:
         if not self._holds(counts):
             return False
         self._feasible = np.vstack([self._feasible, row])
-        value = self._value(node, counts)
+        value = self.values[node] = self._value(node, counts)
         mine = (value, sum(node), node)
         if self.best is None or value < self.best[0] * (1 - _SAME) or (
             value <= self.best[0] * (1 + _SAME) and mine[1:] < self.best[1:]

@@ -148,7 +148,7 @@ def log(found: Sequence[Logged]) -> None:
     out.print(made if found else "Nothing was released here.")
 
 
-def demo(directory: Path, file: Path, before: Check, made: Release, after: Check) -> None:
+def demo(directory: Path, file: Path, before: Check, made: Release, after: Check, page: Path) -> None:
     """The example, step by step."""
     keys, database = before.quasi_identifiers, directory / "clinic.duckdb"
     out.print(
@@ -167,6 +167,9 @@ def demo(directory: Path, file: Path, before: Check, made: Release, after: Check
         words = [str(value) for value in one["parameters"].values()]
         compared.add_row(" ".join([one["model"], *words]), number(one["value"]), number(two["value"]))
     out.print(compared)
+    out.print(
+        f"\n[bold]5. The report[/]   {page}: open it; it is for who signs the release, and tells no small number."
+    )
     url = f"duckdb:///{database}"
     out.print("\n[bold]Next[/]")
     for line in (

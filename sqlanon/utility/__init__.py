@@ -19,6 +19,7 @@ from sqlanon.engines.words import is_range
 from sqlanon.errors import SpecError
 from sqlanon.hierarchies import Csv, Hierarchy, Order, Tree
 from sqlanon.models import Model, k_of
+from sqlanon.shown import Shown
 from sqlanon.spec import Spec
 from sqlanon.utility.compared import Compared, comparing
 from sqlanon.utility.counting import QueryError, query_error
@@ -31,7 +32,7 @@ __all__ = ["Against", "Described", "Recoded", "Utility", "measure"]
 
 
 @dataclass(frozen=True)
-class Utility:
+class Utility(Shown):
     """What a release kept of its source.
 
     `records` of the source, `released` ones, `suppressed` ones. `ambiguity`: the mean over all records of the number of
@@ -97,14 +98,15 @@ def _measured(found: Compared, k: int | None, queries: int, seed: int) -> Utilit
     squares = float((sizes.astype(np.float64) ** 2).sum())
     return Utility(
         records, found.released, suppressed,
-        losses([_labels(cover, found.published(i)) for i, cover in enumerate(found.covers)], suppressed),
+        losses([labels_of(cover, found.published(i)) for i, cover in enumerate(found.covers)], suppressed),
         classes(squares, len(sizes), records=records, suppressed=suppressed, k=k, invented=invented),
         _ambiguity(found), kl_divergence(found), query_error(found, queries, seed),
         distribution_shift(found), correlation_shift(found),
     )  # fmt: skip
 
 
-def _labels(cover: Cover, published: Ints) -> Labels:
+def labels_of(cover: Cover, published: Ints) -> Labels:
+    """What losses need of a quasi-identifier, from its cover and the records per published label."""
     least, greatest = cover.ends()
     numbers = cover.values.numbers[~np.isnan(cover.values.numbers)]
     width = float(np.ptp(numbers)) if len(numbers) else 0.0

@@ -92,6 +92,52 @@ class Compared:
             )
             yield np.stack([ints(found[name]) for name in names]), ints(found["n"])
 
+    def labels(self, i: int, wanted: Sequence[int]) -> dict[int, str]:
+        """What some published labels of the i-th quasi-identifier are called, for who may tell them; "" if missing."""
+        recoded = self.covers[i].recoded
+        keys = [
+            fragment("cast($k as varchar)", k=column(key))
+            for key in (("k0",) if len(_keys(i, recoded)) == 1 else ("k0", "k1"))
+        ]
+        told = keys[0] if len(keys) == 1 else fragment("'[' || $a || ', ' || $b || ')'", a=keys[0], b=keys[1])
+        return self._called(_tables(i)[1], "label", told, wanted)
+
+    def values(self, i: int, wanted: Sequence[int]) -> dict[int, str]:
+        """What some values of the i-th column are called, for who may tell them; "" if missing."""
+        if i < len(self.covers):
+            return self._called(_tables(i)[0], "code", fragment("cast(value as varchar)"), wanted)
+        return self._called(f"sqlanon utility column {i}", "code", column("key"), wanted)
+
+    def _called(self, table: str, number: str, told: Expression, wanted: Sequence[int]) -> dict[int, str]:
+        if not wanted:
+            return {}
+        found = self.engine.run(
+            "read the names of labels",
+            fragment("select $n, coalesce($told, '') from $t where $n in ($w)", n=column(number), told=told,
+                     t=query.table(table), w=[query.literal(int(place)) for place in wanted]),
+        )  # fmt: skip
+        return {int(place): str(text) for place, text in found}
+
+    def finer(self, i: int, level: int, family: str) -> list[tuple[str, str, int]]:
+        """The labels of a level and of the one below it, each pair with its records of the source."""
+        recoded, table = self.covers[i].recoded, query.table(_tables(i)[0])
+        if recoded.rows:
+            above = {row[0]: (row[level - 1], row[level]) for row in recoded.rows}
+            text = query.text_of(column("value"), family)
+            lines = self.engine.run(
+                "read the values of the source",
+                fragment("select $x, records from $t where value is not null and records > 0", x=text, t=table),
+            )
+            found: dict[tuple[str, str], int] = {}
+            for value, records in lines:
+                if value in above:
+                    found[above[value]] = found.get(above[value], 0) + int(records)
+            return [(*pair, records) for pair, records in found.items()]
+        parts = [recoded.hierarchy.label(column("value"), at, family) for at in (level - 1, level)]
+        asked = fragment("select $a as finer, $b as coarser, cast(sum(records) as bigint) from $t"
+                         " where value is not null group by $a, $b", a=parts[0], b=parts[1], t=table)  # fmt: skip
+        return [(str(a), str(b), int(n)) for a, b, n in self.engine.run("count finer labels", asked)]
+
     def pair(self, one: int, two: int, *, after: bool) -> tuple[Ints, Ints, Ints]:
         """Records per pair of values of two of the columns; `after`: per pair of labels, starred records left out."""
         sql = "select $a as one, $b as two, cast(sum(n) as bigint) as records from $t where $kept group by $a, $b"

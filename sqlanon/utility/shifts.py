@@ -36,14 +36,14 @@ class Shift:
 
 def distribution_shift(compared: Compared) -> dict[str, Shift | None]:
     """The shift of every quasi-identifier and sensitive column; None where no record of it was published."""
-    found = {c.values.name: _shift(c.values, _spread(c, compared.published(i))) for i, c in enumerate(compared.covers)}
+    found = {c.values.name: _shift(c.values, spread(c, compared.published(i))) for i, c in enumerate(compared.covers)}
     for values in compared.sensitive:
         if values.released is not None:
             found[values.name] = _shift(values, values.released.astype(np.float64))
     return found
 
 
-def _spread(cover: Cover, published: Ints) -> Floats:
+def spread(cover: Cover, published: Ints) -> Floats:
     """The records of each label, spread evenly over the values that it covers."""
     each = published / cover.leaves
     spread: Floats = np.bincount(cover.code, each[cover.label], len(cover.values)).astype(np.float64)

@@ -1,0 +1,373 @@
+"""The report's numbers, held against the definitions row by row, on both engines; and its words and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import oracle
+import oracle_attacks
+import oracle_prediction
+import oracle_risk
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from server import execute, made
+from tries import tries
+
+import sqlanon
+import sqlanon.planning
+from sqlanon.cli import main
+from sqlanon.engines import Engine
+from sqlanon.report.markdown import markdown
+from sqlanon.report.page import html
+
+Row = dict[str, Any]
+QUICK = settings(
+    deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
+)
+QI = ("age", "zip", "sex")
+TYPES = {"who": "VARCHAR", "age": "INTEGER", "zip": "VARCHAR", "sex": "VARCHAR", "disease": "VARCHAR", "pay": "INTEGER"}
+
+
+@pytest.fixture(scope="module")
+def engine(either: Engine) -> Engine:
+    return either
+
+
+def table(rng: Random, rows: int) -> list[Row]:
+    """People with what is common and what is rare, and missing values."""
+    return [
+        {
+            "who": f"P{rng.randrange(max(rows // 2, 1))}", "age": rng.choice([None, *range(20, 60)]),
+            "zip": rng.choice(["10115", "10117", "10243", "20095", None]),
+            "sex": rng.choice("FFMM") if rng.random() < 0.98 else None,
+            "disease": rng.choice(["flu", "flu", "cold", "asthma", None]),
+            "pay": rng.choice([None, 10, 20, 20, 30, 90]),
+        }
+        for _ in range(rows)
+    ]  # fmt: skip
+
+
+def spec(k: int, *, entity: bool = False, suppression: float = 0.3, **more: Any) -> dict[str, Any]:
+    """What the tests plan: levels by hierarchy, k-anonymity and two values per class."""
+    return {
+        "source": "people", **({"entity": "who"} if entity else {}),
+        "columns": {
+            "who": "identifier", "age": {"role": "quasi-identifier", "hierarchy": {"width": [10, 20, 40]}},
+            "zip": {"role": "quasi-identifier", "hierarchy": {"mask": 5}}, "sex": "quasi-identifier",
+            "disease": "sensitive", "pay": "insensitive",
+        },
+        "privacy": [
+            {"model": "k-anonymity", "k": k}, {"model": "l-diversity", "column": "disease", "kind": "distinct", "l": 2},
+        ],
+        "recoding": {"method": "full-domain", "suppression": suppression}, **more,
+    }  # fmt: skip
+
+
+def label(name: str, level: int, height: int, value: Any) -> Any:
+    """A value at a level, by hand."""
+    if level == height:
+        return "*"
+    if level == 0 or value is None:
+        return value
+    return oracle_attacks.width((10, 20, 40)[level - 1])(value) if name == "age" else oracle_attacks.mask(level)(value)
+
+
+def released(rows: Sequence[Row], levels: dict[str, int], k: int, entity: bool) -> list[Row]:
+    """What a plan with these levels publishes."""
+    heights = {"age": 4, "zip": 5, "sex": 1}
+    recoded = [{**row, **{n: label(n, levels[n], heights[n], row[n]) for n in QI}} for row in rows]
+    kept = []
+    for members in oracle.classes(recoded, QI).values():
+        size = len({row["who"] for row in members}) if entity else len(members)
+        if size >= k and len({row["disease"] for row in members}) >= 2:
+            kept += members
+    return kept
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[list[Row], int, bool]:
+    rng = Random(draw(st.integers(0, 10**9)))
+    return table(rng, draw(st.integers(12, 60))), draw(st.integers(1, 4)), draw(st.booleans())
+
+
+@settings(QUICK, max_examples=tries(8))
+@given(case=cases())
+def test_every_number_is_what_the_rows_say(engine: Engine, case: tuple[list[Row], int, bool]) -> None:
+    rows, k, entity = case
+    made(engine, "people", TYPES, rows)
+    try:
+        found = sqlanon.report(spec(k, entity=entity), engine=engine, minimum_cell=1, predict={"pay": 5})
+    except sqlanon.ModelNotMet:
+        return
+    told, unit = found.to_dict(), "who" if entity else None
+    kept = released(rows, told["summary"]["levels"], k, entity)
+    assert told["summary"] | {
+        "rows_in": len(rows), "rows_out": len(kept), "suppressed": len(rows) - len(kept),
+        "classes": len(oracle.classes(kept, QI)),
+    } == told["summary"]  # fmt: skip
+    k_told, l_told = (m["value"] for m in told["models"])
+    assert (k_told, l_told) == (oracle.k_anonymity(kept, QI, unit), oracle.distinct_l(kept, QI, "disease"))
+    _risks(told, rows, kept, unit)
+    _distributions(told, rows, kept)
+    _attacks(told, kept)
+    _predictions(told, rows, kept)
+
+
+def near(number: float | None, exact: Fraction | float, digits: int) -> bool:
+    """Whether a told number is the exact one, to so many digits."""
+    return number is not None and float(f"{float(exact):.{digits}g}") == pytest.approx(number, rel=1e-9, abs=1e-12)
+
+
+def _risks(told: dict[str, Any], rows: list[Row], kept: list[Row], unit: str | None) -> None:
+    assert told["risk"]["units"] == ("persons" if unit else "records")
+    for when, of in (("before", rows), ("after", kept)):
+        sizes = oracle_risk.classes(of, QI, unit)
+        above, highest, average = oracle_risk.prosecutor(sizes, Fraction(1, 5))
+        found = told["risk"][when]
+        total = sum(sizes.values())
+        assert near(found["prosecutor"]["at_risk_share"], above, 4)
+        assert near(found["prosecutor"]["highest"], highest, 4)
+        assert near(found["prosecutor"]["average"], average, 3)
+        assert near(found["unique_share"], Fraction(sum(1 for n in sizes.values() if n == 1), total), 4)
+    after = sorted(oracle_risk.classes(kept, QI, unit).values())
+    shown = told["classes"]
+    assert (shown["smallest"], shown["largest"]) == (after[0], after[-1])
+    assert shown["median"] == after[(len(after) - 1) // 2]
+    for one in shown["bins"]:
+        inside = [n for n in after if one["from"] <= n <= one["to"]]
+        assert (one["classes"], one["records"]) == (len(inside), sum(inside))
+    assert sum(one["records"] for one in shown["bins"]) == sum(after)
+
+
+def _distributions(told: dict[str, Any], rows: list[Row], kept: list[Row]) -> None:
+    heights = {"age": 4, "zip": 5, "sex": 1}
+    for column in told["columns"]:
+        name, shown = column["name"], column["distribution"]
+        level = told["summary"]["levels"].get(name, 0)
+        if shown is None or name == "pay" or (name == "age" and level == 0):
+            continue
+        was = Counter(label(name, level, heights.get(name, 9), row[name]) for row in rows)
+        now = Counter(row[name] for row in kept)
+        for text, before, after in zip(shown["labels"], shown["before"], shown["after"], strict=True):
+            key = None if text == "missing" else text
+            if text != "other" and not text.startswith("other ("):
+                assert (before, after) == (was[key], now[key]), (name, text)
+        assert (sum(shown["before"]), sum(shown["after"])) == (len(rows), len(kept))
+    for name in ("age", "pay"):
+        shown = next(c["distribution"] for c in told["columns"] if c["name"] == name)
+        if shown is not None:
+            assert (sum(shown["before"]), sum(shown["after"])) == (len(rows), len(kept))
+
+
+def _attacks(told: dict[str, Any], kept: list[Row]) -> None:
+    judges = {
+        "identity": oracle_attacks.identity(5), "homogeneity": oracle_attacks.homogeneity("disease"),
+        "skewness": oracle_attacks.skewness("disease", kept, Fraction(2)),
+        "background-knowledge": oracle_attacks.negation("disease", 1),
+        "probabilistic-inference": oracle_attacks.inference("disease", Fraction(1, 2)),
+    }  # fmt: skip
+    for one in told["attacks"]:
+        if one["attack"] in judges and one["column"] in (None, "disease"):
+            found = oracle_attacks.on_classes(kept, QI, judges[one["attack"]])
+            records = found.records(kept, QI)
+            assert (one["records"], one["classes"]) == (records, len(found.breached)), one["attack"]
+            assert near(one["share"], Fraction(records, len(kept)), 4)
+
+
+def _predictions(told: dict[str, Any], rows: list[Row], kept: list[Row]) -> None:
+    (one,) = told["value_prediction"]
+    limit = Fraction(9, 10)
+    for when, of in (("before", rows), ("after", kept)):
+        found = oracle_prediction.violations(of, QI, "pay", 5, lambda _: limit)
+        assert one[f"violations_{when}"] == len(found)
+    for subset in told["fields"]["subsets"]:
+        found = oracle_prediction.violations(kept, subset["fields"], "pay", 5, lambda _: limit)
+        assert subset["violations"] == len(found), subset["fields"]
+
+
+# -- the SQL that proves -----------------------------------------------------------------------------------------------
+
+MODELS = [
+    "k-anonymity(k=2)", "average-risk(risk=1)", "sample-uniqueness(share=1)", "m-uniqueness(m=3, share=1)",
+    "l-diversity(column=disease, kind=distinct, l=1)", "l-diversity(column=disease, kind=entropy, l=1)",
+    "l-diversity(column=disease, kind=recursive, c=50, l=2)", "alpha-k-anonymity(column=disease, alpha=1)",
+    "p-sensitivity(column=disease, p=1)", "theta-sensitivity(column=disease, mu=0.6, k=1)",
+    "t-closeness(column=disease, distance=equal, t=1)", "t-closeness(column=pay, distance=ordered, t=1)",
+    "beta-likeness(column=disease, kind=basic, beta=50)", "k-e-anonymity(column=pay, k=1, e=0)",
+    "epsilon-m-anonymity(column=pay, epsilon=5, m=1)",
+    "value-prediction(column=pay, margin=5, threshold=1, above=true)",
+]  # fmt: skip
+
+
+def test_the_sql_of_every_model_runs_by_itself_and_gives_the_value(engine: Engine) -> None:
+    rng = Random(3)
+    made(engine, "people", TYPES, table(rng, 80))
+    columns = {**spec(2)["columns"], "pay": "sensitive"}
+    levels = {"age": 3, "zip": 4, "sex": 1}  # nothing to search, to be quick
+    wanted = spec(2, columns=columns, privacy=[_model(text) for text in MODELS])
+    wanted["recoding"] = {"method": "full-domain", "suppression": 0.3, "levels": levels}
+    found = sqlanon.report(wanted | {"publish": {"name": "proved"}}, engine=engine, minimum_cell=1)
+    # What is planned is put where the SQL looks for it, on a connection of our own.
+    with engine.working():
+        planned = sqlanon.planning.make(sqlanon.load(wanted), engine)
+        engine.temporary("publish", "kept", planned.plan.query)
+        _proved(engine, found)
+    assert [m["holds"] for m in found.models] == [v.holds for v in planned.verdicts]
+    assert sum(m["sql"] is not None for m in found.models) == len(MODELS)
+
+
+def _proved(engine: Engine, found: sqlanon.Report) -> None:
+    for one in found.models:
+        sql = one["sql"].replace('"main"."proved"', '"kept"').replace('"releases"."proved"', '"kept"')
+        ((value, classes, rows),) = engine.run("prove", sql.replace('FROM "proved"', 'FROM "kept"'))
+        told = one["value"]
+        if one["model"] == "k-e-anonymity":
+            assert told <= value
+        else:
+            assert float(f"{value:.6g}") == pytest.approx(told, rel=1e-9), one["model"]
+        assert (classes, rows) == (one["classes_violating"], one["rows_violating"])
+
+
+def _model(text: str) -> dict[str, Any]:
+    from sqlanon.reading import parse_model
+
+    model = parse_model(text)
+    told = {k: str(v) if k in ("margin", "threshold") else v for k, v in model.parameters.items()}
+    return {"model": model.name, **({"column": model.column} if hasattr(model, "column") else {}), **told}
+
+
+# -- releases ----------------------------------------------------------------------------------------------------------
+
+
+def patients(folder: Path, **publish: Any) -> tuple[Path, Path]:
+    """A source in a database, and the file of its spec."""
+    database, file = folder / "clinic.duckdb", folder / "people.yaml"
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        made(engine, "people", TYPES, table(Random(1), 200))
+    file.write_text(json.dumps(spec(5, publish={"name": "released", **publish})), encoding="utf-8")
+    return database, file
+
+
+@pytest.mark.parametrize("as_", ["table", "view", "file"])
+def test_a_release_is_reported_by_its_name_and_without_its_source(
+    tmp_path: Path, as_: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    database, file = patients(tmp_path, **{"as": as_})
+    db = ["--db", f"duckdb:///{database}"]
+    assert main(["release", str(file), *db]) == 0
+    capfd.readouterr()
+    assert main(["report", "released", *db, "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["kind"], told["version"], told["holds"]) == ("release", 1, True)
+    assert told["columns"][1]["distribution"]["before"] is not None
+    assert all(m["sql"] for m in told["models"])
+    assert told["history"] == [] if as_ == "file" else [h["action"] for h in told["history"]] == ["released"]
+    assert [one["why"] for one in told["missing"] if one["part"] == "search"] == [
+        "the register does not keep how the levels were searched; report the spec to see it"
+    ]
+    if as_ == "view":
+        return
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        engine.run("lose the source", "DROP TABLE people")
+        lost = sqlanon.report("released", engine=engine).to_dict()
+    assert lost["risk"]["before"] is None and lost["correlations"] is None
+    assert [c["distribution"]["before"] for c in lost["columns"] if c["distribution"]][:1] == [None]
+    assert "the source cannot be read any more" in {one["why"] for one in lost["missing"]}
+    assert lost["holds"] is True
+
+
+_TWO = {"model": "l-diversity", "column": "disease", "kind": "distinct", "l": 2}
+
+
+@pytest.mark.parametrize("more", [
+    {"recoding": {"method": "mondrian", "suppression": 0}}, {"recoding": {"method": "hilbert", "suppression": 0}},
+    {"recoding": {"method": "full-domain", "suppression": 0.2, "suppressed": "star"}},
+    {"recoding": {"method": "full-domain", "suppression": 0.2, "suppressed": "cell"}},
+    {"recoding": {"method": "anatomy"}, "privacy": [_TWO]},
+    {"transforms": [{"transform": "rounding", "column": "pay", "base": 10}]},
+])  # fmt: skip
+def test_every_way_of_recoding_is_reported(either: Engine, more: dict[str, Any]) -> None:
+    engine = either
+    if engine.name != "duckdb" and more.get("recoding", {}).get("method") != "mondrian":
+        pytest.skip("the parts that differ by engine are measured above; the ways are the same")
+    made(engine, "people", TYPES, table(Random(7), 120))
+    found = sqlanon.report(spec(3) | more, engine=engine)
+    told = found.to_dict()
+    assert told["classes"] and told["attacks"] and told["limits"] and told["standards"]
+    assert [one for one in told["missing"] if "failed" in one["why"]] == []
+    for text in (markdown(found), html(found), json.dumps(told, allow_nan=False)):
+        assert "disease" in text
+
+
+def test_a_release_on_postgres_is_reported_by_its_name(fresh: str) -> None:
+    listed = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
+    execute(
+        fresh, f"CREATE TABLE public.people ({listed})",
+        "INSERT INTO public.people SELECT 'P' || i, 20 + i % 40, '1011' || i % 3, substr('FM', 1 + i % 2, 1),"
+        " (ARRAY['flu', 'cold', 'gout'])[1 + i / 7 % 3], i % 5 * 10 FROM generate_series(1, 200) AS i",
+    )  # fmt: skip
+    with sqlanon.connect(fresh, superuser=True) as engine:
+        sqlanon.release(spec(5, source="public.people", publish={"name": "released"}), engine)
+        found = sqlanon.report("released", engine=engine)
+        sql = [one["sql"] for one in found.models]
+        assert [engine.run("prove", text)[0][0] for text in sql] == [one["value"] for one in found.models]
+    assert (found.kind, found.version, found.holds) == ("release", 1, True)
+    assert found.risk["before"] and found.correlations and len(found.history) == 1
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_the_format_is_told_by_the_ending_and_json_is_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "people.csv"
+    rows = table(Random(2), 40)
+    source.write_text(
+        "\n".join([",".join(TYPES), *(",".join("" if v is None else str(v) for v in r.values()) for r in rows)])
+    )
+    words = ["report", str(source), "--qi", "age,zip", "--sensitive", "disease"]
+    assert main([*words, "-o", str(tmp_path / "r.md")]) == 0
+    assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("# Relation ")
+    assert main([*words, "-o", str(tmp_path / "r.html")]) == 0
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    capfd.readouterr()
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert main([*words, "--format", "json", "-o", str(tmp_path / "r.json")]) == 0
+    saved = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert {**saved, "made_at": ""} == {**told, "made_at": ""}
+    assert told["holds"] is None and told["kind"] == "relation"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["nosuch"], "this is no release and no spec"),
+    (["people.csv", "--qi", "nosuch"], "the relation has no such column"),
+    (["people.csv", "--qi", "age", "-o", "r.doc"], "the format is not known"),
+    (["people.csv", "--qi", "age", "-o", "no/such/folder/r.md"], "the file cannot be written"),
+    (["people.csv", "--qi", "age", "--predict", "nosuch=3"], "no such published sensitive column"),
+    (["people.csv", "--qi", "age", "--spec", "nosuch.yaml"], "nosuch.yaml"),
+])  # fmt: skip
+def test_what_cannot_be_reported_is_said_and_ends_with_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("people.csv").write_text("age,disease\n" + "30,SECRETflu\n" * 8)
+    assert main(["report", *words]) == 2
+    told = capfd.readouterr().err
+    assert said in told and "SECRET" not in told
+
+
+def test_hostile_names_are_text_in_markdown(engine: Engine) -> None:
+    hostile = ["a|b\n# c", "`x` [y](z)", "<script>", '"; DROP TABLE x; --']
+    rows = [dict.fromkeys(hostile, "v") for _ in range(12)]
+    made(engine, "hostile", dict.fromkeys(hostile, "VARCHAR"), rows)
+    found = sqlanon.report("hostile", engine=engine, quasi_identifiers=hostile[:3], sensitive=hostile[3:])
+    plain = re.sub(r"^```.*?^```$", "", markdown(found), flags=re.MULTILINE | re.DOTALL)
+    assert "<script>" not in plain and "\n# c" not in plain and "[y](z)" not in plain

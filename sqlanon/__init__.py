@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlanon.check import Check
     from sqlanon.comparison import Comparison
     from sqlanon.engines import Origin, connect
+    from sqlanon.engines.answers import Relation
     from sqlanon.engines.duckdb import DuckDB
     from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
     from sqlanon.exploring import Explored
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
         audit,
         check,
         compare,
+        execute,
         ledger,
         plan,
         predict,
@@ -102,10 +104,11 @@ __all__ = [
     "ModelNotMet",
     "MultiplicativeNoise", "NotPortable", "Order", "Origin", "PAlphaSensitivity", "PPlusSensitivity", "PSensitivity",
     "PersonalisedPrivacy", "Planned", "Policy", "PopulationUniqueness", "Pram", "RankSwapping",
-    "Refreshed", "Release", "ReleaseError", "Report", "Risk", "Rounding", "SafeHarbor", "SafePub", "SampleUniqueness",
-    "Spec", "SpecError", "SqlanonError", "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
+    "Refreshed", "Relation", "Release", "ReleaseError", "Report", "Risk", "Rounding", "SafeHarbor", "SafePub",
+    "SampleUniqueness", "Spec", "SpecError", "SqlanonError",
+    "TCloseness", "ThetaSensitivity", "Together", "Transform", "Tree", "Utility",
     "ValuePrediction", "Verdict", "Width", "anonymize", "assess", "attack", "audit", "check", "compare", "connect",
-    "ledger", "load",
+    "execute", "ledger", "load",
     "plan", "predict", "refresh", "release", "report", "risk", "safe_harbor", "schema",
 ]  # fmt: skip
 
@@ -118,6 +121,7 @@ _ROOMS = {
     "sqlanon.check": "Check",
     "sqlanon.comparison": "Comparison",
     "sqlanon.engines": "Origin connect",
+    "sqlanon.engines.answers": "Relation",
     "sqlanon.engines.duckdb": "DuckDB",
     "sqlanon.errors": "EngineError ModelNotMet NotPortable ReleaseError SpecError SqlanonError",
     "sqlanon.exploring": "Explored",
@@ -144,7 +148,8 @@ _ROOMS = {
     "sqlanon.together": "Together",
     "sqlanon.utility": "Utility",
     "sqlanon.verbs": (
-        "anonymize assess attack audit check compare ledger plan predict refresh release report risk safe_harbor"
+        "anonymize assess attack audit check compare execute ledger plan predict refresh release report risk "
+        "safe_harbor"
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}

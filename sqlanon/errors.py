@@ -28,6 +28,10 @@ class SqlanonError(Exception):
 
     exit_status = 3
 
+    def at(self, place: str) -> None:
+        """Says where in a script it went wrong, before all else."""
+        self.args = (f"{place}: {self}",)
+
 
 class SpecError(SqlanonError):
     """The spec, a name in it, or the call is wrong; nothing was run.
@@ -79,8 +83,12 @@ class EngineError(SqlanonError):
     """The database failed. The engine's own text may hold cell values, so it is kept off the message and the chain.
 
     Attributes: `step` (what was being done), `kind` (the engine's error class or SQLSTATE), `engine_text`
-    (the engine's words, shown only with `--show-engine-errors`).
+    (the engine's words, shown only with `--show-engine-errors`), `place` (line and column in an analyst's own
+    statement, where the engine tells them).
     """
+
+    place: tuple[int, int] | None = None
+    position: int = 0  # of a character, from 1
 
     def __init__(self, step: str, kind: str, engine_text: str = "", hint: str = "") -> None:
         self.step, self.kind, self.engine_text = step, kind, engine_text

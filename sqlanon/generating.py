@@ -202,8 +202,14 @@ CREATE SCHEMA IF NOT EXISTS sqlanon;
 {released}
 -- No SET clause here: with one, a procedure could not begin a transaction, in which the source stays as it is. Within
 -- a transaction of the caller's, that must be REPEATABLE READ.
-CREATE OR REPLACE PROCEDURE sqlanon.release(
-  spec text, INOUT result jsonb DEFAULT NULL, superuser boolean DEFAULT false)
+{release}
+{refreshed}
+{plan}
+{execute}
+{run}"""
+_PROCEDURE = """\
+CREATE OR REPLACE PROCEDURE sqlanon.{name}(
+  {what} text, INOUT result jsonb DEFAULT NULL, superuser boolean DEFAULT false)
 LANGUAGE plpgsql SECURITY INVOKER
 AS $sqlanon$
 DECLARE
@@ -213,15 +219,20 @@ BEGIN
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
   END IF;
-  result := sqlanon.released(spec, path, superuser);
+  result := sqlanon.{does}({what}, path, superuser);
 END
 $sqlanon$;
-REVOKE EXECUTE ON PROCEDURE sqlanon.release(text, jsonb, boolean) FROM PUBLIC;
-COMMENT ON PROCEDURE sqlanon.release(text, jsonb, boolean) IS
-  'Publishes what a spec says if every model holds on what was made, else nothing; result is that of release --json.';
-
-{refreshed}
-{plan}"""
+REVOKE EXECUTE ON PROCEDURE sqlanon.{name}(text, jsonb, boolean) FROM PUBLIC;
+COMMENT ON PROCEDURE sqlanon.{name}(text, jsonb, boolean) IS
+  '{told}';
+"""
+_PROCEDURES = (
+    ("release", "spec", "released",
+     "Publishes what a spec says if every model holds on what was made, else nothing; result is that of release --json."
+     ),
+    ("run", "statements", "execute",
+     "Runs statements of sqlanon (CREATE ANONYMIZED ...) in a transaction of their own: all of them or none."),
+)  # fmt: skip
 _INSIDE = """\
 CREATE OR REPLACE FUNCTION sqlanon.{name}({takes})
 RETURNS jsonb
@@ -247,6 +258,9 @@ _ENTRANCES = (
     ("plan", "\n  spec text, path text DEFAULT pg_catalog.current_setting('search_path')", "text, text",
      "plan(plpy, spec, path)",
      "What a spec would publish, as plan --json prints it. Changes nothing but working tables of the session."),
+    ("execute", "\n  statements text, path text DEFAULT pg_catalog.current_setting('search_path'),"
+     " superuser boolean DEFAULT false", "text, text, boolean", "execute(plpy, statements, path, superuser=superuser)",
+     "Runs statements of sqlanon (CREATE ANONYMIZED ...), all or none; those that publish need REPEATABLE READ."),
 )  # fmt: skip
 _OF_A_SESSION = ("client_encoding", "default_transaction_isolation")
 
@@ -260,6 +274,9 @@ def job() -> str:
     made = {
         name: _INSIDE.format(name=name, takes=takes, types=types, does=does, told=told, how=how)
         for name, takes, types, does, told in _ENTRANCES
+    }
+    made |= {
+        name: _PROCEDURE.format(name=name, what=what, does=does, told=told) for name, what, does, told in _PROCEDURES
     }
     return _JOB.format(**made)
 

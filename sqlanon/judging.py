@@ -42,7 +42,7 @@ class Terms:
     """What a release stands on beside its plan: whose it is, who reads it, and what its source was when it was read.
 
     `types` are those of the source's columns, by table where there are several; `action` is what the audit log tells:
-    released or refreshed; `whole` is the spec of all tables, where there are several.
+    released or refreshed; `whole` is the spec as it was given, with all tables and with roles of base columns.
     """
 
     owner: Owner
@@ -176,7 +176,9 @@ class Job:
 
     def _kept(self) -> str:
         """The spec with what a refresh needs; nothing where the source is gone with the process."""
-        kept = (self.terms.whole, None) if self.terms.whole else (self.spec, self.plan.levels)
+        whole = self.terms.whole or self.spec
+        as_given = not whole.related and whole.columns.keys() == self.spec.columns.keys()
+        kept = (whole, self.plan.levels if as_given else None)
         return keep(*kept, self.terms.types) if self.terms.source else ""
 
     def made(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlanon import blanking, gates, thresholds
@@ -32,9 +31,10 @@ from sqlanon.recoding.optimum import optimum
 from sqlanon.recoding.outcome import Linked, Outcome
 from sqlanon.rules import Judged
 from sqlanon.shown import Shown
-from sqlanon.spec import Source as Where
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
+from sqlanon.tracing import origin_at, traced
+from sqlanon.tracing import origin_of as origin_of
 from sqlanon.utility import Recoded, Utility, measure
 
 _DRAWN = "what is drawn is drawn anew by every plan and release; with SQLANON_KEY set, transforms draw the same again"
@@ -196,12 +196,13 @@ def values_shuffled(linked: Linked, engine: Engine) -> Query:
 
 def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
+    spec = spec if frame is not None else traced(spec, engine)
     promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
     require_portable(spec, engine, columns)
     if spec.population is not None:
-        people = _origin(spec, spec.population)
+        people = origin_at(spec, spec.population)
         source = resolve(spec, origin, item, columns, engine.origin(people), engine.columns(people))
     else:
         source = resolve(spec, origin, item, columns)
@@ -210,20 +211,9 @@ def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source
     return prepared(source, engine)
 
 
-def origin_of(spec: Spec) -> Origin:
-    """Where the spec says that the rows are, seen from the folder of its file."""
-    return _origin(spec, spec.source)
-
-
 def population_of(spec: Spec) -> Origin | None:
     """Where the spec says that the population is, if it names one."""
-    return _origin(spec, spec.population) if spec.population else None
-
-
-def _origin(spec: Spec, source: Where) -> Origin:
-    text = tuple(name for name, column in spec.columns.items() if column.type == "text")
-    file = Path(spec.resolve(source.file)) if source.file else None
-    return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter, text_columns=text)
+    return origin_at(spec, spec.population) if spec.population else None
 
 
 def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:

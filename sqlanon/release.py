@@ -24,6 +24,7 @@ from sqlanon.relating import related
 from sqlanon.shown import Shown
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
+from sqlanon.tracing import traced
 from sqlanon.verify import Measured
 
 
@@ -84,7 +85,8 @@ def release(
             raise SpecError(told, where="--utility" if utility else "related")
         return _together(spec, engine, action, tell)
     publish = _target(spec, engine, frame, readers)
-    terms = _terms(spec, publish, engine, frame, readers)
+    terms = replace(_terms(spec, publish, engine, frame, readers), whole=spec)
+    spec = spec if frame is not None else traced(spec, engine)
     with engine.working():
         job = _Asked(spec, publish, engine, frame, utility, tell, replace(terms, action=action))
         planned, measured, entry = job.done()

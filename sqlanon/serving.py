@@ -1,4 +1,4 @@
-"""What `CALL sqlanon.release(…)`, `sqlanon.refresh(…)` and `sqlanon.plan(…)` do in a server: the job, as whoever calls.
+"""What `CALL sqlanon.release(…)`, `sqlanon.execute(…)` and their like do in a server: the job, as whoever calls.
 
 Nothing is raised here: what went wrong is given back as a `Failure`, in our own words and with an SQLSTATE, so that no
 traceback, which the server would log, can hold a cell.
@@ -7,15 +7,17 @@ traceback, which the server would log, can hold a cell.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import sqlanon
-from sqlanon import register
+from sqlanon import register, statements
 from sqlanon.annotations import keys_of
 from sqlanon.engines.inside import Inside, Plpy, without_files
 from sqlanon.errors import EngineError, ModelNotMet, NotPortable, ReleaseError, SpecError, SqlanonError
+from sqlanon.executing import Done
+from sqlanon.executing import execute as execute_script
 from sqlanon.reading import Reader, composed
 from sqlanon.refreshing import kept_of
 from sqlanon.spec import Spec
@@ -55,6 +57,53 @@ def refresh(plpy: Plpy, name: str, path: str, *, superuser: bool = False) -> str
         return sqlanon.refresh(name, engine)
 
     return _served(again)
+
+
+def execute(plpy: Plpy, text: str, path: str, *, superuser: bool = False) -> str | Failure:
+    """Runs statements of sqlanon, all or none: an object with a list of results, as `sql --json` prints it."""
+    return _served(lambda: _Executed(tuple(_executed(Inside(plpy, path, superuser=superuser), text))))
+
+
+@dataclass(frozen=True)
+class _Executed:
+    done: tuple[Done, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"results": [one.to_dict() for one in self.done]}
+
+
+def _executed(engine: Inside, text: str) -> Iterator[Done]:
+    """What each statement came to; nothing is run where one is not ours, or names a file. Raises `SqlanonError`."""
+    for one in statements.parse(text, engine.dialect):
+        _ours(engine, one)
+    for done in execute_script(engine, text):
+        if done.failed is not None:
+            raise done.failed
+        yield done
+
+
+def _ours(engine: Inside, one: statements.Statement) -> None:
+    try:
+        if isinstance(one, statements.Ordinary):
+            raise SpecError("only statements of sqlanon are run by this function; say the others by themselves")
+        without_files(one)
+        if isinstance(one, statements.Declare) and one.spec.publish is not None and one.spec.publish.as_ == "file":
+            raise SpecError("inside the server no file is written", where="publish.as", found="file")
+        if isinstance(one, statements.Refresh) and (entry := register.current(engine, one.name)) is not None:
+            without_files(kept_of(entry).spec)
+        if isinstance(one, statements.Declare | statements.Refresh | statements.Withdraw):
+            _steady(engine)
+    except SqlanonError as error:
+        error.at(str(one.at))
+        raise
+
+
+def _steady(engine: Inside) -> None:
+    """Refuses a transaction in which the source could change between what is planned and what is published."""
+    ((how,),) = engine.run("read the settings", "SELECT current_setting('transaction_isolation')")
+    if how not in ("repeatable read", "serializable"):
+        told = "what publishes needs BEGIN ISOLATION LEVEL REPEATABLE READ around it, or CALL sqlanon.run(…)"
+        raise SpecError(f"{told}: the source may change while it is read", found=how)
 
 
 def plan(plpy: Plpy, spec: str, path: str) -> str | Failure:

@@ -373,6 +373,17 @@ def assess(
             used.close()
 
 
+def execute(engine: Engine, script: str) -> Any:
+    """Runs a script of SQL with statements of sqlanon in it; what its last statement came to. As `engine.sql(script)`.
+
+    Rows as a `Relation`, how many rows were changed, a `Release`, a `Check`, a `Planned`, … The first error ends it.
+    Raises `SpecError`, `ModelNotMet`, `EngineError`, `ReleaseError`, which begin with line and column in the script.
+    """
+    from sqlanon.executing import sql
+
+    return sql(engine, script)
+
+
 def _origin(relation: object, engine: Engine) -> Origin:
     if isinstance(relation, Origin):
         return relation

@@ -108,7 +108,7 @@ def test_the_flow_model_of_the_readme_is_assessed_on_the_demo(folder: Path) -> N
 
 EVERY_COMMAND = {
     "demo", "init", "plan", "release", "check", "risk", "presets", "attack", "predict", "flow", "verify", "releases",
-    "withdraw", "refresh", "schema", "audit", "ledger", "install", "report", "spec",
+    "withdraw", "refresh", "schema", "audit", "ledger", "install", "report", "spec", "sql",
 }  # fmt: skip
 
 

@@ -31,6 +31,10 @@ FLOORS = {
     "sqlanon.query": 1,
     "sqlanon.rules": 1,
     "sqlanon.margins": 1,
+    "sqlanon.lineage": 2,
+    "sqlanon.tracing": 7,  # knows engines and specs
+    "sqlanon.executing": 11,
+    "sqlanon.completing": 7,
     "sqlanon.measures": 2,
     "sqlanon.patterns": 2,
     "sqlanon.uniqueness": 2,
@@ -105,6 +109,7 @@ FLOORS = {
 
 # Who imports somebody of the same floor, and why that is right.
 SAME_FLOOR = {
+    ("sqlanon.showing.statements", "sqlanon.executing"),  # shows what it came to
     ("sqlanon.serving", "sqlanon"),  # calls public names
     ("sqlanon", "sqlanon.verbs"),  # which are public
     ("sqlanon.cli.measures", "sqlanon.verbs"),
@@ -141,14 +146,29 @@ SAME_FLOOR = {
 }
 
 ONLY_IN = {
-    "sqlglot": {"sqlanon.query", "sqlanon.translation", "sqlanon.calls"},
+    "sqlglot": {
+        "sqlanon.query",
+        "sqlanon.translation",
+        "sqlanon.calls",
+        *(f"sqlanon.lineage.{room}" for room in ("reading", "resolver", "scopes")),
+    },
     "duckdb": {"sqlanon.engines.duckdb"},
     "psycopg": {"sqlanon.engines.client"},
     "typer": {
         "sqlanon.cli",
         *(
             f"sqlanon.cli.{room}"
-            for room in ("options", "releases", "measures", "flows", "audits", "servers", "specs", "reports")
+            for room in (
+                "options",
+                "releases",
+                "measures",
+                "flows",
+                "audits",
+                "servers",
+                "specs",
+                "reports",
+                "statements",
+            )
         ),
     },
     # two read specs, one proposes them, and a statement is read into the nodes of one
@@ -158,7 +178,8 @@ ONLY_IN = {
         "sqlanon.profiling",
         *(f"sqlanon.statements.{room}" for room in ("reading", "values", "options", "declaring", "filing", "hana")),
     },
-    "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows")},
+    "rich": {f"sqlanon.showing.{room}" for room in ("terminal", "releases", "measures", "flows", "statements")},
+    "prompt_toolkit": {"sqlanon.cli.shell"},
     "matplotlib": {"sqlanon.pictures"},
     "networkx": {"sqlanon.pictures"},
     # Frames come and go through the engine; nobody works on them.
@@ -251,6 +272,7 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     graph = {m: {n for n, _ in imports(m) if n in modules() and (m, n) not in typing_only} - {m} for m in modules()}
     lazy = {
         ("sqlanon.engines.duckdb", "sqlanon.engines.words"),  # what its types and errors are called in our words
+        ("sqlanon.engines.answers", "sqlanon.engines.duckdb"),  # through which rows become frames
         ("sqlanon.engines", "sqlanon.engines.postgres"),
         ("sqlanon.engines", "sqlanon.engines.duckdb"),  # `connect` picks the engine, only when it is called
         ("sqlanon.flow.model", "sqlanon.flow.operando"),  # another form of the same file, only when one is read

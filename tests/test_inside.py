@@ -50,8 +50,8 @@ def prepared(server: NoopExecutor, database: str) -> Iterator[str]:
         SCRIPT,
         "GRANT CREATE, TEMP ON DATABASE test_inside TO publisher",
         "GRANT USAGE, CREATE ON SCHEMA sqlanon TO publisher",
-        "GRANT EXECUTE ON PROCEDURE sqlanon.release TO publisher",
-        "GRANT EXECUTE ON FUNCTION sqlanon.released, sqlanon.refreshed, sqlanon.plan TO publisher",
+        "GRANT EXECUTE ON PROCEDURE sqlanon.release, sqlanon.run TO publisher",
+        "GRANT EXECUTE ON FUNCTION sqlanon.released, sqlanon.refreshed, sqlanon.plan, sqlanon.execute TO publisher",
         "GRANT USAGE ON SCHEMA sqlanon TO stranger",
         "CREATE SCHEMA raw AUTHORIZATION holder",
         "GRANT USAGE ON SCHEMA raw TO publisher",
@@ -236,7 +236,7 @@ def test_only_who_was_granted_to_may_call(clinic: str) -> None:
     assert refused(clinic, SPEC, "stranger").sqlstate == "42501"
     told = "SELECT proname::text, prosecdef, has_function_privilege('stranger', oid, 'EXECUTE') FROM pg_proc"
     rows = fetch(clinic, f"{told} WHERE pronamespace = 'sqlanon'::regnamespace ORDER BY 1")
-    assert rows == [(name, False, False) for name in ("plan", "refreshed", "release", "released")]
+    assert rows == [(name, False, False) for name in ("execute", "plan", "refreshed", "release", "released", "run")]
 
 
 def test_a_caller_has_no_rights_but_his_own(clinic: str) -> None:
@@ -251,6 +251,88 @@ def test_a_superuser_does_not_publish_unless_he_forces_it(clinic: str) -> None:
     assert "is a superuser" in str(refused(clinic, SPEC, "postgres"))
     forced = call(clinic, SPEC, "postgres", "CALL sqlanon.release(%s, superuser => true)")
     assert forced["version"] == 1
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+
+NAME = '"' + HOSTILE.replace('"', '""') + '"'
+DECLARED = f"""
+    -- what psql says
+    CREATE ANONYMIZED TABLE patients AS TABLE raw.patients WITH (
+      k = 3, l_diversity({NAME}, 2), t_closeness(cost, 0.9, distance => 'ordered'),
+      identifiers = (id), dropped = (name),
+      quasi_identifiers = (age width (10, 20), seen date (month, year)), sensitive = ({NAME}, cost),
+      method = 'full-domain', suppression = 0.2, grant = (reader));"""
+
+
+def said(url: str, text: str, role: str = "publisher", what: str = "CALL sqlanon.run(%s)") -> list[dict[str, Any]]:
+    """What statements come to for a role."""
+    return list(call(url, text, role, what)["results"])
+
+
+def test_a_statement_from_psql_publishes_what_its_spec_publishes(clinic: str) -> None:
+    ((made),) = said(clinic, DECLARED)
+    here = fetch(clinic, SHOWN)
+    assert (made["line"], made["kind"], here != []) == (3, "released", True)
+    execute(clinic, "DROP TABLE releases.patients", "DROP TABLE sqlanon.release")
+    told = call(clinic, SPEC)
+    assert fetch(clinic, SHOWN) == here
+    for timed in ("seconds", "fingerprint", "nodes_checked"):
+        told.pop(timed), made["result"].pop(timed)
+    assert {**made["result"], "levels": dict(sorted(told["levels"].items()))} == told
+
+
+def test_statements_are_run_one_after_the_other_all_or_none(clinic: str) -> None:
+    found = said(
+        clinic, f"{DECLARED} VERIFY ANONYMIZED patients; REFRESH ANONYMIZED patients; SHOW ANONYMIZED RELEASES"
+    )
+    assert [one["kind"] for one in found] == ["released", "verified", "refreshed", "releases"]
+    before = fetch(clinic, SHOWN), fetch(clinic, REGISTER)
+    with pytest.raises(psycopg.errors.CheckViolation, match=r"1:31: .*nothing was published"):
+        said(
+            clinic,
+            "WITHDRAW ANONYMIZED patients; CREATE ANONYMIZED TABLE more AS TABLE raw.patients WITH (k = 91,"
+            f" identifiers = (id, name), quasi_identifiers = (age), sensitive = ({NAME}, cost), dropped = (seen))",
+        )
+    assert (fetch(clinic, SHOWN), fetch(clinic, REGISTER)) == before
+
+
+def test_what_reads_runs_in_a_select_and_what_publishes_in_a_transaction_that_stands_still(clinic: str) -> None:
+    select = "SELECT sqlanon.execute(%s)"
+    ((planned),) = said(clinic, f"EXPLAIN ANONYMIZATION {DECLARED}", what=select)
+    assert (planned["kind"], planned["result"]["release"]) == ("plan", "patients")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"3:5: .*REPEATABLE READ"):
+        said(clinic, DECLARED, what=select)
+    assert fetch(clinic, "SELECT to_regclass('releases.patients')::text") == [(None,)]
+    with ended(clinic) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        assert said(clinic, DECLARED, what=select)[0]["kind"] == "released"
+        connection.execute("ROLLBACK")
+    assert fetch(clinic, "SELECT to_regclass('releases.patients')::text") == [(None,)]
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("SELECT 1", "only statements of sqlanon"), (f"{DECLARED} DROP TABLE raw.patients", "only statements of sqlanon"),
+    ("CREATE ANONYMIZED TABLE p AS FILE '/etc/people.csv' WITH (k = 3, quasi_identifiers = (age))", "no file"),
+    ("CREATE ANONYMIZED FILE p AS TABLE raw.patients WITH (k = 3, quasi_identifiers = (age))", "no file"),
+    ("EXPLAIN ANONYMIZATION AS TABLE raw.patients WITH (k = 3, quasi_identifiers = (age tree '/etc/passwd'))",
+     "no file"),
+    ("CHECK ANONYMIZATION OF FILE '/etc/people.csv' WITH (quasi_identifiers = (age))", "no file"),
+    ("CREATE ANONYMIZED TABLE p AS SELECT name AS n, age FROM raw.patients WITH (k = 3, identifiers = (name),"
+     " quasi_identifiers = (age), insensitive = (n))", "comes from the identifier"),
+    ("CREATE ANONYMIZED", "form of the release"),
+])  # fmt: skip
+def test_nothing_but_our_own_statements_is_run_and_no_file_is_read(clinic: str, text: str, told: str) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        said(clinic, text)
+    assert (caught.value.sqlstate, told in str(caught.value)) == ("22023", True), str(caught.value)
+    assert fetch(clinic, "SELECT count(*), to_regclass('releases.p')::text FROM raw.patients") == [(90, None)]
+
+
+def test_only_who_was_granted_to_may_say_statements(clinic: str) -> None:
+    for what in ("CALL sqlanon.run(%s)", "SELECT sqlanon.execute(%s)"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            said(clinic, "SHOW ANONYMIZED RELEASES", "stranger", what)
 
 
 # -- the session and its transaction -----------------------------------------------------------------------------------

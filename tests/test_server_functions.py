@@ -234,7 +234,7 @@ def test_an_installation_puts_them_there_if_asked_and_grants_them_to_nobody(serv
         assert fetch(fresh, ours) == [(0, None)]
         for _ in range(2):
             install(engine, roles=False, plpython=True)
-            assert fetch(fresh, ours) == [(len(KINDS) + 3, False)]
+            assert fetch(fresh, ours) == [(len(KINDS) + 4, False)]
     execute(fresh, "SET LOCAL client_min_messages = warning", "DROP SCHEMA sqlanon, releases CASCADE")
     execute(fresh, "GRANT CREATE ON DATABASE fresh TO publisher")
     with (

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import typer
 
-from sqlanon.cli import audits, flows, measures, releases, reports, servers, specs
+from sqlanon.cli import audits, flows, measures, releases, reports, servers, specs, statements
 from sqlanon.cli.options import app
 from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
 from sqlanon.showing.terminal import err, out, print_json, printable
 
-__all__ = ["app", "audits", "flows", "main", "measures", "releases", "reports", "run", "servers", "specs"]
+__all__ = [
+    "app", "audits", "flows", "main", "measures", "releases", "reports", "run", "servers", "specs", "statements",
+]  # fmt: skip
 
 _INTERRUPTED = 130  # how the CLI library tells of Ctrl-C
 

@@ -14,6 +14,8 @@ from sqlanon.query import Expression, Query, Text
 if TYPE_CHECKING:
     import numpy
 
+    from sqlanon.engines.answers import Relation
+    from sqlanon.engines.definitions import Defined
     from sqlanon.functions import Planner, Rows
 
     Arrays = dict[str, numpy.ndarray[Any, Any]]
@@ -138,7 +140,17 @@ class Engine(Protocol):
         """A relation as a frame of the same kind as `like`."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All of it or nothing, whatever ends it."""
+        """All of it or nothing, whatever ends it; within a transaction that is open, a part of that."""
+
+    @property
+    def opened(self) -> str:
+        """Whether a transaction is `open` or has `failed`; else nothing."""
+
+    def sql(self, text: str) -> Any:
+        """Runs a script in which statements of sqlanon stand among the engine's own; what its last one came to."""
+
+    def statement(self, text: str) -> Relation | int | None:
+        """Runs one statement of an analyst's as it stands: its rows, how many it changed, or None."""
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """A working table of this connection, seen by nobody else; it takes the place of one of the same name."""
@@ -193,6 +205,15 @@ class Engine(Protocol):
 
     def serves(self, owner: Owner, origins: Sequence[Origin]) -> None:
         """Refuses an owner of a view who may not read what the view reads. Raises `SpecError`."""
+
+    def plainly(self, text: str) -> str:
+        """A SELECT as the engine itself has read it."""
+
+    def defined(self, parts: Sequence[str], home: Sequence[str] = ()) -> Defined | None:
+        """What a name means in a query, or in the view `home`; None where that is nothing, or more than one thing."""
+
+    def made_functions(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of functions that users made, and those of them that take the place of the engine's own."""
 
     def named(self, origin: Origin) -> str:
         """What the register calls a source: its schema and name, its path, or its query."""

@@ -52,6 +52,11 @@ class Client:
         """Whether a transaction is open."""
         return self.connection.info.transaction_status != pq.TransactionStatus.IDLE
 
+    @property
+    def failed(self) -> bool:
+        """Whether the transaction that is open has failed."""
+        return self.connection.info.transaction_status == pq.TransactionStatus.INERROR
+
     @contextmanager
     def attempt(self, step: str) -> Iterator[None]:
         """A part of a transaction: what fails in it is undone, and the rest goes on."""
@@ -77,7 +82,9 @@ class Client:
             kind = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else type(error).__name__
             lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
             told = hint(error.sqlstate) if error.sqlstate or lost else ""
-            raise EngineError(step, kind, str(error), told) from None
+            found = EngineError(step, kind, str(error), told)
+            found.position = int(error.diag.statement_position or 0)
+            raise found from None
 
     def rows(self, step: str, text: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Runs a statement, in which `?` stands for a parameter."""
@@ -98,6 +105,22 @@ class Client:
                 if result.status != pq.ExecStatus.COMMAND_OK:
                     raise psycopg.errors.error_from_result(result)
         return [((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]
+
+    def told(self, step: str, text: str) -> tuple[list[tuple[str, int]] | None, list[tuple[Any, ...]], int | None]:
+        """Runs one statement of an analyst's: its columns with their types, its rows, or how many rows it changed."""
+        try:
+            with self.failing(step):
+                prepared = self.connection.pgconn.prepare(b"", text.encode())  # refuses more than one
+                if prepared.status != pq.ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(prepared)
+                with self.connection.cursor() as cursor:
+                    cursor.execute(text.encode())
+                    if cursor.description is None:
+                        return None, [], cursor.rowcount if cursor.rowcount >= 0 else None
+                    return [(one.name, one.type_code) for one in cursor.description], cursor.fetchall(), None
+        except EngineError as error:
+            error.place = _place(text, error)
+            raise
 
     def one_statement(self, step: str, before: str, query: str) -> None:
         """Runs `before` and a query of the user's together, which are one statement or none."""
@@ -143,3 +166,11 @@ class Client:
             cursor.itersize = many
             cursor.execute(text.encode(), binary=True)
             yield from cursor
+
+
+def _place(text: str, error: EngineError) -> tuple[int, int] | None:
+    """The line and column of the character of a statement at which the server says that it went wrong."""
+    if not error.position:
+        return None
+    before = text[: error.position - 1]
+    return before.count("\n") + 1, error.position - 1 - (before.rfind("\n") + 1) + 1

@@ -17,6 +17,7 @@ import duckdb
 
 from sqlanon import query
 from sqlanon.engines import Called, Column, Origin, Owner
+from sqlanon.engines.asking import AskedDuckDB
 from sqlanon.engines.planners import beside
 from sqlanon.engines.relations import Roleless
 from sqlanon.engines.words import family_of, hint
@@ -39,7 +40,7 @@ _LISTED = {
 }
 
 
-class DuckDB(Roleless):
+class DuckDB(AskedDuckDB, Roleless):
     """One connection. `path` None is a database in memory, gone with the process.
 
     Every failure of the engine becomes an `EngineError` that names the step and the kind of failure and holds none of
@@ -49,6 +50,7 @@ class DuckDB(Roleless):
     name = "duckdb"
     dialect = "duckdb"
     schema = "main"
+    connection: duckdb.DuckDBPyConnection
     held_in, forgetting = "temp", "RESET VARIABLE sqlanon_key"
 
     def __init__(
@@ -281,17 +283,6 @@ class DuckDB(Roleless):
             return found.to_arrow_table() if module == "pyarrow" else found.df()
 
     # -- making ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of it or nothing, whatever ends it."""
-        self.run("begin", "BEGIN TRANSACTION")
-        try:
-            yield
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.run("commit", "COMMIT")
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         """A working table of this connection, seen by nobody else."""

@@ -12,7 +12,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sqlanon.engines import Origin, wire
 from sqlanon.engines.postgres import Postgres
@@ -212,6 +212,11 @@ class Inside(Postgres):
     def __init__(self, plpy: Plpy, path: str, *, superuser: bool = False) -> None:
         self._begin(Spi(plpy), superuser)
         self._plpy, self._path_before = plpy, path
+
+    @property
+    def opened(self) -> Literal[""]:
+        """None that is to be ended here: the transaction is the caller's."""
+        return ""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

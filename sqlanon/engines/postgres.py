@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlanon import query
 from sqlanon.engines import Column, Origin, wire
 from sqlanon.engines.answering import Answering
+from sqlanon.engines.asking import AskedServer
+from sqlanon.engines.definitions import DefinedByServer
 from sqlanon.engines.postgres_words import family_of
 from sqlanon.engines.publishing import KEY, Publishing
 from sqlanon.engines.receiving import Receiving
@@ -53,7 +55,7 @@ _DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)
 _FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
-class Postgres(Answering, Publishing, Receiving):
+class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
     """One connection. `superuser` lets a superuser publish, who can read and write whatever roles may not.
 
     Every failure of the server becomes an `EngineError` with its SQLSTATE, which holds none of the server's words.
@@ -83,6 +85,7 @@ class Postgres(Answering, Publishing, Receiving):
         self._working: set[str] = set()
         self._counted = 0
         self._before: list[tuple[str, str]] = []
+        self._ours: list[tuple[str, str]] = []
         self._received: dict[tuple[object, ...], str] = {}
 
     def _set_up(self) -> None:
@@ -95,7 +98,8 @@ class Postgres(Answering, Publishing, Receiving):
         ((encoding,),) = self.run("read the settings", "SHOW server_encoding")
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
-        for setting, value in {**_SETTINGS, **self._sizes()}.items():
+        self._ours = [*{**_SETTINGS, **self._sizes()}.items()]
+        for setting, value in self._ours:
             ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
             if setting != "search_path":
                 self._before.append((setting, before))
@@ -323,22 +327,6 @@ class Postgres(Answering, Publishing, Receiving):
         return self.client.attempt(step)
 
     # -- making ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of it or nothing; everything in it sees the source as it was when it began."""
-        self.run("begin", "BEGIN ISOLATION LEVEL REPEATABLE READ")
-        try:
-            yield
-        except BaseException:
-            with suppress(EngineError):  # what went wrong before is what must be told
-                self.run("roll back", "ROLLBACK")
-            raise
-        try:
-            self.run("commit", "COMMIT")
-        except EngineError as error:
-            told = "look with `sqlanon releases` whether it was published" if self.client.closed else ""
-            raise EngineError("commit", error.kind, error.engine_text, told) from None
 
     def temporary(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text, there = self._text(self.answered(step, what)), name in self._working

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from sqlanon import query
 from sqlanon.engines import Origin, Owner
+from sqlanon.engines.definitions import DefinedByDuckDB
 from sqlanon.errors import EngineError
 from sqlanon.query import Expression, Query, Text
 
@@ -85,7 +86,7 @@ class Relations(ABC):
         self.run("comment on the release", f"COMMENT ON {kind.upper()} {self._at(path)} IS {query.constant(text)}")
 
 
-class Roleless(Relations):
+class Roleless(Relations, DefinedByDuckDB):
     """An engine without roles: whoever may open the database may read and write it."""
 
     @abstractmethod

@@ -1,0 +1,321 @@
+"""Scripts: statements of sqlanon among an engine's own SQL, run one after the other.
+
+The whole script is read before anything of it is run. Ordinary SQL goes to the engine as it stands, byte for byte; a
+declaration becomes the spec that a file of YAML would be, and is planned, judged and published as that is.
+
+By default each statement is a transaction by itself, unless the script has begun one; then a release is a part of that,
+and one that fails takes the whole of it back. With `single_transaction` the whole script is one: it reads the source as
+it was when the script began, and nothing stays of it if one statement fails. Files are outside of all transactions, so
+that statements which publish, refresh or withdraw one are refused there, before anything is run.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sqlanon import life, register, statements
+from sqlanon.check import Check, check
+from sqlanon.engines import Engine, Origin
+from sqlanon.engines.answers import Relation
+from sqlanon.errors import EngineError, ReleaseError, SpecError, SqlanonError
+from sqlanon.life import Verified
+from sqlanon.planning import Planned, make
+from sqlanon.refreshing import Refreshed, Standing, kept_of, refresh, standing
+from sqlanon.register import Entry
+from sqlanon.release import Release, release
+from sqlanon.spec import Source, Spec
+from sqlanon.statements import (
+    CheckOf,
+    Declare,
+    Explain,
+    Ordinary,
+    Refresh,
+    Show,
+    Statement,
+    Verify,
+    Withdraw,
+)  # fmt: skip
+from sqlanon.telling import Tell, silent
+from sqlanon.tracing import spelled, trace
+
+_WRITING = (Declare, Refresh, Withdraw)
+_TRANSACTION = re.compile(r"(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b", re.I)
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the register says of releases; of one by its name, with the statement that declares it."""
+
+    standing: tuple[Standing, ...]
+    declaration: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        told = {"releases": [one.to_dict() for one in self.standing]}
+        return told if self.declaration is None else {**told, "declaration": self.declaration}
+
+
+@dataclass(frozen=True)
+class Sql:
+    """The SQL of a plan."""
+
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"sql": self.text}
+
+
+Result = Relation | int | Sql | Planned | Check | Release | Verified | Entry | Listed | None
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (Relation, "rows"), (int, "changed"), (Sql, "sql"), (Planned, "plan"), (Check, "check"), (Refreshed, "refreshed"),
+    (Release, "released"), (Verified, "verified"), (Entry, "withdrawn"), (Listed, "releases"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one statement of a script came to, or why it failed; `seconds` of the clock."""
+
+    statement: Statement
+    result: Result = None
+    failed: SqlanonError | None = field(default=None, compare=False)
+    seconds: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """In a word what the result is; `done` for a statement that gives none."""
+        return "failed" if self.failed else next((n for t, n in _KINDS if isinstance(self.result, t)), "done")
+
+    @property
+    def exit_status(self) -> int:
+        """0 done and all models hold, 1 a model does not hold, 2 spec or usage, 3 the engine failed."""
+        if self.failed is not None:
+            return self.failed.exit_status
+        return 1 if isinstance(self.result, Check | Verified) and self.result.holds is False else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        at = self.statement.at
+        told: dict[str, Any] = {"line": at.line, "column": at.column, "kind": self.kind}
+        if self.failed is not None:
+            error = {"error": type(self.failed).__name__, "message": str(self.failed)}
+            return told | error | {"exit_status": self.failed.exit_status}
+        if isinstance(self.result, int):
+            return told | {"changed": self.result}
+        return told if self.result is None else told | {"result": self.result.to_dict()}
+
+
+def execute(
+    engine: Engine, script: str, *, single_transaction: bool = False, keep_going: bool = False, base: Path = Path(),
+    tell: Tell = silent,
+) -> Iterator[Done]:  # fmt: skip
+    """Runs a script; what each statement came to, as soon as it has. Stops at the first that failed, or does not hold.
+
+    `keep_going`: goes on with the next statement. `base` is the folder from which files are named. A failure is the
+    last that is given, and not raised, except for what is wrong before anything is run. Raises `SpecError`.
+    """
+    if keep_going and single_transaction:
+        raise SpecError("a script in one transaction stops at its first error; leave --keep-going out", where="usage")
+    found = _read(script, engine, base)
+    if single_transaction:
+        for one in found:
+            _within(engine, one)
+    yield from _ran(engine, found, single_transaction, keep_going, tell)
+
+
+def sql(engine: Engine, script: str, *, base: Path = Path()) -> Result:
+    """Runs a script, and stops at the first error: what its last statement came to.
+
+    Raises `SpecError`, `ModelNotMet`, `EngineError`, `ReleaseError`, which begin with line and column.
+    """
+    last: Result = None
+    for one in _read(script, engine, base):
+        last = _told(engine, one, silent)
+    return last
+
+
+def _read(script: str, engine: Engine, base: Path) -> list[Statement]:
+    """The statements of a script, with files that are measured seen from its folder."""
+    found = statements.parse(script, engine.dialect, base=base)
+    return [replace(one, relation=_seen(one.relation, base)) if isinstance(one, CheckOf) else one for one in found]
+
+
+def _seen(source: Source, base: Path) -> Source:
+    if source.file is None or "://" in source.file:
+        return source
+    return replace(source, file=str(base / source.file))
+
+
+class _Stopped(Exception):
+    """Ends a transaction that is not to stay."""
+
+
+def _ran(engine: Engine, found: Sequence[Statement], together: bool, keep_going: bool, tell: Tell) -> Iterator[Done]:
+    done: list[Done] = []
+    try:
+        with engine.transaction() if together else nullcontext():
+            for one in found:
+                last = _done(engine, one, tell, together)
+                if last.exit_status and not keep_going:
+                    done.append(last)
+                    raise _Stopped
+                if together:
+                    done.append(last)  # it is not done before all of it is
+                else:
+                    yield last
+    except _Stopped:
+        pass
+    yield from done
+
+
+def _done(engine: Engine, one: Statement, tell: Tell, together: bool) -> Done:
+    started = time.monotonic()
+    try:
+        result = _told(engine, one, tell, together=together)
+    except SqlanonError as error:
+        return Done(one, None, error, time.monotonic() - started)
+    return Done(one, result, None, time.monotonic() - started)
+
+
+def _told(engine: Engine, one: Statement, tell: Tell, *, together: bool = False) -> Result:
+    """What a statement comes to; errors begin with its place in the script.
+
+    What fails in a transaction of the script's own takes it back: part of a release could be left in it.
+    """
+    before = engine.opened and not together
+    try:
+        return _result(engine, one, tell)
+    except SqlanonError as error:
+        if before and isinstance(one, _WRITING) and engine.opened:
+            error.args = (f"{error}; the open transaction was rolled back",)
+            engine.statement("ROLLBACK")
+        error.at(_place(one, error))
+        raise
+
+
+def _place(one: Statement, error: SqlanonError) -> str:
+    """Line and column of what went wrong, as near as they are known."""
+    inner = error.place if isinstance(error, EngineError) and isinstance(one, Ordinary) else None
+    if inner is None or not isinstance(one, Ordinary):
+        return f"{one.at.line}:{one.at.column}"
+    line, column = inner
+    return f"{one.begins.line + line - 1}:{column + one.begins.column - 1 if line == 1 else column}"
+
+
+def _result(engine: Engine, one: Statement, tell: Tell) -> Result:
+    if isinstance(one, Ordinary):
+        return engine.statement(one.text)
+    if engine.opened == "failed":
+        raise SpecError("the open transaction has failed; ROLLBACK ends it")
+    if engine.opened:
+        _no_file(engine, one)
+    for kind, work in _WORK.items():
+        if isinstance(one, kind):
+            return work(engine, one, tell)
+    raise TypeError(type(one).__name__)
+
+
+def _declare(engine: Engine, one: Declare, tell: Tell) -> Release:
+    name = one.spec.publish.name if one.spec.publish else ""
+    if not one.replace and register.current(engine, name) is not None:
+        told = "there is a release of this name; CREATE OR REPLACE ANONYMIZED makes its next version"
+        raise SpecError(told, found=name)
+    return release(_traced(engine, one), engine, tell=tell)
+
+
+def _traced(engine: Engine, one: Declare) -> Spec:
+    """The spec of a declaration, whose columns are spelled as the engine has them, and known to their origin."""
+    spec = spelled(one.spec, engine)
+    trace(spec, engine)
+    return spec
+
+
+def _explain(engine: Engine, one: Explain, tell: Tell) -> Planned | Sql:
+    with engine.working():
+        planned = make(_traced(engine, one.declared), engine, tell=tell)
+        return Sql(planned.sql(engine)) if one.form == "sql" else planned
+
+
+def _check(engine: Engine, one: CheckOf, tell: Tell) -> Check:
+    keys, sensitive, hierarchies = one.quasi_identifiers, one.sensitive, one.hierarchies
+    if not keys and one.relation.table is not None:
+        entry = register.current(engine, one.relation.table)
+        if entry is not None:
+            with life.remembered(engine, one.relation.table) as known:
+                if known is not None:
+                    keys, sensitive = known.quasi_identifiers, sensitive or known.sensitive
+                    hierarchies = {**known.hierarchies, **hierarchies}
+    if not keys:
+        raise SpecError("QUASI_IDENTIFIERS are needed: the columns that others may know", where="quasi_identifiers")
+    return check(
+        engine, _origin(one.relation), quasi_identifiers=keys, sensitive=sensitive, models=one.models,
+        hierarchies=hierarchies, population=_origin(one.population) if one.population else None,
+    )  # fmt: skip
+
+
+def _origin(source: Source) -> Origin:
+    file = Path(source.file) if source.file else None
+    return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter)
+
+
+def _refresh(engine: Engine, one: Refresh, tell: Tell) -> Refreshed:
+    return refresh(engine, one.name, anew=one.anew, tell=tell)
+
+
+def _verify(engine: Engine, one: Verify, tell: Tell) -> Verified:
+    return life.verify(engine, one.name)
+
+
+def _withdraw(engine: Engine, one: Withdraw, tell: Tell) -> Entry:
+    return life.withdraw(engine, one.name)
+
+
+def _show(engine: Engine, one: Show, tell: Tell) -> Listed:
+    declaration = None
+    if one.name is not None:
+        entry = register.require(engine, one.name)
+        with suppress(ReleaseError, SpecError):  # the register keeps no spec of it, or shows it to publishers alone
+            declaration = statements.written(kept_of(entry).spec)
+    found = standing(engine)
+    return Listed(tuple(each for each in found if one.name in (None, each.entry.name)), declaration)
+
+
+_WORK: Mapping[type, Callable[[Engine, Any, Tell], Result]] = {
+    Declare: _declare, Explain: _explain, CheckOf: _check, Refresh: _refresh, Verify: _verify, Withdraw: _withdraw,
+    Show: _show,
+}  # fmt: skip
+
+
+# -- one transaction ---------------------------------------------------------------------------------------------------
+
+
+def _within(engine: Engine, one: Statement) -> None:
+    """Refuses what cannot be a part of one transaction. Raises `SpecError` with its place."""
+    try:
+        if isinstance(one, Ordinary):
+            if _TRANSACTION.match(_COMMENTS.sub(" ", one.text).strip()):
+                raise SpecError("the script is one transaction; it may not begin or end one")
+        else:
+            _no_file(engine, one)
+    except SpecError as error:
+        error.at(f"{one.at.line}:{one.at.column}")
+        raise
+
+
+def _no_file(engine: Engine, one: Statement) -> None:
+    """Refuses what makes or takes away a file: no transaction takes that back. Raises `SpecError`."""
+    if isinstance(one, Declare):
+        file = one.spec.publish is not None and one.spec.publish.as_ == "file"
+    elif isinstance(one, Refresh | Withdraw):
+        entry = register.current(engine, one.name)
+        file = entry is not None and entry.kind == "file"
+    else:
+        return
+    if file:
+        raise SpecError("a released file is outside of transactions; run this statement by itself")

@@ -1,68 +1,24 @@
-"""What is written down is true: the README, the help texts, the JSON Schema, the objects that the commands print."""
+"""What is told is true: help texts, JSON Schema, the objects that commands print; see test_documentation."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-import sqlanon
 from sqlanon import demo
 from sqlanon.cli import app, main
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-INSTALL = re.compile(r"\s*(?:#.*\n)*(?:python3? -m venv|pip |uv |apt |git clone)")
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS: dict[str, Callable[..., Any]] = {
     found.name or found.callback.__name__: found.callback for found in app.registered_commands if found.callback
 }
-
-
-class Block(NamedTuple):
-    """A fenced block of the README."""
-
-    language: str
-    line: int
-    text: str
-
-
-def readme() -> str:
-    if not README.is_file():
-        pytest.fail(f"there is no {README}: it must show the commands, the Python names and a spec")
-    return README.read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[Block]:
-    """The blocks of one language; there must be one, so that the test is about something."""
-    text = readme()
-    found = [Block(m[1], text[: m.start()].count("\n") + 1, m[3]) for m in FENCE.finditer(text) if m[1] == language]
-    assert found, f"README.md has no ```{language} block"
-    return found
-
-
-def run_all(language: str, folder: Path, command: Callable[[Block], list[str]]) -> None:
-    """Runs the blocks one after the other in a folder, and tells of every one that fails."""
-    bin_folder = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-    wrong = []
-    for block in blocks(language):
-        if language == "bash" and INSTALL.match(block.text):
-            continue  # a test installs nothing: it has no network, and sqlanon is installed where it runs
-        ran = subprocess.run(
-            command(block), cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        if ran.returncode:
-            wrong.append(f"README.md:{block.line} exits with {ran.returncode}:\n{block.text}{ran.stdout}{ran.stderr}")
-    assert not wrong, "\n".join(wrong)
 
 
 @pytest.fixture
@@ -73,77 +29,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-# -- the README --------------------------------------------------------------------------------------------------------
-
-
-def test_the_commands_of_the_readme_run(folder: Path) -> None:
-    run_all("bash", folder, lambda block: ["bash", "-euo", "pipefail", "-c", block.text])
-
-
-def test_the_python_of_the_readme_runs(folder: Path) -> None:
-    run_all("python", folder, lambda block: [sys.executable, "-W", "error", "-c", block.text])
-
-
-def test_the_specs_of_the_readme_load_and_are_about_the_demo(tmp_path: Path) -> None:
-    specs = 0
-    for block in blocks("yaml"):
-        read = yaml.safe_load(block.text)
-        if isinstance(read, dict) and {"source", "columns"} <= set(read):
-            file = tmp_path / f"readme-{block.line}.yaml"
-            file.write_text(block.text, encoding="utf-8")
-            assert set(sqlanon.load(file).columns) == set(demo.COLUMNS), f"README.md:{block.line}"
-            jsonschema.validate(read, sqlanon.schema())
-            specs += 1
-    assert specs, "README.md shows no whole spec"
-
-
-def test_the_flow_model_of_the_readme_is_assessed_on_the_demo(folder: Path) -> None:
-    (block,) = [block for block in blocks("yaml") if "flows" in (yaml.safe_load(block.text) or {})]
-    (folder / "flow.yaml").write_text(block.text, encoding="utf-8")
-    found = sqlanon.assess(folder / "flow.yaml")
-    assert [(d.actor, d.field) for d in found.dangers] == [("researcher", "weight_kg")] * 4
-    assert all(danger.violations is not None for danger in found.dangers)
-    assert [(rule.blocks, rule.unknown) for rule in found.rules] == [(True, False)]
-
-
 EVERY_COMMAND = {
     "demo", "init", "plan", "release", "check", "risk", "presets", "attack", "predict", "flow", "verify", "releases",
     "withdraw", "refresh", "schema", "audit", "ledger", "install", "report", "spec", "sql",
 }  # fmt: skip
-
-
-def test_the_readme_names_every_command_and_only_options_that_exist() -> None:
-    text = readme()
-    for command in COMMANDS:
-        assert re.search(rf"`[^`\n]*\bsqlanon {command}\b|^sqlanon {command}\b", text, re.MULTILINE), command
-    known = {option for command in COMMANDS for option in options(command)} | {"--help"}
-    without_install = FENCE.sub(lambda m: "" if INSTALL.match(m[3]) else m[0], text)
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", without_install)) <= known
-
-
-def test_the_readme_names_every_model_and_hierarchy() -> None:
-    from sqlanon.hierarchies import HIERARCHIES
-    from sqlanon.models import MODELS
-
-    assert [name for name in (*MODELS, *HIERARCHIES) if f"`{name}`" not in readme()] == []
-
-
-def test_the_readme_names_every_preset_and_estimator() -> None:
-    from sqlanon.presets import PRESETS
-    from sqlanon.uniqueness import ESTIMATORS
-
-    assert [name for name in (*PRESETS, *ESTIMATORS) if f"`{name}`" not in readme()] == []
-
-
-def test_the_readme_names_every_attack() -> None:
-    from sqlanon.attacks import ATTACKS
-
-    assert [name for name in ATTACKS if f"`{name}`" not in readme()] == []
-
-
-def test_every_relative_link_of_the_readme_leads_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", readme())
-    assert [link for link in links if not (README.parent / link).exists()] == []
 
 
 # -- the help texts ----------------------------------------------------------------------------------------------------

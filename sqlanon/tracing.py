@@ -130,9 +130,15 @@ class _Traced:
         return [(name, self.given.columns[name].role, bases) for name, bases in spoken.items()]
 
     def own(self, name: str) -> Bases:
-        """The base columns that an output's role is about: the one that it is, and those of its name that it is of."""
+        """The base columns that an output's role is about: the one that it is, and those of its name that it is of.
+
+        Where something else is published under the name of a base column, the role is about both, but for insensitive.
+        """
         output = self.outputs[name]
-        return frozenset(one for one in output.computed if one == output.bare or one.column.lower() == name.lower())
+        named = frozenset(one for one in output.computed if one.column.lower() == name.lower())
+        if not named and self.given.columns[name].role != "insensitive":
+            named = self.found.meant(name)
+        return named | frozenset(one for one in output.computed if one == output.bare)
 
     def behind(self, name: str, roles: Sequence[str]) -> str | None:
         """What has one of these roles and is behind an output, under another name; None where nothing is."""

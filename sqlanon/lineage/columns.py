@@ -34,6 +34,10 @@ class Relation(Protocol):
     def definition(self) -> str | None:
         """The SELECT of a view; None for what holds its rows itself."""
 
+    @property
+    def generated(self) -> Mapping[str, str]:
+        """The expressions of columns that are computed from other columns of the same row."""
+
 
 @dataclass(frozen=True)
 class Catalogue:

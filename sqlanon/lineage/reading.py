@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sqlanon.lineage.columns import lowered, refuse
+from sqlanon.lineage.columns import Relation, lowered, refuse
 from sqlanon.lineage.scopes import Node
 
 _TEXTS = {"STRING", "NATIONAL_STRING", "RAW_STRING", "HEREDOC_STRING", "UNICODE_STRING", "BYTE_STRING"}
@@ -54,3 +54,13 @@ def accounted(text: str, dialect: str, tree: Node, names: Iterable[str], folded:
     for name in sorted(names):
         if written[name] > known[name]:
             refuse(f"it is not clear whether {name!r} is a column everywhere")
+
+
+def made_of(column: str, table: Relation, dialect: str, folded: Callable[[str], str]) -> set[str]:
+    """A column of a table and, where it is generated, those that it is made of: all whose names its expression has."""
+    known, found, left = {folded(name): name for name in table.columns}, set[str](), [column]
+    while left:
+        found.add(name := left.pop())
+        tokens = sqlglot.tokenize(table.generated.get(name, ""), read=dialect)
+        left += {known[word] for word in (folded(token.text) for token in tokens) if word in known} - found
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -10,7 +11,7 @@ from sqlglot import exp
 
 from sqlanon.lineage.columns import NONE, Base, Bases, Catalogue, Output, Resolved, Unresolved, lowered, refuse
 from sqlanon.lineage.constructs import EXPRESSIONS, FUNCTIONS, JOINS, NAMED, ORDERED, PLACES, WORDS
-from sqlanon.lineage.reading import accounted, read
+from sqlanon.lineage.reading import accounted, made_of, read
 from sqlanon.lineage.scopes import Node, Rows, Scope, Source, here, only
 
 
@@ -72,7 +73,7 @@ class _Resolver:
             # Columns of an outer query are not seen from here: on no engine need it be clear which are meant.
             rows = self.query(one.this, Scope([], scope.named, scope.home))
             rows = self.renamed(rows, one.args["alias"])
-            scope = replace(scope, named={**scope.named, self.name(one.args["alias"].this): rows})
+            scope = replace(scope, named={**scope.named, self.folded(self.name(one.args["alias"].this)): rows})
         return scope
 
     def operation(self, node: exp.SetOperation, scope: Scope) -> Rows:
@@ -216,9 +217,8 @@ class _Resolver:
         only(node, "Table")
         parts = tuple(self.name(part) for part in node.parts)
         alias = node.args.get("alias")
-        if len(parts) == 1 and parts[0] in scope.named:
+        if len(parts) == 1 and (rows := scope.named.get(self.folded(parts[0]))) is not None:
             path: tuple[str, ...] = parts
-            rows = scope.named[parts[0]]
         else:
             path, rows = self.relation(parts, scope.home)
         if alias is not None:
@@ -230,8 +230,9 @@ class _Resolver:
         if found is None:
             refuse(f"there is no table or view {'.'.join(parts)!r}")
         if found.definition is None:
-            bases = [Base(found.path, name) for name in found.columns]
-            return found.path, Rows(tuple(Output(one.column, frozenset({one}), one) for one in bases))
+            of = {name: made_of(name, found, self.dialect, self.folded) for name in found.columns}
+            bases = {name: frozenset(Base(found.path, one) for one in columns) for name, columns in of.items()}
+            return found.path, Rows(tuple(Output(name, bases[name], Base(found.path, name)) for name in bases))
         self.depth += 1
         if self.depth > 50:
             refuse("views are nested too deeply")
@@ -282,12 +283,18 @@ class _Resolver:
         return [self.folded(one.name) for source in sources for one in source.rows.columns if one.name is not None]
 
     def columns_of(self, sources: Iterable[Source], name: str) -> list[Output]:
-        return [
-            one
-            for source in sources
-            for one in source.rows.columns
-            if one.name is not None and self.folded(one.name) == name
-        ]
+        """Those that a name can mean. DuckDB calls the second of two `name` in a sub-query `name_1`, and so on."""
+        found: list[Output] = []
+        for source in sources:
+            names = self.names([source])
+            twins = len(set(names)) < len(names)
+            found += [
+                one
+                for one in source.rows.columns
+                if one.name is not None
+                and (self.folded(one.name) == name or (twins and _numbered(name, self.folded(one.name))))
+            ]
+        return found
 
     # -- columns -------------------------------------------------------------------------------------------------------
 
@@ -377,14 +384,20 @@ class _Resolver:
     def condition(self, node: Node, scope: Scope) -> Bases:
         """What a condition touches; columns that it compares for being equal are equal in what it leaves."""
         for one in here(node):
-            unlike = isinstance(one, exp.NEQ | exp.NullSafeNEQ) and one.find_ancestor(exp.Not)
-            if isinstance(one, exp.Binary) and (unlike or isinstance(one, exp.EQ | exp.NullSafeEQ)):
+            unlike = isinstance(one, exp.NEQ | exp.NullSafeNEQ) and not self.alone(one, node)
+            if isinstance(one, exp.Binary) and (unlike or isinstance(one, exp.EQ | exp.NullSafeEQ | exp.Like)):
                 self.equate(self.expression(one.left, scope), self.expression(one.right, scope))
             elif isinstance(one, exp.In):
                 members = [*one.expressions, *filter(None, [one.args.get("query")])]
                 for member in members:
                     self.equate(self.expression(one.this, scope), self.inner(member, scope))
         return self.expression(node, scope)
+
+    def alone(self, node: Node, condition: Node) -> bool:
+        """Whether a part of a condition is asked for as it is, so that it is not NOT, IS FALSE, = false, … of it."""
+        while node is not condition and isinstance(node.parent, exp.And | exp.Or | exp.Paren):
+            node = node.parent
+        return node is condition
 
     def inner(self, node: Node, scope: Scope) -> Bases:
         """What a member of an IN list is computed from, without what decides which rows it has."""
@@ -479,3 +492,7 @@ class _Resolver:
     def folded(self, name: str) -> str:
         """A name by which another spelling is the same: letters of both cases are one on DuckDB."""
         return name if self.dialect == "postgres" else lowered(name)
+
+
+def _numbered(name: str, known: str) -> bool:
+    return re.fullmatch(rf"{re.escape(known)}(_[0-9]+)+", name) is not None

@@ -11,11 +11,11 @@ that statements which publish, refresh or withdraw one are refused there, before
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,12 @@ from sqlanon.statements import (
     Verify,
     Withdraw,
 )  # fmt: skip
+from sqlanon.statements.scanning import tokens
 from sqlanon.telling import Tell, silent
 from sqlanon.tracing import spelled, trace
 
 _WRITING = (Declare, Refresh, Withdraw)
-_TRANSACTION = re.compile(r"(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE\s+TRANSACTION)\b", re.I)
-_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
 
 
 @dataclass(frozen=True)
@@ -215,13 +215,34 @@ def _result(engine: Engine, one: Statement, tell: Tell) -> Result:
         raise SpecError("the open transaction has failed; ROLLBACK ends it")
     if engine.opened:
         _no_file(engine, one)
+    if isinstance(one, Refresh | Verify | Withdraw | Show) and one.name is not None:
+        one = replace(one, name=_called(engine, one.name))
     for kind, work in _WORK.items():
         if isinstance(one, kind):
             return work(engine, one, tell)
     raise TypeError(type(one).__name__)
 
 
+def _called(engine: Engine, name: str) -> str:
+    """The name of a release without the schema of releases before it."""
+    schema, _, last = name.rpartition(".")
+    return last if schema == engine.schema and register.current(engine, name) is None else name
+
+
+def _placed(engine: Engine, one: Declare) -> Declare:
+    """A declaration whose name has no schema before it. Raises `SpecError` for another than that of releases."""
+    publish = one.spec.publish
+    if not one.qualified or publish is None:
+        return one
+    schema, _, name = publish.name.rpartition(".")
+    if schema != engine.schema or publish.as_ == "file":
+        allowed = () if publish.as_ == "file" else (engine.schema,)
+        raise SpecError("releases stand in a schema of their own; leave this one out", found=schema, allowed=allowed)
+    return replace(one, spec=replace(one.spec, publish=replace(publish, name=name)), qualified=False)
+
+
 def _declare(engine: Engine, one: Declare, tell: Tell) -> Release:
+    one = _placed(engine, one)
     name = one.spec.publish.name if one.spec.publish else ""
     if not one.replace and register.current(engine, name) is not None:
         told = "there is a release of this name; CREATE OR REPLACE ANONYMIZED makes its next version"
@@ -238,7 +259,7 @@ def _traced(engine: Engine, one: Declare) -> Spec:
 
 def _explain(engine: Engine, one: Explain, tell: Tell) -> Planned | Sql:
     with engine.working():
-        planned = make(_traced(engine, one.declared), engine, tell=tell)
+        planned = make(_traced(engine, _placed(engine, one.declared)), engine, tell=tell)
         return Sql(planned.sql(engine)) if one.form == "sql" else planned
 
 
@@ -264,15 +285,26 @@ def _origin(source: Source) -> Origin:
     return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter)
 
 
+def _formed(engine: Engine, one: Refresh | Verify | Withdraw) -> None:
+    """Refuses a release that is not of the form that the statement says. Raises `SpecError`."""
+    entry = register.current(engine, one.name) if one.form is not None else None
+    if entry is not None and entry.kind != one.form:
+        told = f"{one.name} is not released in this form"
+        raise SpecError(told, found=one.form, allowed=(entry.kind,))
+
+
 def _refresh(engine: Engine, one: Refresh, tell: Tell) -> Refreshed:
+    _formed(engine, one)
     return refresh(engine, one.name, anew=one.anew, tell=tell)
 
 
 def _verify(engine: Engine, one: Verify, tell: Tell) -> Verified:
+    _formed(engine, one)
     return life.verify(engine, one.name)
 
 
 def _withdraw(engine: Engine, one: Withdraw, tell: Tell) -> Entry:
+    _formed(engine, one)
     return life.withdraw(engine, one.name)
 
 
@@ -299,7 +331,8 @@ def _within(engine: Engine, one: Statement) -> None:
     """Refuses what cannot be a part of one transaction. Raises `SpecError` with its place."""
     try:
         if isinstance(one, Ordinary):
-            if _TRANSACTION.match(_COMMENTS.sub(" ", one.text).strip()):
+            first, after = [*(t.said.upper() for t in islice(tokens(one.text, engine.dialect), 2)), ""][:2]
+            if first in _TRANSACTION or (first, after) == ("PREPARE", "TRANSACTION"):
                 raise SpecError("the script is one transaction; it may not begin or end one")
         else:
             _no_file(engine, one)

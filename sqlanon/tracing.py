@@ -8,7 +8,7 @@ quasi-identifier itself. What an identifier is computed into is published under 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def resolved(engine: Engine, query: str) -> Resolved:
 def spelled(spec: Spec, engine: Engine) -> Spec:
     """The spec with its columns as the source spells them, where the engine takes letters of both cases for one.
 
-    Only columns, models and the entity are spelled anew; raises `SpecError` where something else names such a column.
+    Raises `SpecError` where a column is named twice in letters of another case.
     """
     if engine.dialect != "duckdb":
         return spec
@@ -72,13 +72,38 @@ def spelled(spec: Spec, engine: Engine) -> Spec:
         for name in spec.columns
         if name not in there
     }
+    for i, (name, known) in enumerate(names.items()):
+        if known != name and known in (*spec.columns, *list(names.values())[:i]):
+            raise SpecError(
+                f"{known!r} is named twice: letters of both cases are one here", where="columns", found=name
+            )
     if all(name == known for name, known in names.items()):
         return spec
-    said = {name: [known] for name, known in names.items()}
-    privacy = [made for model in spec.privacy for made in _about(model, said)]
-    columns = {names.get(name, name): column for name, column in spec.columns.items()}
-    entity = names.get(spec.entity, spec.entity) if spec.entity is not None else None
-    return replace(spec, columns=columns, privacy=tuple(privacy), entity=entity)
+    recoding = _respelled(spec.recoding, names)
+    if recoding.levels is not None:
+        recoding = replace(recoding, levels={names.get(n, n): level for n, level in recoding.levels.items()})
+    return replace(
+        spec, recoding=recoding, entity=names.get(spec.entity, spec.entity) if spec.entity is not None else None,
+        columns={names.get(name, name): column for name, column in spec.columns.items()},
+        privacy=tuple(_respelled(model, names) for model in spec.privacy),
+        transforms=tuple(_respelled(transform, names) for transform in spec.transforms),
+        predictions={names.get(name, name): predicted for name, predicted in spec.predictions.items()},
+    )  # fmt: skip
+
+
+_NAMING = ("column", "columns", "deal", "guard", "threshold_column")
+
+
+def _respelled(part: Any, names: Mapping[str, str]) -> Any:
+    """A part of a spec with other spellings in the keys that name columns."""
+    changed: dict[str, Any] = {}
+    for key in {field.name for field in fields(part)} & {*_NAMING}:
+        said = getattr(part, key)
+        if isinstance(said, str):
+            changed[key] = names.get(said, said)
+        elif isinstance(said, tuple):
+            changed[key] = tuple(names.get(one, one) for one in said)
+    return replace(part, **changed)
 
 
 def traced(spec: Spec, engine: Engine) -> Spec:

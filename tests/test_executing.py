@@ -88,7 +88,14 @@ def test_a_release_lives_in_statements(clinic: Engine) -> None:
     again = clinic.sql(MADE.replace("CREATE", "CREATE OR REPLACE"))
     assert again.entry.version == 2
     assert clinic.sql("REFRESH ANONYMIZED shared").to_dict()["previous_version"] == 2
-    assert clinic.sql("REFRESH VIEW shared ANONYMIZATION").to_dict()["previous_version"] == 3
+    for wrong in (
+        "REFRESH VIEW shared ANONYMIZATION",
+        "VERIFY ANONYMIZED VIEW shared",
+        "WITHDRAW ANONYMIZED FILE shared",
+    ):
+        with pytest.raises(SpecError, match=r"1:1: shared is not released in this form; .*allowed: table"):
+            clinic.sql(wrong)
+    assert clinic.sql(f"REFRESH ANONYMIZED TABLE {clinic.schema}.shared").to_dict()["previous_version"] == 3
     assert clinic.sql("VERIFY ANONYMIZED shared").holds
     listed = clinic.sql("SHOW ANONYMIZED RELEASES").to_dict()["releases"]
     assert [(one["name"], one["version"], one["status"]) for one in listed][:2] == [
@@ -123,6 +130,29 @@ def test_a_statement_plans_what_its_spec_plans_to_the_byte(clinic: Engine) -> No
         text = sqlanon.plan(spec, clinic).sql(clinic)
     assert clinic.sql(f"EXPLAIN ANONYMIZATION (FORMAT sql) {MADE}").text == text
     assert clinic.kind_of("shared") is None
+
+
+def test_a_release_stands_in_the_schema_of_releases_and_in_no_other(clinic: Engine) -> None:
+    with pytest.raises(SpecError, match="a schema of their own; leave this one out; found 'research'"):
+        clinic.sql(MADE.replace("shared", "research.shared"))
+    assert clinic.sql(MADE.replace("shared", at(clinic, "shared"))).entry.name == "shared"
+    assert statements.written(statements.spec_of(MADE.replace("shared", '"a.b"'))).splitlines()[0].endswith('"a.b" AS')
+
+
+def test_columns_may_be_named_in_letters_of_another_case_but_only_once(clinic: Engine) -> None:
+    loud = MADE.replace("method", "levels = (AGE 1, ZIP 1), entity = ID, transforms = (pram(DISEASE, 0.9)), method")
+    for name in ("id", "age", "zip", "disease"):
+        loud = loud.replace(f"({name}", f"({name.upper()}").replace(f", {name} ", f", {name.upper()} ")
+    if clinic.name == "postgres":
+        assert statements.spec_of(loud, "postgres") == statements.spec_of(loud.lower(), "postgres")
+        return
+    planned = clinic.sql(f"EXPLAIN ANONYMIZATION {loud}")
+    assert [*planned.plan.source.spec.columns] == ["id", "name", "age", "zip", "disease"]
+    for twice in ("dropped = (ID)", "insensitive = (Id)"):
+        with pytest.raises(SpecError, match="named twice: letters of both cases are one here"):
+            clinic.sql(MADE.replace("method", f"{twice}, method"))
+    with pytest.raises(SpecError, match="named twice: letters of both cases are one here"):
+        clinic.sql(MADE.replace("(id, name)", "(ID, name, Id)"))
 
 
 def test_roles_of_base_columns_are_those_of_the_outputs_and_a_refresh_knows_them_again(clinic: Engine) -> None:
@@ -244,11 +274,23 @@ def test_of_a_script_in_one_transaction_all_stays_or_nothing(clinic: Engine) -> 
     clinic.sql("DROP TABLE other")
 
 
-@pytest.mark.parametrize("word", ["BEGIN", "commit", "/* x */ ROLLBACK -- y", "START TRANSACTION", "END", "ABORT"])
+ENDS = ["BEGIN", "commit", "/* x */ ROLLBACK -- y", "START TRANSACTION", "END", "ABORT", "/* /* */ */ COMMIT",
+        "-- x\rCOMMIT", "/* ' */ COMMIT -- '", "PREPARE /* */ TRANSACTION 'x'"]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ENDS)
 def test_a_script_in_one_transaction_does_not_end_it_itself(clinic: Engine, word: str) -> None:
     with pytest.raises(SpecError, match=r"1:.*may not begin or end one"):
         ran(clinic, f"DELETE FROM patients; {word}; SELECT nix", single_transaction=True)
     assert count(clinic, "patients") == 120
+
+
+@pytest.mark.parametrize("before", ["", "/* /* ' */ */ ", "-- /* '\n", "-- x\r", "/* -- */ "])
+def test_a_transaction_is_known_to_be_open_whatever_comments_stand_before_the_word(clinic: Engine, before: str) -> None:
+    clinic.sql(f"{before}BEGIN -- '")
+    assert clinic.opened == "open"
+    clinic.sql(f"{before}ROLLBACK /* BEGIN */")
+    assert not clinic.opened
 
 
 def test_a_release_is_a_part_of_the_transaction_that_is_open(clinic: Engine) -> None:

@@ -46,7 +46,7 @@ def spec(
 def _text(file: str) -> str:
     """A file, or what comes in. A file that is no text is not quoted."""
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise SpecError(f"this file cannot be read: {reason}", where=file[:200]) from None

@@ -59,7 +59,7 @@ def _script(file: Path | None) -> str:
     if file is None or str(file) == "-":
         return sys.stdin.read()
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"the script cannot be read ({type(error).__name__})", where="FILE", found=str(file)) from None
 

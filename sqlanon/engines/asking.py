@@ -20,7 +20,8 @@ from sqlanon.errors import EngineError, SpecError
 from sqlanon.query import Expression, Query, Text
 
 _STEP = "run the statement"
-_BEFORE = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:(?!/\*|\*/).)*\*/)*", re.DOTALL)  # comments and white space
+_BEFORE = re.compile(r"[\s\u200b\ufeff]+|--[^\r\n]*|/\*")  # white space, as DuckDB has it, and comments
+_MARK = re.compile(r"/\*|\*/")
 
 
 class Asked:
@@ -79,8 +80,7 @@ class AskedDuckDB(Asked, ABC):
 
     def statement(self, text: str) -> Relation | int | None:
         """Runs one statement as it stands: its rows, how many it changed, or None."""
-        before = _BEFORE.match(text)
-        lead = before[0] if before else ""  # from which DuckDB's places do not count, or do so wrongly
+        lead = text[: _start(text)]  # from which DuckDB's places do not count, or do so wrongly
         try:
             with self._step(_STEP):
                 found = self.connection.extract_statements(text[len(lead) :])
@@ -125,6 +125,15 @@ def _bare(text: str) -> str:
     while found:
         text, found = re.subn(r"/\*(?:(?!/\*|\*/).)*\*/", " ", text, flags=re.DOTALL)
     return text.strip()
+
+
+def _start(text: str) -> int:
+    """Where a statement begins: after white space and comments, which nest."""
+    here, depth = 0, 0
+    while found := (_MARK.search if depth else _BEFORE.match)(text, here):
+        here = found.end()
+        depth += 1 if found[0] == "/*" else -1 if found[0] == "*/" else 0
+    return here if not depth else len(text)
 
 
 def _after(lead: str, place: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -193,7 +202,7 @@ class AskedServer(Asked, ABC):
         """Runs one statement as it stands, in the analyst's own session: its rows, how many it changed, or None."""
         if not hasattr(self.client, "told"):
             raise SpecError("inside the server only statements of sqlanon are run")
-        if re.match(r"COPY\b.*\b(STDIN|STDOUT)\b", _bare(text), re.I | re.DOTALL):
+        if re.match(r"COPY\b.*\b(STDIN|STDOUT)\b", _bare(text[_start(text) :]), re.I | re.DOTALL):
             raise SpecError(
                 "COPY with STDIN or STDOUT speaks to a client that has the data, as psql; it is not run here"
             )

@@ -34,11 +34,13 @@ def create(cursor: Cursor, base: Path) -> Declare:
     cursor.take()
     first = cursor.token
     form = form_of(cursor) or cursor.fail("CREATE ANONYMIZED needs the form of the release", allowed=_KINDS)
+    before = cursor.here
     name, at = cursor.name("the name of the release")
+    qualified = cursor.here - before > 1
     if cursor.token.sign("("):
         cursor.fail("the columns of a release are named in its SELECT, and in WITH (…)")
     found = declared(cursor, {"name": cursor.scalar(name, at), "as": cursor.scalar(form, first)}, base)
-    return replace(found, replace=replaced)
+    return replace(found, replace=replaced, qualified=qualified)
 
 
 def form_of(cursor: Cursor) -> str | None:

@@ -81,7 +81,9 @@ def create(cursor: Cursor, base: Path) -> Declare:
     cursor.take()
     replaced = cursor.word("OR") is not None
     cursor.here += 2 if replaced else 1
+    before = cursor.here
     name, first = cursor.name("the name of a view")
+    qualified = cursor.here - before > 1
     named = _names(cursor) if cursor.token.sign("(") else ()
     cursor.need_word("AS", what="AS and a SELECT are needed here")
     opening = _opening(cursor) or cursor.fail("a SELECT is needed between AS and WITH ANONYMIZATION")
@@ -93,7 +95,7 @@ def create(cursor: Cursor, base: Path) -> Declare:
         "publish": _mapping(cursor, {"name": name, "as": "view"}, first),
     }
     spec = replace(built(Spec, keys | _anonymization(cursor, names), cursor), base=base)
-    return Declare(cursor.text, cursor.at, spec, replaced, spec.source.query, spec.identifiers, hana=True)
+    return Declare(cursor.text, cursor.at, spec, replaced, spec.source.query, spec.identifiers, True, qualified)
 
 
 def _names(cursor: Cursor) -> tuple[str, ...]:

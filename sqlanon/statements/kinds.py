@@ -42,6 +42,7 @@ class Declare:
     query: str | None = None
     identifiers: tuple[str, ...] = ()
     hana: bool = False
+    qualified: bool = False
 
 
 @dataclass(frozen=True)

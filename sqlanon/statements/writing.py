@@ -41,7 +41,7 @@ def written(spec: Spec) -> str:
     """
     head = "EXPLAIN ANONYMIZATION AS"
     if spec.publish is not None:
-        head = f"CREATE ANONYMIZED {spec.publish.as_.upper()} {name(spec.publish.name)} AS"
+        head = f"CREATE ANONYMIZED {spec.publish.as_.upper()} {_alone(spec.publish.name)} AS"
     found = [*_models(asked(spec)), *_columns(spec.columns, spec.source), *_options(short(spec))]
     lines = ",\n".join("  " + item.laid(2, 1) for item in found)
     return f"{head}\n{_whole(spec.source)}\nWITH (\n{lines}\n);\n"
@@ -295,3 +295,8 @@ def name(path: str) -> str:
     parts = path.split(".")
     plain = all(_PLAIN.fullmatch(part) and f" {part} " not in _RESERVED for part in parts)
     return path if plain else '"' + path.replace('"', '""') + '"'
+
+
+def _alone(text: str) -> str:
+    """A name that has no schema before it, although there may be a dot in it."""
+    return '"' + text.replace('"', '""') + '"' if "." in text else name(text)

@@ -188,6 +188,8 @@ def test_a_list_of_columns_renames_what_the_select_gives() -> None:
         ('{"embedded": [["f"], ["m"]]}', '{"embedded": [["f"], ["m", "x"]]}', "equally long"),
         ('{"embedded": [["f"], ["m"]]}', '{"embedded": [["f"], ["f"]]}', "a value twice"),
         ('{"embedded": [["f"], ["m"]]}', '{"embedded": [["f", "a", "b"], ["m", "a", "c"]]}', None),
+        ('"is_quasi_identifier":true, "hierarchy":{"embedded": [["f"], ["m"]]}', '"is_sequence":true',
+         "one column is_sequence, and not both"),
         ("COLUMN AGE", "COLUMN NAME", "the view has no such column"),
         ("COLUMN AGE", "COLUMN ID", "described twice"),
         ("AGE)\nAS", "AGE, X)\nAS", "names 5 columns, and the SELECT has 4"),

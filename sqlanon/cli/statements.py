@@ -51,7 +51,7 @@ def sql(
         ran = shown.stepwise(
             engine, script, as_json, single_transaction=single_transaction, keep_going=keep_going, base=base
         )
-        return _json(ran) if as_json else _people(ran, show_engine_errors, keep_going)
+        return _json(ran, show_engine_errors) if as_json else _people(ran, show_engine_errors, keep_going)
 
 
 def _script(file: Path | None) -> str:
@@ -64,14 +64,14 @@ def _script(file: Path | None) -> str:
         raise SpecError(f"the script cannot be read ({type(error).__name__})", where="FILE", found=str(file)) from None
 
 
-def _json(ran: Iterator[Done]) -> int:
+def _json(ran: Iterator[Done], show_engine_errors: bool) -> int:
     from sqlanon.showing import statements as shown
 
     done = list(ran)
     status = next((one.exit_status for one in done if one.exit_status), 0)
     for one in done:
         if one.failed is not None:
-            shown.failed(one)
+            shown.failed(one, words=show_engine_errors)
     print_json({"results": [one.to_dict() for one in done], "exit_status": status})
     return status
 

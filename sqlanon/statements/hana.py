@@ -155,8 +155,11 @@ def _anonymization(cursor: Cursor, names: Sequence[str]) -> dict[str, Node]:
     found = {"columns": cursor.mapping(pairs, first), "privacy": _models(cursor, algorithm, told, sensitive, given)}
     if "loss" in told:
         found["recoding"] = _mapping(cursor, {"suppression": told["loss"]}, given)
-    if sequence := next((name for name in names if said.get(name, {}).get("is_sequence")), None):
-        found["entity"] = cursor.scalar(sequence, first)
+    sequences = [name for name in names if said.get(name, {}).get("is_sequence")]
+    if len(sequences) > 1:
+        _wrong(cursor, f"one column is_sequence, and not both {sequences[0]} and {sequences[1]}", first)
+    if sequences:
+        found["entity"] = cursor.scalar(sequences[0], first)
     return found
 
 

@@ -91,11 +91,23 @@ def _ours(engine: Inside, one: statements.Statement) -> None:
             raise SpecError("inside the server no file is written", where="publish.as", found="file")
         if isinstance(one, statements.Refresh) and (entry := register.current(engine, one.name)) is not None:
             without_files(kept_of(entry).spec)
+        if isinstance(one, statements.Refresh | statements.Verify | statements.Withdraw):
+            _in_tables(engine, one.name)
+        if isinstance(one, statements.CheckOf) and one.relation.table is not None:
+            _in_tables(engine, one.relation.table)
         if isinstance(one, statements.Declare | statements.Refresh | statements.Withdraw):
             _steady(engine)
     except SqlanonError as error:
         error.at(str(one.at))
         raise
+
+
+def _in_tables(engine: Inside, name: str) -> None:
+    """Refuses a release that is a file, whatever the register says of its place: it would be the server's."""
+    for called in (name, name.removeprefix(f"{engine.schema}.")):
+        entry = register.current(engine, called)
+        if called.endswith((".parquet", ".duckdb")) or (entry is not None and entry.kind == "file"):
+            raise SpecError("inside the server no file is read, written or taken away", found=name)
 
 
 def _steady(engine: Inside) -> None:

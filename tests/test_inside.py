@@ -329,6 +329,17 @@ def test_nothing_but_our_own_statements_is_run_and_no_file_is_read(clinic: str, 
     assert fetch(clinic, "SELECT count(*), to_regclass('releases.p')::text FROM raw.patients") == [(90, None)]
 
 
+def test_a_release_that_the_register_calls_a_file_is_neither_read_nor_taken_away(clinic: str) -> None:
+    said(clinic, DECLARED)
+    execute(clinic, "UPDATE sqlanon.release SET kind = 'file', location = '/tmp/sqlanon-nobodys.parquet'")
+    for text in ("WITHDRAW ANONYMIZED patients", "WITHDRAW releases.patients", "VERIFY ANONYMIZED patients",
+                 "REFRESH ANONYMIZED patients", 'VERIFY ANONYMIZED "/etc/people.parquet"'):  # fmt: skip
+        with pytest.raises(psycopg.Error, match="no file is") as caught:
+            said(clinic, text)
+        assert caught.value.sqlstate == "22023"
+    assert fetch(clinic, "SELECT status FROM sqlanon.release") == [("published",)]
+
+
 def test_only_who_was_granted_to_may_say_statements(clinic: str) -> None:
     for what in ("CALL sqlanon.run(%s)", "SELECT sqlanon.execute(%s)"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -33,7 +33,7 @@ from sqlanon.rules import Judged
 from sqlanon.shown import Shown
 from sqlanon.spec import Spec
 from sqlanon.telling import Tell, silent
-from sqlanon.tracing import origin_at, traced
+from sqlanon.tracing import origin_at, traced, untold
 from sqlanon.tracing import origin_of as origin_of
 from sqlanon.utility import Recoded, Utility, measure
 
@@ -224,8 +224,9 @@ def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell 
     started = time.monotonic()
     tell("reading the source", None)
     source = source_of(spec, engine, frame)
+    unknown = filter(None, [untold(spec, engine)]) if frame is None else ()
     planned = make_from(source, engine, tell)
-    return replace(planned, seconds=time.monotonic() - started)
+    return replace(planned, seconds=time.monotonic() - started, notes=(*unknown, *planned.notes))
 
 
 def make_from(source: Source, engine: Engine, tell: Tell = silent) -> Planned:

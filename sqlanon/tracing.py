@@ -123,6 +123,17 @@ def traced(spec: Spec, engine: Engine) -> Spec:
     return _Traced(spec, found).spec()
 
 
+def untold(spec: Spec, engine: Engine) -> str | None:
+    """What is not known of the spec of a query, of which `traced` makes nothing; None where its origins can be told."""
+    try:
+        for one in spec.tables:
+            if one.source.query is not None:
+                resolved(engine, one.source.query)
+    except Unresolved as error:
+        return f"{error.problem}; nobody has looked whether it gives out an identifier under another name"
+    return None
+
+
 def trace(spec: Spec, engine: Engine) -> None:
     """Refuses the spec of a query unless the origin of every output is known and fits its role: for statements.
 

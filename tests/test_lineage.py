@@ -15,6 +15,7 @@ from tries import tries
 from sqlanon.engines import Engine
 from sqlanon.errors import SpecError
 from sqlanon.lineage import Resolved, Unresolved
+from sqlanon.planning import make
 from sqlanon.spec import load
 from sqlanon.tracing import resolved, trace, traced
 
@@ -364,3 +365,12 @@ def test_a_spec_whose_query_cannot_be_resolved_stays_as_it_is_and_a_statement_is
     assert traced(spec, tables) is spec
     with pytest.raises(Unresolved, match="is not known to depend"):
         trace(spec, tables)
+
+
+def test_a_plan_of_a_query_that_cannot_be_resolved_says_that_nobody_has_looked(tables: Engine) -> None:
+    query = "SELECT {} AS r, age FROM people"
+    for value, told in (("random()", True), ("cost", False)):
+        spec = spec_of(query.format(value), age={"role": "quasi-identifier"}, r="insensitive")
+        with tables.working():
+            planned = make(spec, tables)
+        assert told == any("nobody has looked" in note for note in planned.notes)

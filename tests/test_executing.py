@@ -77,6 +77,8 @@ def test_a_notebook_shows_the_first_rows_and_nothing_of_theirs_is_html(clinic: E
     assert "<script>" not in html and "<b>" not in html and "NULL" in html
     assert html.count("<tr>") == 21 and "(120 rows, of which 20 are shown)" in html
     assert repr(found).count("<script>") == 20
+    hostile = repr(clinic.sql("SELECT '\x1b[2J' || name AS \"a\nb\" FROM patients WHERE id = 1"))
+    assert hostile.splitlines()[0].startswith("a\\nb ") and "\\x1b[2J" in hostile and "\x1b" not in hostile
 
 
 def test_a_release_lives_in_statements(clinic: Engine) -> None:

@@ -79,13 +79,25 @@ def test_the_exit_status_is_that_of_the_first_failure(clinic: str, capsys: pytes
     assert main(["sql", "missing.sql", "--db", clinic]) == 2
 
 
+def test_a_script_may_begin_with_a_mark_of_its_encoding_and_have_lines_of_any_kind(
+    clinic: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script.sql"
+    script.write_bytes(b"\xef\xbb\xbfSHOW ANONYMIZED RELEASES;\r\n-- x\r\n;;\r\nSELECT\r\n  1 AS a -- end")
+    assert main(["sql", str(script), "--db", clinic, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["results"]
+    assert [(one["line"], one["column"], one["kind"]) for one in told] == [(1, 1, "releases"), (4, 1, "rows")]
+
+
 def test_the_engines_own_words_are_shown_only_when_asked_for(clinic: str, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = ["sql", "-c", f"SELECT CAST('{SECRET}' AS integer)", "--db", clinic]
     assert main(wrong) == 3
     seen = capsys.readouterr()
     assert SECRET not in seen.out + seen.err and "1:" in seen.err and "ConversionException" in seen.err
-    assert main([*wrong, "--show-engine-errors"]) == 3
-    assert SECRET in capsys.readouterr().err
+    for how in ([], ["--json"]):
+        assert main([*wrong, "--show-engine-errors", *how]) == 3
+        seen = capsys.readouterr()
+        assert SECRET in seen.err and SECRET not in seen.out
 
 
 def test_a_script_comes_from_standard_input_and_is_one_transaction_when_asked(
@@ -207,6 +219,35 @@ def test_what_was_typed_is_kept_where_nobody_else_reads_it(
     file.unlink()
     typed(engine, f"SELECT '{SECRET}' AS s;\n\\q\n")
     assert not file.exists()
+
+
+def test_who_has_no_folder_for_a_history_has_a_shell_without_one(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with create_pipe_input() as pipe:
+        pipe.send_text("SELECT 7 AS seven;\n\\q\n")
+        assert Shell(engine, input=pipe, output=DummyOutput()).run() == 0
+    seen = capsys.readouterr().out
+    assert "seven" in seen and "is kept in" not in seen
+
+
+class Broken(Shell):
+    """A shell in which running a statement fails as only a fault of ours can."""
+
+    def statements(self, text: str) -> None:
+        raise ValueError(SECRET)
+
+
+def test_not_even_a_fault_of_our_own_ends_the_shell_and_its_words_are_not_shown(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with create_pipe_input() as pipe:
+        pipe.send_text("SELECT 1;\n\\timing\n\\q\n")
+        assert Broken(engine, history=False, input=pipe, output=DummyOutput()).run() == 0
+    seen = capsys.readouterr()
+    assert "ValueError" in seen.err and SECRET not in seen.err and "timing is on" in seen.out
 
 
 def test_at_a_real_terminal_statements_are_typed_and_answered(clinic: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,11 @@ class Shell:
     def __init__(self, engine: Engine, *, history: bool = True, words: bool = False, **terminal: Any) -> None:
         self.engine, self.words, self.timing = engine, words, False
         self.completer = Words(engine)
-        kept: History = FileHistory(str(private(history_file()))) if history else InMemoryHistory()
-        self.kept = history
+        kept: History = InMemoryHistory()
+        self.kept = False
+        if history:
+            with suppress(OSError):  # who has no folder of his own has a shell all the same
+                kept, self.kept = FileHistory(str(private(history_file()))), True
         self.session: PromptSession[str] = PromptSession(
             history=kept, completer=self.completer, complete_while_typing=False, multiline=True,
             key_bindings=self._keys(), auto_suggest=AutoSuggestFromHistory(), prompt_continuation="    … ", **terminal,
@@ -136,6 +140,8 @@ class Shell:
             err.print("\n".join(printable(line) for line in str(error).split("\n")), markup=False, soft_wrap=True)
         except KeyboardInterrupt:
             out.print("interrupted", style="dim")
+        except Exception as error:  # a fault of ours, whose words nobody has looked at
+            err.print(f"[bold red]sqlanon:[/] this failed ({type(error).__name__}), and the fault is sqlanon's own")
         self.completer.there = None
 
     def statements(self, text: str) -> None:

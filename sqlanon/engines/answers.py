@@ -77,7 +77,7 @@ class Relation:
         return {"columns": self.columns, "types": self.types, "rows": [[_plain(c) for c in row] for row in self.rows]}
 
     def __repr__(self) -> str:
-        shown = [self.columns, *([_told(cell) for cell in row] for row in self.rows[:_SHOWN])]
+        shown = [[_spelt(cell) for cell in row] for row in (self.columns, *self.rows[:_SHOWN])]
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in shown]
         return "\n".join([*lines, self.size])
@@ -103,6 +103,11 @@ def _line(cells: Sequence[str], tag: str) -> str:
 def _told(cell: object) -> str:
     """A cell as it is shown: a missing value is nothing to be mistaken for a text."""
     return "NULL" if cell is None else str(cell)
+
+
+def _spelt(cell: object) -> str:
+    """A cell on one line, in which nothing is an instruction to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _told(cell))
 
 
 def _plain(cell: Any) -> Any:

@@ -73,7 +73,8 @@ class AskedDuckDB(Asked, ABC):
             yield
         except BaseException:
             self._open = False
-            self.connection.execute("ROLLBACK")
+            with suppress(EngineError):  # what went wrong before is what must be told
+                self.run("roll back", "ROLLBACK")
             raise
         self._open = False
         self.run("commit", "COMMIT")

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlanon import life, register, statements
 from sqlanon.check import Check, check
-from sqlanon.engines import Engine, Origin
+from sqlanon.engines import Column, Engine, Origin
 from sqlanon.engines.answers import Relation
 from sqlanon.errors import EngineError, ReleaseError, SpecError, SqlanonError
 from sqlanon.life import Verified
@@ -60,6 +61,14 @@ class Listed:
         told = {"releases": [one.to_dict() for one in self.standing]}
         return told if self.declaration is None else {**told, "declaration": self.declaration}
 
+    def _repr_html_(self) -> str:
+        """A table for a notebook, and the statement."""
+        entries = [one.entry for one in self.standing]
+        rows = [(e.name, e.version, e.status, e.kind, e.rows_out, e.released_at, e.expires_at) for e in entries]
+        heads = ("name", "version", "status", "as", "records", "released", "expires")
+        shown = Relation(tuple(Column(name, "", "") for name in heads), tuple(rows))._repr_html_()
+        return shown + (Sql(self.declaration)._repr_html_() if self.declaration else "")
+
 
 @dataclass(frozen=True)
 class Sql:
@@ -69,6 +78,9 @@ class Sql:
 
     def to_dict(self) -> dict[str, Any]:
         return {"sql": self.text}
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text)}</pre>"
 
 
 Result = Relation | int | Sql | Planned | Check | Release | Verified | Entry | Listed | None

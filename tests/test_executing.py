@@ -81,6 +81,18 @@ def test_a_notebook_shows_the_first_rows_and_nothing_of_theirs_is_html(clinic: E
     assert hostile.splitlines()[0].startswith("a\\nb ") and "\\x1b[2J" in hostile and "\x1b" not in hostile
 
 
+def test_a_notebook_shows_what_the_register_says_and_nothing_of_it_is_html(clinic: Engine) -> None:
+    clinic.sql('ALTER TABLE patients RENAME COLUMN disease TO "<img>"')
+    made = MADE.replace("disease", '"<img>"').replace("TABLE shared", 'TABLE "<b>"')
+    clinic.sql(made)
+    for text, told in ((f"EXPLAIN ANONYMIZATION (FORMAT SQL) {made}", "&lt;img&gt;"),
+                       ("SHOW ANONYMIZED RELEASES", "<td>&lt;b&gt;</td>"),
+                       ('SHOW ANONYMIZATION OF "<b>"', "TABLE &quot;&lt;b&gt;&quot; AS")):  # fmt: skip
+        html = clinic.sql(text)._repr_html_()
+        assert told in html and "<img>" not in html and "<b>" not in html
+    clinic.sql('WITHDRAW "<b>"')
+
+
 def test_a_release_lives_in_statements(clinic: Engine) -> None:
     made = clinic.sql(MADE)
     assert isinstance(made, sqlanon.Release)

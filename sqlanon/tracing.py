@@ -109,18 +109,19 @@ def _respelled(part: Any, names: Mapping[str, str]) -> Any:
 def traced(spec: Spec, engine: Engine) -> Spec:
     """The spec of a query with roles for its outputs alone, where it gives roles to base columns too.
 
-    Where the origin of the columns cannot be told, the spec stays as it is; so does one whose source is no query.
+    Where the origin of the columns cannot be told, the spec stays as it is; so does one whose source is no query, but
+    columns of a view, and generated ones of a table, are held against those that they are made of.
     Raises `SpecError` where an output would be published as insensitive and comes from an identifier, a
     quasi-identifier or a sensitive column, or where a base column's role cannot be given to an output; `EngineError`.
     """
     query = spec.source.query
-    if query is None:
-        return spec
     try:
-        found = resolved(engine, query)
+        if spec.source.table is not None:
+            _Traced(spec, resolved(engine, f"SELECT * FROM {engine.origin(origin_of(spec))}")).open()
+        found = resolved(engine, query) if query is not None else None
     except Unresolved:
         return spec
-    return _Traced(spec, found).spec()
+    return spec if found is None else _Traced(spec, found).spec()
 
 
 def untold(spec: Spec, engine: Engine) -> str | None:
@@ -197,12 +198,16 @@ class _Traced:
                 where=f"columns.{name}", found=role, allowed=(*roles, "drop"),
             )  # fmt: skip
 
-    def spec(self) -> Spec:
+    def open(self) -> None:
+        """Refuses what would be published as insensitive and comes from something else."""
         for name, column in self.given.columns.items():
             if name in self.outputs and column.role == "insensitive":
                 self.refuse(name, column.role, ("identifier",), "an identifier is published under no name")
                 self.refuse(name, column.role, ("quasi-identifier",), "others know it under any name")
                 self.refuse(name, column.role, ("sensitive",), "it is as sensitive under any name")
+
+    def spec(self) -> Spec:
+        self.open()
         away = self.elsewhere()
         if not away:
             return self.given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sqlanon.engines import Engine
 from sqlanon.errors import SpecError
 from sqlanon.lineage import Resolved, Unresolved
 from sqlanon.planning import make
-from sqlanon.spec import load
+from sqlanon.spec import Column, load
 from sqlanon.tracing import resolved, trace, traced
 
 PEOPLE = {"id": "integer", "name": "varchar", "age": "integer", "zip": "varchar", "cost": "integer"}
@@ -106,6 +107,11 @@ def test_a_generated_column_comes_from_those_that_it_is_made_of(tables: Engine) 
         spec = spec_of("SELECT low FROM made_of", **{"made_of.name": "identifier", "low": "quasi-identifier"})
         with pytest.raises(SpecError, match="comes from the identifier"):
             trace(spec, tables)
+        columns: dict[str, Any] = {"name": "quasi-identifier", "low": "insensitive", "again": "drop"}
+        wanted = load({"source": "made_of", "columns": columns, "privacy": [{"model": "k-anonymity", "k": 2}]})
+        with pytest.raises(SpecError, match="comes from the quasi-identifier 'name'"):
+            traced(wanted, tables)
+        traced(replace(wanted, columns={**wanted.columns, "low": Column("sensitive")}), tables)
     finally:
         tables.run("drop", "DROP TABLE made_of")
 

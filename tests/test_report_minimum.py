@@ -247,3 +247,32 @@ def test_a_relation_s_report_tells_nothing_of_a_few(engine: Engine) -> None:
     check(sqlanon.report("planted", engine=engine, **columns), 5)
     made(engine, "few", TYPES, people(rng, 3))
     check(sqlanon.report("few", engine=engine, quasi_identifiers=["ward"], sensitive=["disease"]), 5, page=False)
+
+
+def test_no_folder_of_a_file_stands_in_a_report(tmp_path: Path) -> None:
+    folder = tmp_path / "RAREfolder's"
+    folder.mkdir()
+    source = folder / "planted.csv"
+    rows = people(Random(4), 60)
+    source.write_text("\n".join([",".join(TYPES), *(",".join(str(v) for v in row.values()) for row in rows)]))
+    wanted = asked(Random(2), False) | {"source": str(source)}
+    wanted["privacy"] = [{"model": "k-anonymity", "k": 2}, {"model": "t-closeness", "column": "pay", "t": 1}]
+    wanted["columns"] = {**wanted["columns"], "pay": "sensitive"}
+    wanted["recoding"] = {"method": "full-domain", "suppression": 0.3}
+    with sqlanon.connect() as engine:
+        plan = sqlanon.report(wanted, engine=engine)
+        alone = sqlanon.report(str(source), engine=engine, quasi_identifiers=["age"], sensitive=["pay"])
+    for found in (plan, alone):
+        for text in (json.dumps(found.to_dict(), ensure_ascii=False), markdown(found), html(found)):
+            assert "RAREfolder" not in text and "planted.csv" in text
+
+
+@pytest.mark.parametrize(("most", "told"), [(1, 5), (2, 10), (7, 50), (37, 250)])
+def test_how_many_records_the_one_person_with_the_most_has_is_not_told(most: int, told: int) -> None:
+    rows = people(Random(6), 400)
+    for i, row in enumerate(rows):
+        row["who"] = "NAMED" if i < most else f"NAMED{i}"
+    with sqlanon.connect() as engine:
+        made(engine, "planted", TYPES, rows)
+        wanted = asked(Random(2), True) | {"privacy": [{"model": "k-anonymity", "k": 2}]}
+        assert sqlanon.report(wanted, engine=engine).rounding == told

@@ -147,13 +147,12 @@ def _of_time(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _of_noise(subject: Subject) -> Iterator[tuple[str, str]]:
-    outcome = subject.planned.outcome if subject.planned else None
-    if outcome and outcome.noise:
+    if subject.noise:
         yield "Records of nobody", (
             "Some records are of nobody; their values are drawn from real records, also from some that were suppressed,"
             " and the sizes of groups count them."
         )  # fmt: skip
-    if outcome and outcome.swaps:
+    if subject.swaps:
         yield "Exchanged values", "Some values stand beside others than their own: counts hold, single records do not."
     if subject.spec and subject.spec.transforms:
         yield "Changed values", (

@@ -136,6 +136,9 @@ def _risk(found: Report) -> Iterator[str]:
                 highest = least if s["highest"] is None else _share(s["highest"])
                 told.append((name, who, highest, _share(s["average"]), _share(s["at_risk_share"])))
     yield from _table(("", "attacker", "highest risk", "average", f"records above {found.risk['threshold']:.0%}"), told)
+    if found.risk["note"]:
+        yield f"{_text(found.risk['note'])}."
+        yield ""
 
 
 def _attacks(found: Report) -> Iterator[str]:

@@ -276,3 +276,22 @@ def test_how_many_records_the_one_person_with_the_most_has_is_not_told(most: int
         made(engine, "planted", TYPES, rows)
         wanted = asked(Random(2), True) | {"privacy": [{"model": "k-anonymity", "k": 2}]}
         assert sqlanon.report(wanted, engine=engine).rounding == told
+
+
+def test_no_loss_and_no_shift_gives_back_how_few_were_left_out(engine: Engine) -> None:
+    """Three of 203 records are left out, and nothing else is lost: every mean would be 3 / 203."""
+    rows = [{**row, "ward": ("north", "south")[i % 2], "disease": ("flu", "cold")[i // 2 % 2]}
+            for i, row in enumerate(people(Random(8), 203))]  # fmt: skip
+    for row in rows[:3]:
+        row["ward"] = "RAREward"
+    made(engine, "planted", {name: TYPES[name] for name in ("ward", "disease")}, [
+        {name: row[name] for name in ("ward", "disease")} for row in rows
+    ])  # fmt: skip
+    wanted = {
+        "source": "planted", "columns": {"ward": "quasi-identifier", "disease": "sensitive"},
+        "privacy": [{"model": "k-anonymity", "k": 5}], "recoding": {"method": "full-domain", "suppression": 0.2},
+    }  # fmt: skip
+    told = sqlanon.report(wanted, engine=engine).to_dict()
+    assert told["summary"]["suppressed"] is None and told["search"]["nodes"]
+    means = [n for key, n in numbers(told) if key in ("loss", "shift", "gcp", "iloss", "precision") and n and n < 1]
+    assert [n for n in means if round(n * 203) % 5] == []

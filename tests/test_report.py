@@ -488,3 +488,23 @@ def test_a_hidden_highest_risk_is_drawn_as_what_is_known_of_it(engine: Engine) -
     assert found["risk"]["before"]["prosecutor"]["highest"] is None
     text = json.dumps(charts.risks(found["risk"], 5).spec)  # type: ignore[union-attr]
     assert '"told": "above 20 %"' in text
+
+
+def test_a_report_that_hides_nothing_says_so(engine: Engine) -> None:
+    made(engine, "people", TYPES, table(Random(9), 60))
+    words = {"quasi_identifiers": ["age"], "sensitive": ["disease"]}
+    bare = sqlanon.report("people", engine=engine, minimum_cell=1, **words)
+    assert "hides no small number" in _said(bare)[1] and "No small number is hidden here" in page.html(bare)
+    usual = sqlanon.report("people", engine=engine, **words)
+    assert "hides no small number" not in _said(usual)[1] and "No small number is hidden" not in page.html(usual)
+    coarse = sqlanon.report("people", engine=engine, minimum_cell=50, **words)
+    assert "above 2 % for some people" in _said(coarse)[1]
+
+
+def test_a_withdrawn_release_is_said_to_be_withdrawn(tmp_path: Path) -> None:
+    database, file = patients(tmp_path)
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(file, engine)
+        life.withdraw(engine, "released")
+        with pytest.raises(sqlanon.SpecError, match="was withdrawn"):
+            sqlanon.report("released", engine=engine)

@@ -12,6 +12,7 @@ from sqlanon.flow.model import FlowModel
 from sqlanon.flow.risks import assess
 from sqlanon.report.minimum import Cell
 from sqlanon.report.subjects import Subject
+from sqlanon.report.words import share
 
 
 def sentences(about: Subject, told: dict[str, Any], risk: dict[str, Any] | None, cell: Cell) -> list[str]:
@@ -60,6 +61,7 @@ def _judged(about: Subject) -> list[str]:
             *notes,
         ]
     where = "on the rows that would be published" if about.kind == "plan" else "on the published rows themselves"
+    where += ", as far as these alone decide it" * any("as judged at the release" in note for note in about.notes)
     every = "The promise holds" if len(asked) == 1 else f"{'Both' if len(asked) == 2 else 'All'} promises hold"
     if about.holds is None:
         every = f"Of what could be judged, {every[0].lower()}{every[1:]}"
@@ -84,7 +86,7 @@ def _risks(about: Subject, risk: dict[str, Any] | None, cell: Cell) -> list[str]
     if risk is None:
         return []
     highest, average = risk["prosecutor"]["highest"], risk["prosecutor"]["average"]
-    most = f"at most {highest:.1%}" if highest is not None else f"above {1 / cell.persons:.0%} for some people"
+    most = f"at most {highest:.1%}" if highest is not None else f"above {share(1 / cell.persons)} for some people"
     exact = about.entity is not None or not about.persons  # a mean over records is not one over persons
     mean = f", {average:.2%} on average" if average is not None and exact else ""
     return [
@@ -94,7 +96,7 @@ def _risks(about: Subject, risk: dict[str, Any] | None, cell: Cell) -> list[str]
 
 def _hidden(cell: Cell) -> list[str]:
     if cell.persons == 1:
-        return []
+        return ["This report hides no small number: it tells of single records, and is not for handing over."]
     most = f" Since a person may have several records, that takes {cell.records} records." * (
         cell.records > cell.persons
     )

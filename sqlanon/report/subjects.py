@@ -134,9 +134,12 @@ def subject(
         with _release(engine, str(what), tell) as found:
             yield found
     elif not by_hand:
-        names = sorted({e.name for e in register.entries(engine) if e.status == "published"})
+        known = register.entries(engine)
+        names = sorted({e.name for e in known if e.status == "published"})
+        gone = any(e.name == str(what) and e.status == "withdrawn" for e in known)
         raise SpecError(
-            "this is no release and no spec; for any other relation give --spec, or --qi and --sensitive",
+            "this release was withdrawn; there is nothing to report on" if gone
+            else "this is no release and no spec; for any other relation give --spec, or --qi and --sensitive",
             where="NAME", found=str(what), allowed=names,
         )  # fmt: skip
     else:

@@ -113,7 +113,7 @@ AT_LEAST = frozenset({
 
 def html(report: Told | Facts) -> str:
     """The page of a report, or of its `to_dict()`: HTML text of about a megabyte, most of it the scripts of charts."""
-    facts = dict(report if isinstance(report, Mapping) else report.to_dict())
+    facts = _slim(dict(report if isinstance(report, Mapping) else report.to_dict()))
     drawn, room = _drawn(facts), _room(facts)
     scripts = (*(_vendored() if drawn else ()), _text("page.js"))
     style = room.get_template("page.css").render()
@@ -123,6 +123,22 @@ def html(report: Told | Facts) -> str:
         specs={name: chart.spec for name, chart in drawn.items()}, scripts=scripts, style=style,
         policy=_policy(scripts, style), flow=_image(facts),
     )  # fmt: skip
+
+
+MOST_SQL = 800_000  # characters of all SQL on a page
+
+
+def _slim(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same without the SQL of the measures beyond the most that a page holds, which says so."""
+    told, models = 0, []
+    for model in facts.get("models") or ():
+        told += len(model.get("sql") or "")
+        over = told > MOST_SQL and model.get("sql")
+        models.append({**model, "sql": None, "note": _ELSEWHERE} if over else model)
+    return {**facts, "models": models}
+
+
+_ELSEWHERE = "there is too much SQL for one page: --format md or json has that of this measure too"
 
 
 def verdict(facts: Facts) -> Verdict:

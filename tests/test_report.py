@@ -508,3 +508,17 @@ def test_a_withdrawn_release_is_said_to_be_withdrawn(tmp_path: Path) -> None:
         life.withdraw(engine, "released")
         with pytest.raises(sqlanon.SpecError, match="was withdrawn"):
             sqlanon.report("released", engine=engine)
+
+
+def test_k_of_persons_is_told_of_persons_beside_classes_of_records(tmp_path: Path) -> None:
+    database, _ = patients(tmp_path)
+    wanted = spec(2, entity=True, publish={"name": "of_persons"})
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(wanted, engine)
+        found = sqlanon.report("of_persons", engine=engine)
+    first = found.models[0]
+    assert "those of 1 other persons" in first["meaning"] and "the value counts persons" in first["note"]
+    assert found.classes["units"] == "records" and found.risk["note"]
+    text = page.html(found)
+    assert "k-anonymity counts persons" in text and "after: records are counted" in text
+    assert "as far as these alone decide it" in _said(found)[1]

@@ -33,7 +33,7 @@ def _told(subject: Subject, model: Model, found: Verdict, cell: Cell) -> dict[st
         note = "; ".join(filter(None, [f"the value is a number of fewer than {cell.persons}, and is not told", note]))
     records = cell.count(found.rows_violating)
     hidden = records is None
-    words = meaning_of(model, found)
+    words = meaning_of(model, found, persons=subject.persons)
     return {
         "model": found.model, "column": found.column, "parameters": _parameters(found),
         "value": value, "bound": found.bound, "holds": found.holds, "margin": _margin(model, value, found.bound),
@@ -104,6 +104,8 @@ def proof(subject: Subject, model: Model) -> tuple[str | None, str | None]:
         note = "compares with the published rows, where the value compares with the source"
     if "persons" in model.reads and subject.persons:
         note = "counts records: no published column tells persons apart, and k counts persons"
+        if subject.kind != "relation":
+            note = "the value counts persons; the SQL counts records, since no published column tells persons apart"
     references: dict[str, Reference] = {}
     if of:
         made, references[of] = arrange(

@@ -45,7 +45,12 @@ def _names(subject: Subject) -> set[str]:
 
 def _of_models(subject: Subject) -> Iterator[tuple[str, str]]:
     promised = _names(subject)
-    if any(one.holds is None for one in subject.verdicts):
+    if subject.holds is None and subject.spec is not None:
+        yield (
+            "Not every promise was judged",
+            "What the rows alone do not decide is neither kept nor broken: see the top.",
+        )
+    elif any(one.holds is None for one in subject.verdicts):
         yield (
             "Nothing was promised",
             "No model was asked to hold: the measures say how things are, and not that it is enough.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,17 @@ def test_everything_that_shows_itself_has_a_picture() -> None:
     assert [kind for kind in found if notebooks.sheet.dispatch(kind) is notebooks.sheet.dispatch(object)] == []
     with pytest.raises(TypeError, match="a str has no picture"):
         notebooks.html("x")
+
+
+def test_a_release_that_has_expired_is_no_tick(results: dict[str, Any]) -> None:
+    verified = results["verified"]
+    old = replace(verified, entry=replace(verified.entry, expires_at=datetime(2020, 1, 2)))
+    found = notebooks.sheet(old)
+    assert found.holds is False and "has expired" in found.said and notebooks.sheet(verified).holds is True
+
+
+def test_an_empty_relation_is_shown_and_holds_nothing() -> None:
+    with sqlanon.connect() as engine:
+        engine.run("make it", "CREATE TABLE nobody (age INTEGER, disease VARCHAR)")
+        found = sqlanon.check("nobody", engine=engine, quasi_identifiers=["age"], models=["k-anonymity(k=2)"])
+        assert found.holds is False and "The promise is not kept." in found._repr_html_()

@@ -23,8 +23,10 @@ from tries import tries
 
 import sqlanon
 import sqlanon.planning
+from sqlanon import life
 from sqlanon.cli import main
 from sqlanon.engines import Engine
+from sqlanon.report import charts, page
 from sqlanon.report.markdown import markdown
 
 Row = dict[str, Any]
@@ -370,3 +372,153 @@ def test_hostile_names_are_text_in_markdown(engine: Engine) -> None:
     found = sqlanon.report("hostile", engine=engine, quasi_identifiers=hostile[:3], sensitive=hostile[3:])
     plain = re.sub(r"^```.*?^```$", "", markdown(found), flags=re.MULTILINE | re.DOTALL)
     assert "<script>" not in plain and "\n# c" not in plain and "[y](z)" not in plain
+
+
+# -- what must not be taken for a promise ------------------------------------------------------------------------------
+
+
+def _said(found: sqlanon.Report) -> tuple[str, str]:
+    """The state of the verdict, and everything that stands at the top."""
+    first = page.verdict(found.to_dict())
+    return first.state, " ".join([first.said, first.more, *found.summary["sentences"]])
+
+
+def test_records_of_one_person_are_no_k_of_persons(either: Engine) -> None:
+    one = [{**row, "who": "P1", "age": 30, "zip": "10115", "sex": "F"} for row in table(Random(1), 12)]
+    made(either, "one_person", TYPES, one)
+    made(either, "nameless", {n: t for n, t in TYPES.items() if n != "who"}, [
+        {n: v for n, v in row.items() if n != "who"} for row in one
+    ])  # fmt: skip
+    by = sqlanon.load(spec(5, entity=True))
+    for name in ("one_person", "nameless"):
+        found = sqlanon.report(name, engine=either, spec=by)
+        state, said = _said(found)
+        assert (state, found.holds) == ("unknown", None) and "Not judged" in said and "k-anonymity" in said
+        after = found.risk["after"]
+        assert after is None or after["prosecutor"]["highest"] is None, "one person hides among nobody"
+        assert "The promise holds" not in said and "at most 8" not in said
+    # Where records are counted, the same rows do keep their promise.
+    assert sqlanon.report("nameless", engine=either, spec=sqlanon.load(spec(5))).holds is True
+
+
+def test_the_risk_of_persons_is_not_told_of_records_where_no_k_of_persons_was_verified(engine: Engine) -> None:
+    if engine.name != "duckdb":
+        pytest.skip("the register is another; what is told is the same")
+    rows = [{**row, "who": f"P{i // 10}", "age": 30 + i // 10 % 2 * 20} for i, row in enumerate(table(Random(3), 200))]
+    made(engine, "people", TYPES, rows)
+    wanted = spec(5, entity=True, publish={"name": "unbounded"}) | {"privacy": [_TWO]}
+    sqlanon.release(wanted, engine)
+    found = sqlanon.report("unbounded", engine=engine)
+    assert found.risk["after"] is None and "risk after" in {one["part"] for one in found.missing}
+    assert "finds the right record" not in _said(found)[1]
+
+
+def test_a_release_that_changed_expired_or_was_replaced_says_so_at_the_top(tmp_path: Path) -> None:
+    database, file = patients(tmp_path)
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(file, engine)
+        assert _said(sqlanon.report("released", engine=engine))[0] == "holds"
+        engine.run("let it expire", "UPDATE sqlanon.release SET expires_at = TIMESTAMP '2020-01-02 00:00:00'")
+        state, said = _said(sqlanon.report("released", engine=engine))
+        assert state == "fails" and "has expired, on 2020-01-02" in said
+        engine.run("change a row", "UPDATE released SET pay = 77 WHERE pay = 10")
+        found = sqlanon.report("released", engine=engine)
+        state, said = _said(found)
+        assert (state, found.holds) == ("fails", False)
+        assert "The rows are not those that were judged." in said and "promise holds" not in said
+        assert found.models[0]["value"] is not None, "the rows that are there were measured"
+
+
+def test_a_file_that_was_withdrawn_or_superseded_says_so_at_the_top(tmp_path: Path) -> None:
+    database, file = patients(tmp_path, **{"as": "file", "path": str(tmp_path / "released.parquet")})
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(file, engine)
+        old = tmp_path / "old.parquet"
+        old.write_bytes((tmp_path / "released.parquet").read_bytes())
+        assert _said(sqlanon.report(str(old), engine=engine))[0] == "holds"
+        sqlanon.release(file, engine)
+        state, said = _said(sqlanon.report(str(old), engine=engine))
+        assert state == "fails" and "superseded, by version 2" in said
+        life.withdraw(engine, "released")
+        state, said = _said(sqlanon.report(str(old), engine=engine))
+        assert state == "fails" and "was withdrawn" in said
+
+
+def test_an_anatomy_is_found_by_what_is_published_as_it_is(tmp_path: Path) -> None:
+    database, _ = patients(tmp_path)
+    wanted = spec(5, publish={"name": "apart"}) | {"recoding": {"method": "anatomy"}, "privacy": [_TWO]}
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        planned = sqlanon.report(wanted, engine=engine)
+        sqlanon.release(wanted, engine)
+        for found in (planned, sqlanon.report("apart", engine=engine)):
+            assert found.summary["classes"] == len(oracle.classes(table(Random(1), 200), QI))
+            assert (
+                found.risk["after"]["prosecutor"]["highest"] is None and "group_id" not in found.summary["sentences"][0]
+            )
+            why = {one["part"]: one["why"] for one in found.missing}
+            assert "second table" in why["value_prediction"]
+
+
+def test_records_of_nobody_are_told_by_the_release_s_name_too(tmp_path: Path) -> None:
+    database, file = patients(tmp_path)
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(file, engine)
+        assert sqlanon.report("released", engine=engine).repairs is None
+        made_ = '{"noise_rows": 40, "swaps": 10}'
+        engine.run("as a release with θ keeps it", f"UPDATE sqlanon.release SET made = '{made_}'")
+        found = sqlanon.report("released", engine=engine)
+        assert (found.repairs["noise_rows"], found.repairs["swaps"]) == (40, 10)
+        assert {"Records of nobody", "Exchanged values"} <= {one["title"] for one in found.limits}
+
+
+def test_what_is_not_known_of_the_source_is_no_small_number(tmp_path: Path) -> None:
+    database, file = patients(tmp_path)
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(file, engine)
+        engine.run("lose the source", "DROP TABLE people")
+        found = sqlanon.report("released", engine=engine)
+    assert found.summary["counted"] is False and "left out" not in _said(found)[1]
+    text = page.html(found)
+    assert text.count("not known</dd>") == 2 and "fewer than 5</dd>" not in text.partition('id="promises"')[0]
+
+
+def test_a_hidden_highest_risk_is_drawn_as_what_is_known_of_it(engine: Engine) -> None:
+    made(engine, "people", TYPES, table(Random(9), 200))
+    found = sqlanon.report(spec(5), engine=engine).to_dict()
+    assert found["risk"]["before"]["prosecutor"]["highest"] is None
+    text = json.dumps(charts.risks(found["risk"], 5).spec)  # type: ignore[union-attr]
+    assert '"told": "above 20 %"' in text
+
+
+def test_a_report_that_hides_nothing_says_so(engine: Engine) -> None:
+    made(engine, "people", TYPES, table(Random(9), 60))
+    words = {"quasi_identifiers": ["age"], "sensitive": ["disease"]}
+    bare = sqlanon.report("people", engine=engine, minimum_cell=1, **words)
+    assert "hides no small number" in _said(bare)[1] and "No small number is hidden here" in page.html(bare)
+    usual = sqlanon.report("people", engine=engine, **words)
+    assert "hides no small number" not in _said(usual)[1] and "No small number is hidden" not in page.html(usual)
+    coarse = sqlanon.report("people", engine=engine, minimum_cell=50, **words)
+    assert "above 2 % for some people" in _said(coarse)[1]
+
+
+def test_a_withdrawn_release_is_said_to_be_withdrawn(tmp_path: Path) -> None:
+    database, file = patients(tmp_path)
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(file, engine)
+        life.withdraw(engine, "released")
+        with pytest.raises(sqlanon.SpecError, match="was withdrawn"):
+            sqlanon.report("released", engine=engine)
+
+
+def test_k_of_persons_is_told_of_persons_beside_classes_of_records(tmp_path: Path) -> None:
+    database, _ = patients(tmp_path)
+    wanted = spec(2, entity=True, publish={"name": "of_persons"})
+    with sqlanon.connect(f"duckdb:///{database}") as engine:
+        sqlanon.release(wanted, engine)
+        found = sqlanon.report("of_persons", engine=engine)
+    first = found.models[0]
+    assert "those of 1 other persons" in first["meaning"] and "the value counts persons" in first["note"]
+    assert found.classes["units"] == "records" and found.risk["note"]
+    text = page.html(found)
+    assert "k-anonymity counts persons" in text and "after: records are counted" in text
+    assert "as far as these alone decide it" in _said(found)[1]

@@ -247,3 +247,51 @@ def test_a_relation_s_report_tells_nothing_of_a_few(engine: Engine) -> None:
     check(sqlanon.report("planted", engine=engine, **columns), 5)
     made(engine, "few", TYPES, people(rng, 3))
     check(sqlanon.report("few", engine=engine, quasi_identifiers=["ward"], sensitive=["disease"]), 5, page=False)
+
+
+def test_no_folder_of_a_file_stands_in_a_report(tmp_path: Path) -> None:
+    folder = tmp_path / "RAREfolder's"
+    folder.mkdir()
+    source = folder / "planted.csv"
+    rows = people(Random(4), 60)
+    source.write_text("\n".join([",".join(TYPES), *(",".join(str(v) for v in row.values()) for row in rows)]))
+    wanted = asked(Random(2), False) | {"source": str(source)}
+    wanted["privacy"] = [{"model": "k-anonymity", "k": 2}, {"model": "t-closeness", "column": "pay", "t": 1}]
+    wanted["columns"] = {**wanted["columns"], "pay": "sensitive"}
+    wanted["recoding"] = {"method": "full-domain", "suppression": 0.3}
+    with sqlanon.connect() as engine:
+        plan = sqlanon.report(wanted, engine=engine)
+        alone = sqlanon.report(str(source), engine=engine, quasi_identifiers=["age"], sensitive=["pay"])
+    for found in (plan, alone):
+        for text in (json.dumps(found.to_dict(), ensure_ascii=False), markdown(found), html(found)):
+            assert "RAREfolder" not in text and "planted.csv" in text
+
+
+@pytest.mark.parametrize(("most", "told"), [(1, 5), (2, 10), (7, 50), (37, 250)])
+def test_how_many_records_the_one_person_with_the_most_has_is_not_told(most: int, told: int) -> None:
+    rows = people(Random(6), 400)
+    for i, row in enumerate(rows):
+        row["who"] = "NAMED" if i < most else f"NAMED{i}"
+    with sqlanon.connect() as engine:
+        made(engine, "planted", TYPES, rows)
+        wanted = asked(Random(2), True) | {"privacy": [{"model": "k-anonymity", "k": 2}]}
+        assert sqlanon.report(wanted, engine=engine).rounding == told
+
+
+def test_no_loss_and_no_shift_gives_back_how_few_were_left_out(engine: Engine) -> None:
+    """Three of 203 records are left out, and nothing else is lost: every mean would be 3 / 203."""
+    rows = [{**row, "ward": ("north", "south")[i % 2], "disease": ("flu", "cold")[i // 2 % 2]}
+            for i, row in enumerate(people(Random(8), 203))]  # fmt: skip
+    for row in rows[:3]:
+        row["ward"] = "RAREward"
+    made(engine, "planted", {name: TYPES[name] for name in ("ward", "disease")}, [
+        {name: row[name] for name in ("ward", "disease")} for row in rows
+    ])  # fmt: skip
+    wanted = {
+        "source": "planted", "columns": {"ward": "quasi-identifier", "disease": "sensitive"},
+        "privacy": [{"model": "k-anonymity", "k": 5}], "recoding": {"method": "full-domain", "suppression": 0.2},
+    }  # fmt: skip
+    told = sqlanon.report(wanted, engine=engine).to_dict()
+    assert told["summary"]["suppressed"] is None and told["search"]["nodes"]
+    means = [n for key, n in numbers(told) if key in ("loss", "shift", "gcp", "iloss", "precision") and n and n < 1]
+    assert [n for n in means if round(n * 203) % 5] == []

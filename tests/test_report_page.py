@@ -459,3 +459,19 @@ def test_without_scripts_the_tables_say_everything(browser: Any, files: dict[str
         assert opened.complaints == []
     finally:
         opened.context.close()
+
+
+def test_a_page_of_very_many_measures_leaves_out_sql_and_says_so() -> None:
+    told = example()
+    long = told["models"][0] | {"sql": "SELECT 1 -- " + "x" * 20_000}
+    text = page.html(told | {"models": [long] * 300})
+    assert len(text.encode()) < 3_000_000
+    assert text.count("too much SQL for one page") > 200 and text.count("x" * 20_000) > 20
+    assert "too much SQL" not in page.html(told)
+
+
+def test_what_has_expired_or_was_replaced_is_not_told_as_if_all_were_well() -> None:
+    told = example()
+    told["summary"] |= {"expired": True, "notes": ["the release has expired, on 2020-01-02"]}
+    assert page.verdict(told).state == "fails"
+    assert "The release has expired, on 2020-01-02." in Read(page.html(told)).said

@@ -9,8 +9,7 @@ What cannot be told stands in `missing` with its reason.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -137,14 +136,15 @@ def _way(about: Subject) -> str:
 
 
 def _records(about: Subject, persons: int) -> int:
-    """So many records are of at least so many persons, in the source."""
+    """So many records are of at least so many persons, in the source; round, since the most of one person is theirs."""
     entity = about.spec.entity if about.spec else None
     if entity is None or about.before is None or persons == 1:
         return persons
     item, who = about.engine.origin(about.before), about.engine.rendered(query.column(entity, "s"))
     counted = f"SELECT max(n) FROM (SELECT count(*) AS n FROM {item} AS s GROUP BY {who}) AS c"
     ((most,),) = about.engine.run("count the records of a person", query.Text(counted))
-    return persons * int(most or 1)
+    steps: Iterator[int] = (times * int(10**power) for power in range(20) for times in (1, 2, 5))
+    return persons * next(step for step in steps if step >= int(most or 1))
 
 
 @dataclass
@@ -197,17 +197,17 @@ class _Gathering:
             self.cell = cell = cell.knowing(rows[0], rows[1], rows[2])
         self.tell("measuring the risks", None)
         after = self.part("risk", self._after)
-        before = self._before()
+        before, found = self._before(), self._scenarios(after)
         attacks = self.part("attacks", lambda: self._attacks())
         predicted, fields_ = self._predictions(after.classes if after else 0)
         scenario = {
             "threshold": risks.THRESHOLD, "units": after.units if after else "records",
-            "before": before.scenarios if before else None, "after": after.scenarios if after else None,
-            "note": _RECORDS if after and about.persons and after.units == "records" else None,
+            "before": before.scenarios if before else None, "after": found,
+            "note": _RECORDS if found and after and about.persons and after.units == "records" else None,
         }  # fmt: skip
         classes = self.part("classes", lambda: risks.classes(after, cell) if after else None, "too few records")
         search = self.part("search", self._search, "nothing was searched: classes follow the data, or levels are given")
-        evidence = Measured(about, after.scenarios if after else None, attacks or [])
+        evidence = Measured(about, found, attacks or [])
         entry = about.entry
         columns = {**(shown.columns if shown else {}), **self._alone(shown)}
         for name, why in (shown.why if shown else {}).items():
@@ -218,7 +218,8 @@ class _Gathering:
             made_by=entry.released_by if entry else None,
             made_at=(entry.released_at if entry else datetime.now(UTC)).isoformat(timespec="seconds"),
             sqlanon=register.version(), minimum_cell=cell.persons, rounding=cell.records, holds=about.holds,
-            summary=self._summary(rows, after, shown), models=models(about, cell), columns=told_columns(about, columns),
+            summary=self._summary(rows, after, found, shown), models=models(about, cell),
+            columns=told_columns(about, columns),
             classes=classes, risk=scenario, value_prediction=predicted, attacks=attacks,
             correlations=shown.correlations if shown else None, search=search, fields=fields_,
             repairs=repairs(about, rows, cell), history=histories(about),
@@ -246,8 +247,21 @@ class _Gathering:
     def _after(self) -> risks.Sizes:
         about = self.about
         found = risks.sizes(about.engine, about.rows, about.keys, about.entity, about.population, self.cell)
-        k = [one.value for one in about.verdicts if one.model == "k-anonymity" and one.value is not None]
-        return found.with_persons(int(min(k)), self.cell) if about.persons and k else found
+        k = _persons(about)
+        return found if k is None else found.with_persons(k, self.cell)
+
+    def _scenarios(self, after: risks.Sizes | None) -> dict[str, Any] | None:
+        """The risks of the published rows; None where records were counted and nobody knows of how many persons."""
+        if after is None or not self.about.persons or after.units == "persons":
+            return after.scenarios if after else None
+        if _persons(self.about) is None:
+            self.lacks("risk after", "no published column tells persons apart, and no k of persons was verified")
+            return None
+        told, k = after.scenarios, _persons(self.about) or 0
+        # Classes of enough records may be of few persons, unless no class is.
+        sure = {} if k * risks.THRESHOLD >= 1 else {"at_risk_share": None}
+        alone = {} if k > 1 else {"unique_share": None}
+        return {**told, **alone, "prosecutor": {**told["prosecutor"], **sure}}
 
     def _before(self) -> risks.Sizes | None:
         from sqlanon.planning import population_of
@@ -267,8 +281,10 @@ class _Gathering:
         self.tell("predicting", None)
         wanted: list[Target] = risks.targets(self.about, self.asked)
         if not wanted:
-            self.lacks("value_prediction", "no sensitive column is declared")
-            self.lacks("fields", "no sensitive column is declared")
+            why = "the sensitive column stands in a second table, by groups" if self.about.apart else (
+                "no sensitive column is declared")  # fmt: skip
+            self.lacks("value_prediction", why)
+            self.lacks("fields", why)
             return None, None
         told = risks.predictions(self.about, wanted, self.cell, self.missing)
         explored = self.part("fields", lambda: risks.fields(self.about, wanted[0], self.cell, classes))
@@ -276,7 +292,10 @@ class _Gathering:
 
     def _search(self) -> dict[str, Any] | None:
         if self.about.planned is None:
-            raise SpecError("the register does not keep how the levels were searched; report the spec to see it")
+            raise SpecError(
+                "the register does not keep how the levels were searched; report the spec to see it"
+                if self.about.kind == "release" else "a relation by itself does not tell how it was made"
+            )  # fmt: skip
         return searches.lattice(self.about.planned, self.cell)
 
     def _rows(self, shown: held.Shown | None) -> tuple[int | None, int, int | None]:
@@ -289,23 +308,29 @@ class _Gathering:
         return None, self.about.records or 0, None
 
     def _summary(
-        self, rows: tuple[int | None, int, int | None], after: risks.Sizes | None, shown: held.Shown | None
+        self,
+        rows: tuple[int | None, int, int | None],
+        after: risks.Sizes | None,
+        risk: dict[str, Any] | None,
+        shown: held.Shown | None,
     ) -> dict[str, Any]:
         about, cell = self.about, self.cell
         came, left, lost = rows
         told = {
-            "rows_in": cell.count(came), "rows_out": cell.count(left), "suppressed": cell.count(lost),
+            "counted": came is not None, "rows_in": cell.count(came), "rows_out": cell.count(left),
+            "suppressed": cell.count(lost),
             "suppressed_share": cell.share(lost, came), "entity": about.spec.entity if about.spec else None,
             "classes": after.classes if after else None,
             "method": about.spec.recoding.method if about.spec else None,
             "levels": dict(about.levels) if about.levels is not None else None,
-            "noise_rows": cell.count(_made(about, "noise")), "swaps": cell.count(_made(about, "swaps")),
+            "noise_rows": cell.count(about.noise), "swaps": cell.count(about.swaps),
             "utility": shown.utility if shown else {},
             "fingerprint": about.entry.fingerprint if about.entry else about.planned and about.planned.plan.fingerprint,
             "source_state": {True: "unchanged", False: "changed", None: "unknown"}[about.unchanged]
             if about.entry else None,
+            "notes": list(about.notes), "expired": bool(about.entry and about.entry.expired),
         }  # fmt: skip
-        return {"sentences": sentences(about, told, after.scenarios if after else None, cell), **told}
+        return {"sentences": sentences(about, told, risk, cell), **told}
 
 
 _RECORDS = (
@@ -314,12 +339,10 @@ _RECORDS = (
 )
 
 
-def _made(about: Subject, what: str) -> int:
-    """The records of nobody, or the exchanges."""
-    if about.planned is not None:
-        return int(getattr(about.planned.outcome, what))
-    made = json.loads(about.entry.made) if about.entry else {}
-    return int(made.get({"noise": "noise_rows"}.get(what, what), 0))
+def _persons(about: Subject) -> int | None:
+    """The fewest persons of a class, where a k of persons was verified; None otherwise."""
+    k = [one.value for one in about.verdicts if one.model == "k-anonymity" and one.holds and one.value is not None]
+    return int(min(k)) if about.persons and k else None
 
 
 def _beside(about: Subject) -> str | None:

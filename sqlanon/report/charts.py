@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlanon.report.drawing import (
     AFTER,
@@ -77,12 +77,17 @@ def span(one: Facts) -> str:
     return f"{low:,} or more" if high is None else f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
-def risks(risk: Facts | None) -> Chart | None:
-    """Who could be found, before and after."""
+def risks(risk: Facts | None, least: int = 1) -> Chart | None:
+    """Who could be found, before and after; a highest risk that is hidden is above 1 in the least cell, and told so."""
     if not risk:
         return None
+    beyond = {
+        (words, when): 1 / least for words, path in RISKS for when in ("before", "after")
+        if path[-1] == "highest" and inside(risk[when], path[0]) is not None and inside(risk[when], *path) is None
+    }  # fmt: skip
     rows = [(words, inside(risk["before"], *path), inside(risk["after"], *path)) for words, path in RISKS]
-    return _pairs("risk", rows, "Bar chart of the risk of being found, before and after, for each kind of attacker.")
+    words = "Bar chart of the risk of being found, before and after, for each kind of attacker."
+    return _pairs("risk", rows, words, beyond)
 
 
 def inside(facts: object, *path: str) -> object:
@@ -102,17 +107,26 @@ def predictions(found: Sequence[Facts] | None) -> Chart | None:
     return _pairs("predictions", rows, words)
 
 
-def _pairs(name: str, rows: Sequence[tuple[str, object, object]], words: str) -> Chart | None:
-    """Shares before and after as two bars for each line."""
+def _pairs(
+    name: str, rows: Sequence[tuple[str, object, object]], words: str,
+    beyond: Mapping[tuple[str, str], float] | None = None,
+) -> Chart | None:  # fmt: skip
+    """Shares before and after as two bars for each line; those of `beyond` are somewhere above what is drawn."""
     import altair as alt
 
-    known = [row for row in rows if any(finite(value) is not None for value in row[1:])]
-    told = [
-        {"at": at, "line": shortened(label, 60), "when": when, "value": finite(value), "told": share(value)}
-        for at, (label, *both) in enumerate(known)
-        for when, value in zip(("before", "after"), both, strict=True)
-        if finite(value) is not None
-    ]
+    more = beyond or {}
+    sides = [
+        (label, when, finite(value) if finite(value) is not None else more.get((label, when)), (label, when) in more)
+        for label, *both in rows for when, value in zip(("before", "after"), both, strict=True)
+    ]  # fmt: skip
+    shown = {label for label, _, value, _ in sides if value is not None}
+    known = [row for row in rows if row[0] in shown]
+    places = {label: at for at, (label, *_) in enumerate(known)}
+    told: list[dict[str, Any]] = [
+        {"at": places[label], "line": shortened(label, 60), "when": when, "value": value,
+         "told": f"{'above ' * above}{share(value)}"}
+        for label, when, value, above in sides if value is not None
+    ]  # fmt: skip
     if not told:
         return None
     colour = alt.Color("when:N", scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]), legend=None)

@@ -57,15 +57,15 @@ def compared(subject: Subject, cell: Cell) -> Shown:
             if spread_ is None:
                 why[name] = _WHOLLY if keyed and _wholly(found.covers[i]) else FEW
             columns[name] = {
-                "distribution": spread_, "shift": digits(shift.total_variation, 3) if shift else None,
-                "loss": digits(lost.columns[name].iloss, 3) if keyed else 0.0,
+                "distribution": spread_, "shift": cell.coarse(shift.total_variation, found.records) if shift else None,
+                "loss": cell.coarse(lost.columns[name].iloss, found.records) if keyed else 0.0,
                 "examples": _examples(found, i, cell, kinds[name]) if keyed else [],
             }  # fmt: skip
         totals = {"loss": lost.loss, "gcp": lost.gcp, "precision": lost.precision, "iloss": lost.iloss,
                   "normalized_entropy": lost.normalized_entropy}  # fmt: skip
         return Shown(
-            columns, _correlations(found), {k: digits(v, 3) for k, v in totals.items()}, found.records, found.released,
-            found.suppressed, why,
+            columns, _correlations(found), {k: cell.coarse(v, found.records) for k, v in totals.items()},
+            found.records, found.released, found.suppressed, why,
         )  # fmt: skip
 
 

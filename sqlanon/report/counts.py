@@ -14,7 +14,7 @@ from sqlanon.engines.words import plainly
 from sqlanon.plan import ORDERED
 from sqlanon.query import Text
 from sqlanon.report.columns import distribution, numbers_in_bins
-from sqlanon.report.minimum import Bin, Cell, by_size, digits
+from sqlanon.report.minimum import Bin, Cell, by_size
 from sqlanon.report.subjects import Subject
 from sqlanon.utility.covering import amount, floats, ints
 
@@ -34,7 +34,7 @@ def counted(subject: Subject, name: str, before: Origin | None, cell: Cell) -> d
         was, now = ints(found["b"]), ints(found["a"])
         dates = here.family in ("date", "timestamp")
         told = numbers_in_bins(floats(found["v"]), was, now, cell, dates=dates, sourced=before is not None)
-        return {"distribution": told, "shift": _shift(was, now) if before else None}
+        return {"distribution": told, "shift": _shift(was, now, cell) if before else None}
     both = _both(subject, here, there, before, numbers=False)
     listed = (
         "SELECT v, b, a, count(*) OVER () AS d, CAST(sum(b) OVER () AS BIGINT) AS tb,"
@@ -50,7 +50,8 @@ def counted(subject: Subject, name: str, before: Origin | None, cell: Cell) -> d
         bins.append(Bin("", "", *rest, values=int(values) - len(bins)))
     made = by_size(bins, cell)
     whole = len(bins) == values
-    shift = _shift(np.array([b.before for b in bins]), np.array([b.after for b in bins])) if before and whole else None
+    sides = (np.array([b.before for b in bins]), np.array([b.after for b in bins]))
+    shift = _shift(*sides, cell) if before and whole else None
     return {"distribution": distribution(made, cell, ordered=False, sourced=before is not None), "shift": shift}
 
 
@@ -69,8 +70,8 @@ def _both(subject: Subject, here: Column, there: Column | None, before: Origin |
     return f"SELECT v, CAST(sum(b) AS BIGINT) AS b, CAST(sum(a) AS BIGINT) AS a FROM ({union}) AS u GROUP BY v"
 
 
-def _shift(before: Any, after: Any) -> float | None:
+def _shift(before: Any, after: Any, cell: Cell) -> float | None:
     """½ Σ |q − p|."""
     if not before.sum() or not after.sum():
         return None
-    return digits(float(np.abs(before / before.sum() - after / after.sum()).sum() / 2), 3)
+    return cell.coarse(float(np.abs(before / before.sum() - after / after.sum()).sum() / 2), int(before.sum()))

@@ -12,11 +12,12 @@ from sqlanon.flow.model import FlowModel
 from sqlanon.flow.risks import assess
 from sqlanon.report.minimum import Cell
 from sqlanon.report.subjects import Subject
+from sqlanon.report.words import share
 
 
 def sentences(about: Subject, told: dict[str, Any], risk: dict[str, Any] | None, cell: Cell) -> list[str]:
     """Three to six sentences that a newcomer understands."""
-    return [*_what(about, told), *_judged(about), *_cost(about, told, cell), *_risks(risk, cell), *_hidden(cell)]
+    return [*_what(about, told), *_judged(about), *_cost(about, told, cell), *_risks(about, risk, cell), *_hidden(cell)]
 
 
 def _count(number: int | None, cell: Cell, what: str = "records") -> str:
@@ -28,7 +29,7 @@ def _count(number: int | None, cell: Cell, what: str = "records") -> str:
 def _what(about: Subject, told: dict[str, Any]) -> list[str]:
     rows = told["rows_out"]
     many = "a few records" if rows is None else f"{rows:,} records"
-    groups = f" in {told['classes']:,} groups" if told["classes"] else ""
+    groups = f" in {told['classes']:,} group{'s' * (told['classes'] > 1)}" if told["classes"] else ""
     kind = {
         "release": f"The release “{about.name}” holds",
         "plan": "The plan would publish",
@@ -44,24 +45,33 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def _judged(about: Subject) -> list[str]:
     asked = [one for one in about.verdicts if one.holds is not None]
+    notes = [f"{note[0].upper()}{note[1:].removesuffix('.')}." for note in about.notes]
+    if not asked and about.notes:
+        return notes
     if not asked:
         return ["No model was asked to hold; every measure that the columns allow is told."]
     broken = sum(1 for one in asked if not one.holds)
     names = ", ".join(dict.fromkeys(one.model for one in asked))
     if broken:
-        return [f"{broken} of {len(asked)} promises do not hold ({names}): see the models."]
+        many = "The promise does" if len(asked) == 1 else f"{broken} of {len(asked)} promises do{'es' * (broken == 1)}"
+        return [f"{many} not hold ({names}): see the models.", *notes]
+    if about.holds is False:
+        return [
+            f"What was measured is within the bounds ({names}), but does not count as a promise that is kept.",
+            *notes,
+        ]
     where = "on the rows that would be published" if about.kind == "plan" else "on the published rows themselves"
-    return [
-        f"{'Both' if len(asked) == 2 else 'All'} promises hold, measured {where}: {names}."
-        if len(asked) > 1
-        else f"The promise holds, measured {where}: {names}."
-    ]
+    where += ", as far as these alone decide it" * any("as judged at the release" in note for note in about.notes)
+    every = "The promise holds" if len(asked) == 1 else f"{'Both' if len(asked) == 2 else 'All'} promises hold"
+    if about.holds is None:
+        every = f"Of what could be judged, {every[0].lower()}{every[1:]}"
+    return [f"{every}, measured {where}: {names}.", *notes]
 
 
 def _cost(about: Subject, told: dict[str, Any], cell: Cell) -> list[str]:
     loss = told["utility"].get("loss")
     lost = told["suppressed"]
-    if about.before is None and about.planned is None:
+    if not told["counted"]:
         return []
     left = (
         "No record was left out" if lost == 0 else f"{_count(lost, cell).capitalize()} were left out to keep the rest"
@@ -72,12 +82,13 @@ def _cost(about: Subject, told: dict[str, Any], cell: Cell) -> list[str]:
     return [f"{left}{precise}."]
 
 
-def _risks(risk: dict[str, Any] | None, cell: Cell) -> list[str]:
+def _risks(about: Subject, risk: dict[str, Any] | None, cell: Cell) -> list[str]:
     if risk is None:
         return []
     highest, average = risk["prosecutor"]["highest"], risk["prosecutor"]["average"]
-    most = f"at most {highest:.1%}" if highest is not None else f"above {1 / cell.persons:.0%} for some people"
-    mean = f", {average:.2%} on average" if average is not None else ""
+    most = f"at most {highest:.1%}" if highest is not None else f"above {share(1 / cell.persons)} for some people"
+    exact = about.entity is not None or not about.persons  # a mean over records is not one over persons
+    mean = f", {average:.2%} on average" if average is not None and exact else ""
     return [
         f"Somebody who knows a person and all these columns finds the right record with a probability of {most}{mean}."
     ]
@@ -85,7 +96,7 @@ def _risks(risk: dict[str, Any] | None, cell: Cell) -> list[str]:
 
 def _hidden(cell: Cell) -> list[str]:
     if cell.persons == 1:
-        return []
+        return ["This report hides no small number: it tells of single records, and is not for handing over."]
     most = f" Since a person may have several records, that takes {cell.records} records." * (
         cell.records > cell.persons
     )
@@ -166,8 +177,7 @@ def _how(about: Subject, name: str, role: str, level: int | None) -> str:
 def repairs(about: Subject, rows: tuple[int | None, int, int | None], cell: Cell) -> dict[str, Any] | None:
     """What θ, swaps and noise did; None where nothing of it was asked for."""
     theta = next((one for one in about.verdicts if one.model == "theta-sensitivity" and one.holds is not None), None)
-    outcome = about.planned.outcome if about.planned else None
-    noise, swaps = (outcome.noise, outcome.swaps) if outcome else (0, 0)
+    noise, swaps = about.noise, about.swaps
     if theta is None and not noise and not swaps:
         return None
     value = None if theta is None or theta.value is None else float(f"{theta.value:.4g}")

@@ -45,7 +45,12 @@ def _names(subject: Subject) -> set[str]:
 
 def _of_models(subject: Subject) -> Iterator[tuple[str, str]]:
     promised = _names(subject)
-    if any(one.holds is None for one in subject.verdicts):
+    if subject.holds is None and subject.spec is not None:
+        yield (
+            "Not every promise was judged",
+            "What the rows alone do not decide is neither kept nor broken: see the top.",
+        )
+    elif any(one.holds is None for one in subject.verdicts):
         yield (
             "Nothing was promised",
             "No model was asked to hold: the measures say how things are, and not that it is enough.",
@@ -147,13 +152,12 @@ def _of_time(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _of_noise(subject: Subject) -> Iterator[tuple[str, str]]:
-    outcome = subject.planned.outcome if subject.planned else None
-    if outcome and outcome.noise:
+    if subject.noise:
         yield "Records of nobody", (
             "Some records are of nobody; their values are drawn from real records, also from some that were suppressed,"
             " and the sizes of groups count them."
         )  # fmt: skip
-    if outcome and outcome.swaps:
+    if subject.swaps:
         yield "Exchanged values", "Some values stand beside others than their own: counts hold, single records do not."
     if subject.spec and subject.spec.transforms:
         yield "Changed values", (

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlanon.report import Report
+from sqlanon.report.words import share
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 _MOST_NODES = 20
@@ -127,7 +128,7 @@ def _risk(found: Report) -> Iterator[str]:
         yield ""
         rows = [(f"{b['from']}–{b['to']}", _text(b["classes"]), _few(b["records"], found)) for b in c["bins"]]
         yield from _table(("size", "groups", found.risk["units"]), rows)
-    least = f"above {1 / found.minimum_cell:.0%}"
+    least = f"above {share(1 / found.minimum_cell)}"
     told: list[tuple[str, ...]] = []
     for name, when in (("before", found.risk["before"]), ("after", found.risk["after"])):
         for who in ("prosecutor", "journalist"):
@@ -136,6 +137,9 @@ def _risk(found: Report) -> Iterator[str]:
                 highest = least if s["highest"] is None else _share(s["highest"])
                 told.append((name, who, highest, _share(s["average"]), _share(s["at_risk_share"])))
     yield from _table(("", "attacker", "highest risk", "average", f"records above {found.risk['threshold']:.0%}"), told)
+    if found.risk["note"]:
+        yield f"{_text(found.risk['note'])}."
+        yield ""
 
 
 def _attacks(found: Report) -> Iterator[str]:

@@ -142,8 +142,8 @@ _WORDS = {
 _MEASURED = "This was measured; nothing was asked to hold: {label}."
 
 
-def meaning_of(model: Model, found: Verdict) -> Words:
-    """A model's words with its parameters, as a verdict tells them."""
+def meaning_of(model: Model, found: Verdict, *, persons: bool = False) -> Words:
+    """A model's words with its parameters, as a verdict tells them; `persons`: k counts these."""
     words = _WORDS[model.name]
     column = f"“{found.column}”" if found.column else ""
     if found.holds is None:
@@ -151,7 +151,8 @@ def meaning_of(model: Model, found: Verdict) -> Words:
         return Words(_MEASURED.format(label=label), words.protects, words.leaves, words.paper)
     given: dict[str, Any] = {key: value for key, value in found.parameters.items() if not isinstance(value, list)}
     given |= {"column": column, "others": _others(given.get("k"))}
-    return Words(words.meaning.format_map(_Known(given)), words.protects, words.leaves, words.paper)
+    meaning = words.meaning.replace("{others} others", "those of {others} other persons") if persons else words.meaning
+    return Words(meaning.format_map(_Known(given)), words.protects, words.leaves, words.paper)
 
 
 def _others(k: object) -> object:

@@ -56,6 +56,21 @@ class Cell:
         told = None if whole is None else self.count(whole)
         return None if told is None or not parts else digits(told / parts, 3)
 
+    def coarse(self, mean: float | None, whole: int | None, most: int = 3) -> float | None:
+        """A mean over so many records, to multiples of what the least number of them can make of it.
+
+        A loss is nearly the share of the records that were left out, and a shift that of those that moved: exact, they
+        would give a small number back.
+        """
+        if mean is None or not whole or not math.isfinite(mean):
+            return None
+        if self.records == 1:
+            return digits(mean, most)
+        if mean > 1:  # no mean of shares, but a sum
+            return digits(mean, 2)
+        step = self.records / whole
+        return digits(min(round(mean / step) * step, 1.0), most)
+
     def size(self, number: int | None) -> int | None:
         """The size of one class: None for a small one, else exact, since nothing is taken from it."""
         return None if number is None or 0 < number < self.persons else number

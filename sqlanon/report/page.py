@@ -113,7 +113,7 @@ AT_LEAST = frozenset({
 
 def html(report: Told | Facts) -> str:
     """The page of a report, or of its `to_dict()`: HTML text of about a megabyte, most of it the scripts of charts."""
-    facts = dict(report if isinstance(report, Mapping) else report.to_dict())
+    facts = _slim(dict(report if isinstance(report, Mapping) else report.to_dict()))
     drawn, room = _drawn(facts), _room(facts)
     scripts = (*(_vendored() if drawn else ()), _text("page.js"))
     style = room.get_template("page.css").render()
@@ -125,15 +125,37 @@ def html(report: Told | Facts) -> str:
     )  # fmt: skip
 
 
+MOST_SQL = 800_000  # characters of all SQL on a page
+
+
+def _slim(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same without the SQL of the measures beyond the most that a page holds, which says so."""
+    told, models = 0, []
+    for model in facts.get("models") or ():
+        told += len(model.get("sql") or "")
+        over = told > MOST_SQL and model.get("sql")
+        models.append({**model, "sql": None, "note": _ELSEWHERE} if over else model)
+    return {**facts, "models": models}
+
+
+_ELSEWHERE = "there is too much SQL for one page: --format md or json has that of this measure too"
+
+
 def verdict(facts: Facts) -> Verdict:
     """The first thing that is said. Only if everything promised was measured, finite, and holds, does it say so."""
     models: Sequence[Facts] = facts.get("models") or ()
     unjudged = [model for model in models if model["holds"] is None]
     failing = [model for model in models if model["holds"] is not None and not holds(model)]
-    if facts["holds"] is None or not models:
-        return Verdict("unknown", "Nothing was judged.", "No bound was set, so this page says neither safe nor unsafe.")
+    told = facts.get("summary") or {}
+    notes = " ".join(f"{note[0].upper()}{note[1:].removesuffix('.')}." for note in told.get("notes") or ())
+    if (facts["holds"] is None and not failing) or (facts["holds"] is True and not models):
+        said = "Not every promise was judged." if notes else "Nothing was judged."
+        why = f"{notes} What was not judged is neither safe nor unsafe." if notes else _UNBOUND
+        return Verdict("unknown", said, why)
     if failing or facts["holds"] is not True:
-        return Verdict("fails", _failing(len(failing), len(models)), "Do not hand these rows over.")
+        return Verdict("fails", _failing(len(failing), len(models)), f"{notes} Do not hand these rows over.".strip())
+    if told.get("expired") or "was withdrawn" in notes or "was superseded" in notes:
+        return Verdict("fails", "This release is not to be used any more.", f"{notes} The promises hold on its rows.")
     if unjudged:
         open_ = f"{len(unjudged)} of {len(models)} promises could not be judged."
         return Verdict("unknown", open_, "What was not judged is neither safe nor unsafe.")
@@ -151,6 +173,7 @@ def _failing(failing: int, models: int) -> str:
     )
 
 
+_UNBOUND = "No bound was set, so this page says neither safe nor unsafe."
 _HELD = {
     "release": "This was measured on the very rows that were published.",
     "plan": "This is a plan: nothing was published yet. The rows will be measured again when they are.",
@@ -197,7 +220,7 @@ def _drawn(facts: Facts) -> dict[str, Chart]:
     """Every chart of the page, by its name."""
     k = max((model["bound"] for model in facts.get("models") or () if model["model"] == "k-anonymity"), default=None)
     found = [
-        charts.class_sizes(facts.get("classes"), finite(k)), charts.risks(facts.get("risk")),
+        charts.class_sizes(facts.get("classes"), finite(k)), charts.risks(facts.get("risk"), facts["minimum_cell"]),
         charts.predictions(facts.get("value_prediction")), charts.attacks(facts.get("attacks")),
         *(charts.distribution(column, at) for at, column in enumerate(facts.get("columns") or ())),
         *charts.correlations(facts.get("correlations")), lattices.lattice(facts.get("search")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from sqlanon import query
@@ -32,7 +33,7 @@ def _told(subject: Subject, model: Model, found: Verdict, cell: Cell) -> dict[st
         note = "; ".join(filter(None, [f"the value is a number of fewer than {cell.persons}, and is not told", note]))
     records = cell.count(found.rows_violating)
     hidden = records is None
-    words = meaning_of(model, found)
+    words = meaning_of(model, found, persons=subject.persons)
     return {
         "model": found.model, "column": found.column, "parameters": _parameters(found),
         "value": value, "bound": found.bound, "holds": found.holds, "margin": _margin(model, value, found.bound),
@@ -103,6 +104,8 @@ def proof(subject: Subject, model: Model) -> tuple[str | None, str | None]:
         note = "compares with the published rows, where the value compares with the source"
     if "persons" in model.reads and subject.persons:
         note = "counts records: no published column tells persons apart, and k counts persons"
+        if subject.kind != "relation":
+            note = "the value counts persons; the SQL counts records, since no published column tells persons apart"
     references: dict[str, Reference] = {}
     if of:
         made, references[of] = arrange(
@@ -113,7 +116,15 @@ def proof(subject: Subject, model: Model) -> tuple[str | None, str | None]:
     steps = steps.join(chain.query).then("judged", judgement([model], chain))
     told = [named(column(f"{a}_0"), b) for a, b in
             (("value", "value"), ("classes", "classes_violating"), ("rows", "rows_violating"))]  # fmt: skip
-    return subject.engine.rendered(steps.then("told", query.select(told, "judged"))), note
+    return _without_folders(subject.engine.rendered(steps.then("told", query.select(told, "judged")))), note
+
+
+_READ = re.compile(r"(\bread_\w+\()'(?:[^']|'')*[/\\]((?:[^'/\\]|'')*)'")
+
+
+def _without_folders(sql: str) -> str:
+    """Files by their names alone: where they lie is nobody's business outside. Run it in the folder of the file."""
+    return _READ.sub(r"\1'\2'", sql)
 
 
 def _silent(subject: Subject, model: Model) -> str | None:

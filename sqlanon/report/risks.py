@@ -111,6 +111,7 @@ def classes(found: Sizes, cell: Cell) -> dict[str, Any] | None:
     return {
         "smallest": least.size(listed[0][0]), "median": least.size(median),
         "mean": least.mean(found.total, found.classes), "largest": least.size(listed[-1][0]), "bins": bins,
+        "units": found.units,
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def _all(found: Found) -> list[Node]:
 def _counted(node: Node, seen: Seen, found: Found, rows: int, cell: Cell) -> dict[str, Any]:
     return {
         "levels": list(node), "sum": sum(node), "state": "holds" if seen.holds else "fails",
-        "loss": digits(seen.value, 4), "suppressed_share": cell.share(seen.suppressed, rows),
+        "loss": cell.coarse(seen.value, rows, 4), "suppressed_share": cell.share(seen.suppressed, rows),
         "chosen": node == found.node, "why": "counted",
     }  # fmt: skip
 
@@ -76,7 +76,8 @@ def _way(way: Way, rows: int, chosen: str, cell: Cell) -> dict[str, Any]:
     kept = None if way.classes is None or way.suppressed is None else rows - way.suppressed
     told = None if kept is None else cell.count(kept)
     return {
-        "name": way.name, "gcp": digits(way.gcp, 3), "loss": digits(way.loss, 3), "classes": way.classes,
+        "name": way.name, "gcp": cell.coarse(way.gcp, rows), "loss": cell.coarse(way.loss, rows),
+        "classes": way.classes,
         "suppressed_share": None if way.suppressed is None else cell.share(way.suppressed, rows),
         "seconds": way.seconds, "risk": digits(min(way.classes / told, 1.0), 3) if way.classes and told else None,
         "chosen": way.name == chosen, "problem": way.problem,

@@ -33,7 +33,8 @@ class Subject:
 
     `rows` are the published (or planned) records, `keys`, `sensitive` and `open` their columns by role. `before` is the
     source where it can be read, else `unread` says why not. `public` is how SQL by itself names the rows, `entity` the
-    column of persons in `rows`, `counted` what classes count. `verdicts` go with `models`, one by one.
+    column of persons in `rows`. `verdicts` go with `models`, one by one. `apart`: an Anatomy, whose sensitive values
+    stand in a second relation. `notes`: what has to be known beside the verdict.
     """
 
     engine: Engine
@@ -59,6 +60,7 @@ class Subject:
     entry: Entry | None = None
     population: Origin | None = None
     unchanged: bool | None = None
+    apart: bool = False
     notes: tuple[str, ...] = ()
     told: Mapping[str, Any] = field(default_factory=dict)
 
@@ -73,6 +75,22 @@ class Subject:
     def persons(self) -> bool:
         """Whether its k counts persons."""
         return self.spec.entity is not None if self.spec else bool(self.entry and self.entry.counted == "persons")
+
+    @property
+    def noise(self) -> int:
+        """The records of nobody."""
+        return self._chance("noise", "noise_rows")
+
+    @property
+    def swaps(self) -> int:
+        """The pairs of records that exchanged their values."""
+        return self._chance("swaps", "swaps")
+
+    def _chance(self, planned: str, kept: str) -> int:
+        """A number of the plan, else as the register keeps it."""
+        if self.planned is not None:
+            return int(getattr(self.planned.outcome, planned))
+        return int(json.loads(self.entry.made).get(kept, 0)) if self.entry else 0
 
     @property
     def recoded(self) -> tuple[Recoded, ...]:
@@ -116,9 +134,12 @@ def subject(
         with _release(engine, str(what), tell) as found:
             yield found
     elif not by_hand:
-        names = sorted({e.name for e in register.entries(engine) if e.status == "published"})
+        known = register.entries(engine)
+        names = sorted({e.name for e in known if e.status == "published"})
+        gone = any(e.name == str(what) and e.status == "withdrawn" for e in known)
         raise SpecError(
-            "this is no release and no spec; for any other relation give --spec, or --qi and --sensitive",
+            "this release was withdrawn; there is nothing to report on" if gone
+            else "this is no release and no spec; for any other relation give --spec, or --qi and --sensitive",
             where="NAME", found=str(what), allowed=names,
         )  # fmt: skip
     else:
@@ -142,7 +163,8 @@ def _plan(engine: Engine, spec: Spec, tell: Tell) -> Iterator[Subject]:
     people = plan.population
     try:
         yield Subject(
-            engine, "plan", f"Plan of {publish.name}" if publish else "Plan", Origin(relation=STAGED), plan.keys,
+            engine, "plan", f"Plan of {publish.name}" if publish else "Plan", Origin(relation=STAGED),
+            spec.quasi_identifiers if second else plan.keys,
             tuple(n for n in spec.sensitive if n != beside), plan.models, planned.verdicts, planned.holds,
             open=_open(spec), name=publish.name if publish else None,
             public=engine.rendered(query.table(*path)) if named else None,
@@ -150,7 +172,7 @@ def _plan(engine: Engine, spec: Spec, tell: Tell) -> Iterator[Subject]:
             reference=None if source.working else source.reference,
             before=Origin(query=f"SELECT * FROM {source.untouched} AS s"),
             entity=spec.entity if spec.entity in source.carried else None, planned=planned,
-            population=Origin(query=engine.rendered(people)) if people else None, notes=planned.notes,
+            population=Origin(query=engine.rendered(people)) if people else None, apart=second is not None,
         )  # fmt: skip
     finally:
         engine.drop_temporary(STAGED)
@@ -168,23 +190,46 @@ def _release(engine: Engine, name: str, tell: Tell) -> Iterator[Subject]:
     tell("verifying the release", None)
     verified = life.verify(engine, name)
     with life.opened(engine, name) as (entry, item):
-        kept, lost = _kept(entry if entry.spec else register.current(engine, entry.name) or entry)
+        there = register.current(engine, entry.name)
+        kept, lost = _kept(entry if entry.spec else there or entry)
         spec = _own(kept.spec, entry.name) if kept else None
         before, unread = _source(engine, spec) if spec else (None, lost)
         recheck, second = json.loads(entry.recheck), linked.of(entry)
         promised = [promise["column"] for promise in json.loads(entry.promises) if promise["column"]]
-        there = engine.names(item)
+        columns = engine.names(item)
         sensitive = spec.sensitive if spec else tuple(dict.fromkeys(promised))
         people = recheck.get("population")
         yield Subject(
             engine, "release", f"Release {entry.name}", Origin(query=f"SELECT * FROM {item} AS s"),
-            tuple(json.loads(entry.quasi_identifiers)), tuple(n for n in sensitive if n in there),
+            _known(entry, spec, columns), tuple(n for n in sensitive if n in columns),
             _models(verified.verdicts), verified.verdicts, verified.holds, open=_open(spec) if spec else (),
             name=entry.name, public=None if second else item, unpublic=_ANATOMY, spec=spec,
             reference=recheck.get("reference"), levels=_levels(kept, entry.name), before=before, unread=unread,
             entry=entry, population=Origin(query=people[1:-1]) if people and before else None,
-            unchanged=_state(engine, spec, entry) if before and spec else None, notes=verified.notes,
+            unchanged=_state(engine, spec, entry) if before and spec else None, apart=second is not None,
+            notes=(*_ended(engine, entry), *verified.notes),
         )  # fmt: skip
+
+
+def _known(entry: Entry, spec: Spec | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """What outsiders know of the published rows; in an Anatomy its quasi-identifiers, and not the group's number."""
+    keys: list[str] = json.loads(entry.quasi_identifiers)
+    if linked.of(entry) is None:
+        return tuple(keys)
+    known = spec.quasi_identifiers if spec else columns
+    return tuple(name for name in known if name in columns and name not in keys) or tuple(keys)
+
+
+def _ended(engine: Engine, entry: Entry) -> Iterator[str]:
+    """Why a release is not to be used any more, though its rows may be as they were."""
+    if entry.expired and entry.expires_at:
+        yield f"the release has expired, on {entry.expires_at:%Y-%m-%d}"
+    own = [one for one in register.entries(engine) if one.name == entry.name]
+    if entry.kind == "file" and own and not any(
+        one.status == "published" and one.version == entry.version for one in own
+    ):  # fmt: skip
+        newer = next((one.version for one in own if one.status == "published"), None)
+        yield "the release was withdrawn" if newer is None else f"the release was superseded, by version {newer}"
 
 
 def _models(verdicts: Sequence[Verdict]) -> tuple[Model, ...]:
@@ -249,7 +294,8 @@ def _relation(
     if spec is not None:
         own = [n for one in spec.quasi_identifiers for n in _published(spec, one)]
         keys, secret = keys or tuple(own), secret or tuple(n for n in spec.sensitive if n in there)
-        lost = tuple(m for m in spec.privacy if "population" in m.reads or (guard_of(m) or "") not in {"", *there})
+        beside = {"population", *(["persons"] if spec.entity else [])}  # without the source, persons are not told apart
+        lost = tuple(m for m in spec.privacy if m.reads & beside or (guard_of(m) or "") not in {"", *there})
         models = tuple(m for m in spec.privacy if m not in lost)
     tell("measuring", None)
     arranged = {n: c.hierarchy for n, c in spec.columns.items() if c.hierarchy} if spec else {}
@@ -260,12 +306,19 @@ def _relation(
     before, unread = _source(engine, spec) if spec else (None, "no source is known: give the spec")
     if before is not None and str(before) == str(origin):
         before, unread = None, "the relation is the source itself"
-    notes = (f"not judged, since the relation alone does not decide it: {', '.join(map(str, lost))}",) if lost else ()
+    open_ = ", ".join(m.name for m in lost)
+    notes = (
+        *([f"not judged, since the relation alone does not decide it: {open_}"] if lost else []),
+        *(["comparisons are with the relation itself, and not with its source"]
+          if any("table" in m.reads for m in models) else []),
+    )  # fmt: skip
+    called = origin.file.name if origin.file else str(origin)  # its folders are nobody's business outside
     return Subject(
-        engine, "relation", f"Relation {origin}", origin, keys, secret, found.models, found.verdicts,
+        engine, "relation", f"Relation {called}", origin, keys, secret, found.models, found.verdicts,
         None if lost and found.holds else found.holds,
-        open=tuple(n for n in _open(spec) if n in there) if spec else (), name=str(origin),
+        open=tuple(n for n in _open(spec) if n in there) if spec else (), name=called,
         public=engine.origin(origin), spec=spec, before=before, unread=unread, notes=notes, told={"rows": found.rows},
+        entity=spec.entity if spec and spec.entity in there else None,
     )  # fmt: skip
 
 

@@ -187,10 +187,12 @@ def _(found: Verified) -> Sheet:
     holds, said = _verdict(told["models"])
     if found.unchanged is False:
         holds, said = False, "Its rows are not those that were judged."
-    expired = ("This release has expired; withdraw it.",) if found.entry.expired else ()
+    if found.entry.expired:
+        said = f"{said} This release has expired; withdraw it."
     title = f"{found.entry.name}, version {found.entry.version}, measured again"
-    lines = (f"{found.rows:,} records.", *found.notes, *expired)
-    return Sheet(title, holds and found.holds, said, lines, (_models(told["models"], "Measured today"),))
+    lines = (f"{found.rows:,} records.", *found.notes)
+    good = holds and found.holds and not found.entry.expired
+    return Sheet(title, good, said, lines, (_models(told["models"], "Measured today"),))
 
 
 @sheet.register

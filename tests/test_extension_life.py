@@ -325,15 +325,15 @@ def test_a_release_of_any_name_is_verified_and_withdrawn(hospital: str) -> None:
     assert sorted(logged) == sorted((name, "publisher") for name in NAMES)
 
 
-def test_what_the_readme_shows_runs(hospital: str) -> None:
+def test_what_the_documentation_shows_from_psql_runs(hospital: str) -> None:
     publishing(hospital, "install")
     published(hospital, name="patients_release")
     execute(hospital, "CREATE TABLE public.patients (age int, zip text, disease text, patient_id int, born date)",
             "INSERT INTO public.patients SELECT i % 2, '47001', 'd' || i % 3, i, '2020-02-29' FROM"
             " generate_series(1, 20) AS i",
             "GRANT SELECT ON public.patients TO publisher")  # fmt: skip
-    readme = (SQL.parent / "README.md").read_text()
-    statements = readme.split("From psql:\n\n```sql\n", 1)[1].split("```", 1)[0]
+    page = (SQL.parent / "docs" / "explanation" / "engines.md").read_text()
+    statements = page.split('```sql title="as publisher"\n', 1)[1].split("```", 1)[0]
     assert statements.count("sqlanon.") >= 10
     execute(as_role(hospital, "publisher"), statements)
     assert fetch(hospital, "SELECT status FROM sqlanon.releases") == [("withdrawn",)]

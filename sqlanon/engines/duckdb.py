@@ -6,7 +6,7 @@ import getpass
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -125,6 +125,10 @@ class DuckDB(AskedDuckDB, Roleless):
             yield
         finally:
             self.connection.execute(f"SET threads = {int(threads)}")
+
+    def _quietly(self, statement: str) -> None:
+        with suppress(duckdb.Error):
+            self.connection.execute(statement)
 
     # -- asking ------------------------------------------------------------------------------------------------
 

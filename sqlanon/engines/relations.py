@@ -53,8 +53,12 @@ class Relations(ABC):
             names = sorted(self._working - before)
             self._working = before
             for statement in (*map(self._dropping, names), self.forgetting):
-                with suppress(EngineError):  # what went wrong, or right, before is what must be told
-                    self.run("drop working tables", statement)
+                self._quietly(statement)
+
+    def _quietly(self, statement: str) -> None:
+        """Runs a statement at the end of all; what went wrong, or right, before it is what must be told."""
+        with suppress(EngineError):
+            self.run("drop working tables", statement)
 
     def drop_temporary(self, *names: str) -> None:
         """Drops working tables, those that there are."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from typing import Any, cast
 
 import sqlglot
@@ -97,10 +96,10 @@ def copied(tree: exp.Expr) -> exp.Expr:
 
 
 def _copied(tree: exp.Expr, parent: exp.Expr | None, key: str | None, at: int | None) -> exp.Expr:
-    made = object.__new__(type(tree))
+    made = type(tree).__new__(type(tree))
     made.parent, made.arg_key, made.index, made._hash = parent, key, at, None
     made.comments = list(tree.comments) if tree.comments is not None else None
-    made._type = tree._type if tree._type is None else deepcopy(tree._type)
+    made._type = tree._type if tree._type is None else cast(exp.DataType, copied(tree._type))
     made._meta = dict(tree._meta) if tree._meta is not None else None  # places in the text: whole numbers
     args: dict[str, Any] = {}
     made.args = args

@@ -90,7 +90,7 @@ def test_a_release_has_no_violation_by_the_oracle_and_all_else_is_as_it_was(
     assert sqlanon.plan(spec(asked, recoding=AS_IT_IS), engine).to_dict()["blanked"] == [told]
 
 
-@settings(QUICK, max_examples=8)
+@settings(QUICK, max_examples=tries(40))
 @given(people(), st.sampled_from([1, 2]))
 def test_other_models_of_the_column_are_judged_after_it_and_may_refuse(
     engine: Engine, rows: list[Row], least: int

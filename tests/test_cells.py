@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tries import tries
 
 import sqlanon
 from sqlanon import life
@@ -111,7 +112,7 @@ tables = st.lists(
 
 
 @pytest.mark.parametrize("wanted", MODELS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(50), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(rows=tables)
 def test_a_blank_is_the_greedy_choice_and_every_class_holds(wanted: str, rows: list[Row]) -> None:
     models, more, holds = MODELS[wanted]
@@ -194,7 +195,7 @@ def test_files_hold_blanked_cells_too(engine: DuckDB, tmp_path: Path, form: str)
 
 
 @pytest.mark.parametrize("method", ["mondrian", "hilbert"])
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(40), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(rows=tables)
 def test_a_partition_may_blank_too_and_every_class_holds(method: str, rows: list[Row]) -> None:
     models = [{"model": "k-anonymity", "k": 2}, {"model": "alpha-k-anonymity", "column": "s", "alpha": 0.5}]

@@ -215,9 +215,10 @@ def tree(module: str) -> ast.Module:
     return ast.parse(modules()[module].read_text(encoding="utf-8"))
 
 
-def imports(module: str) -> set[tuple[str, int]]:
+@cache
+def imports(module: str) -> frozenset[tuple[str, int]]:
     """What a module imports, wherever in it, as the modules that are really meant, with the line."""
-    return set(_imports(module))
+    return frozenset(_imports(module))
 
 
 def _imports(module: str) -> Iterator[tuple[str, int]]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shared import search_of
+from tries import tries
 
 import sqlanon
 from sqlanon.engines.duckdb import DuckDB
@@ -66,7 +67,7 @@ ROWS = st.lists(
 
 @pytest.mark.parametrize("promise", PROMISES)
 @given(rows=ROWS, suppression=st.sampled_from([0, 0.2, 0.5, 1]), loss=st.sampled_from(LOSSES))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(50), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_plan_is_the_best_of_all_transformations(
     engine: DuckDB, promise: str, rows: list[tuple[Any, ...]], suppression: float, loss: str
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from server import as_role, execute, fetch, made
+from tries import tries
 
 import sqlanon
 from sqlanon import life, register
@@ -91,7 +92,7 @@ def tables(draw: st.DrawFn) -> tuple[Rows, Rows]:
 
 
 @given(tables(), st.integers(1, 3), st.integers(1, 2))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(50), deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_released_holds_for_who_knows_all_records_of_a_person(
     engine: Engine,
     data: tuple[Rows, Rows],

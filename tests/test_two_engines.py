@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pytest_postgresql.executors import NoopExecutor
 from server import execute, fetch, python_of
+from tries import tries
 
 import sqlanon
 from sqlanon import generating, life, query
@@ -214,7 +215,7 @@ def test_every_method_makes_the_same_release_on_both_engines(both: tuple[Engine,
 
 
 @given(way=st.sampled_from([*WAYS]), seed=st.integers(0, 10**6), many=st.integers(1, 60))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=tries(24), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 def test_random_tables_are_released_alike(both: tuple[Engine, Engine], way: str, seed: int, many: int) -> None:
     with suppress(SpecError):
         same(both, rows(seed, many), WAYS[way])

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shared import needs_shared, read
 from test_prediction import QUICK, Row, load, plainly, tables
+from tries import tries
 
 import sqlanon
 from sqlanon import life
@@ -88,7 +89,7 @@ def test_planner_and_verifier_find_what_the_oracle_finds(
     assert found.details["highest_share"] == pytest.approx(highest, abs=1e-15)
 
 
-@settings(QUICK, max_examples=12)
+@settings(QUICK, max_examples=tries(50))
 @given(
     st.lists(
         st.fixed_dictionaries({

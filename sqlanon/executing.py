@@ -35,6 +35,7 @@ from sqlanon.statements import (
     CheckOf,
     Declare,
     Explain,
+    OfRelease,
     Ordinary,
     Refresh,
     Show,
@@ -227,8 +228,10 @@ def _result(engine: Engine, one: Statement, tell: Tell) -> Result:
         raise SpecError("the open transaction has failed; ROLLBACK ends it")
     if engine.opened:
         _no_file(engine, one)
-    if isinstance(one, Refresh | Verify | Withdraw | Show) and one.name is not None:
+    if isinstance(one, OfRelease | Show) and one.name is not None:
         one = replace(one, name=_called(engine, one.name))
+    if isinstance(one, OfRelease):
+        _formed(engine, one)
     for kind, work in _WORK.items():
         if isinstance(one, kind):
             return work(engine, one, tell)
@@ -297,7 +300,7 @@ def _origin(source: Source) -> Origin:
     return Origin(relation=source.table, file=file, query=source.query, delimiter=source.delimiter)
 
 
-def _formed(engine: Engine, one: Refresh | Verify | Withdraw) -> None:
+def _formed(engine: Engine, one: OfRelease) -> None:
     """Refuses a release that is not of the form that the statement says. Raises `SpecError`."""
     entry = register.current(engine, one.name) if one.form is not None else None
     if entry is not None and entry.kind != one.form:
@@ -306,17 +309,14 @@ def _formed(engine: Engine, one: Refresh | Verify | Withdraw) -> None:
 
 
 def _refresh(engine: Engine, one: Refresh, tell: Tell) -> Refreshed:
-    _formed(engine, one)
     return refresh(engine, one.name, anew=one.anew, tell=tell)
 
 
 def _verify(engine: Engine, one: Verify, tell: Tell) -> Verified:
-    _formed(engine, one)
     return life.verify(engine, one.name)
 
 
 def _withdraw(engine: Engine, one: Withdraw, tell: Tell) -> Entry:
-    _formed(engine, one)
     return life.withdraw(engine, one.name)
 
 

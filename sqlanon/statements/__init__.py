@@ -13,6 +13,7 @@ from sqlanon.statements.kinds import (
     Declare,
     Explain,
     Form,
+    OfRelease,
     Ordinary,
     Refresh,
     Show,
@@ -25,6 +26,6 @@ from sqlanon.statements.wording import Words, calls, ebnf, keywords
 from sqlanon.statements.writing import written
 
 __all__ = [
-    "At", "CheckOf", "Declare", "Explain", "Form", "Ordinary", "Refresh", "Show", "Statement", "Verify", "Withdraw",
-    "Words", "calls", "ebnf", "file_of", "keywords", "parse", "spec_of", "written",
+    "At", "CheckOf", "Declare", "Explain", "Form", "OfRelease", "Ordinary", "Refresh", "Show", "Statement", "Verify",
+    "Withdraw", "Words", "calls", "ebnf", "file_of", "keywords", "parse", "spec_of", "written",
 ]  # fmt: skip

@@ -162,7 +162,7 @@ def _refresh(cursor: Cursor, base: Path) -> Refresh:
     name, form = (hana.refreshed(cursor), "view") if hanas else _release(cursor)
     anew = not hanas and cursor.word("ANEW") is not None
     _end(cursor, *(() if anew or hanas else ("ANEW",)))
-    return Refresh(*_whole(cursor), name, anew, form)
+    return Refresh(*_whole(cursor), name, form, anew)
 
 
 def _verify(cursor: Cursor, base: Path) -> Verify:

@@ -70,37 +70,30 @@ class CheckOf:
 
 
 @dataclass(frozen=True)
-class Refresh:
-    """`REFRESH ANONYMIZED …`: a release anew from its source; `anew`: its levels are planned again too.
-
-    `form`: what the statement says that the release is, if it says so; here and below.
-    """
+class OfRelease:
+    """A statement about a release by its name; `form`: what the statement says that the release is, if it says so."""
 
     text: str
     at: At
     name: str
-    anew: bool = False
     form: str | None = None
 
 
 @dataclass(frozen=True)
-class Verify:
+class Refresh(OfRelease):
+    """`REFRESH ANONYMIZED …`: a release anew from its source; `anew`: its levels are planned again too."""
+
+    anew: bool = False
+
+
+@dataclass(frozen=True)
+class Verify(OfRelease):
     """`VERIFY ANONYMIZED …`: whether a release still keeps its promises."""
 
-    text: str
-    at: At
-    name: str
-    form: str | None = None
-
 
 @dataclass(frozen=True)
-class Withdraw:
+class Withdraw(OfRelease):
     """`WITHDRAW ANONYMIZED …`: a release is taken away."""
-
-    text: str
-    at: At
-    name: str
-    form: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import typer
 
 from sqlanon.cli import audits, flows, measures, releases, reports, servers, specs, statements
 from sqlanon.cli.options import app
-from sqlanon.errors import EngineError, ModelNotMet, SpecError, SqlanonError
-from sqlanon.showing.terminal import err, out, print_json, printable
+from sqlanon.errors import ModelNotMet, SpecError, SqlanonError
+from sqlanon.showing.terminal import complain, out, print_json
 
 __all__ = [
     "app", "audits", "flows", "main", "measures", "releases", "reports", "run", "servers", "specs", "statements",
@@ -72,14 +72,7 @@ def _command() -> Callable[..., object]:
 
 
 def _failed(error: SqlanonError, status: int, as_json: bool, verbose: bool) -> int:
-    err.print("[bold red]sqlanon:[/] ", end="")
-    told = "\n".join(printable(line) for line in str(error).split("\n"))
-    err.print(told, markup=False, soft_wrap=True)
-    if isinstance(error, EngineError):
-        if verbose:
-            err.print(error.engine_text, markup=False, soft_wrap=True)
-        elif error.engine_text:
-            err.print("The engine's own words may quote cells; see them with --show-engine-errors.", style="dim")
+    complain(error, words=verbose)
     if as_json:
         models = [verdict.to_dict() for verdict in error.models] if isinstance(error, ModelNotMet) else []
         rules = [rule.to_dict() for rule in error.rules] if isinstance(error, ModelNotMet) else []

@@ -20,7 +20,7 @@ from sqlanon.completing import Known, completions, known
 from sqlanon.engines import Engine
 from sqlanon.errors import SpecError, SqlanonError
 from sqlanon.showing import statements as shown
-from sqlanon.showing.terminal import err, out, printable
+from sqlanon.showing.terminal import complain, err, out, printable
 from sqlanon.statements.splitting import split
 
 MOST = 200  # rows of one result that are shown
@@ -136,8 +136,7 @@ class Shell:
             else:
                 self.statements(text)
         except SqlanonError as error:
-            err.print("[bold red]sqlanon:[/] ", end="")
-            err.print("\n".join(printable(line) for line in str(error).split("\n")), markup=False, soft_wrap=True)
+            complain(error)
         except KeyboardInterrupt:
             out.print("interrupted", style="dim")
         except Exception as error:  # a fault of ours, whose words nobody has looked at

@@ -11,14 +11,13 @@ from rich.text import Text
 from sqlanon.check import Check
 from sqlanon.engines import Engine
 from sqlanon.engines.answers import Relation
-from sqlanon.errors import EngineError
 from sqlanon.executing import Done, Listed, Sql, execute
 from sqlanon.life import Verified
 from sqlanon.planning import Planned
 from sqlanon.register import Entry
 from sqlanon.release import Release
 from sqlanon.showing import measures, releases
-from sqlanon.showing.terminal import err, out, printable, telling
+from sqlanon.showing.terminal import complain, out, printable, telling
 from sqlanon.telling import Tell, silent
 
 _NUMBERS = {"integer", "decimal", "float"}
@@ -67,12 +66,7 @@ def done(found: Done, *, most: int | None = None, took: bool = False, words: boo
 
 def failed(found: Done, *, words: bool = False) -> None:
     """Why a statement failed; the engine's own words, which may quote cells, only when they are asked for."""
-    err.print("[bold red]sqlanon:[/] ", end="")
-    err.print("\n".join(printable(line) for line in str(found.failed).split("\n")), markup=False, soft_wrap=True)
-    if isinstance(found.failed, EngineError) and words:
-        err.print(printable(found.failed.engine_text), markup=False, soft_wrap=True)
-    elif isinstance(found.failed, EngineError) and found.failed.engine_text:
-        err.print("The engine's own words may quote cells; see them with --show-engine-errors.", style="dim")
+    complain(found.failed, words=words)
 
 
 def listed(found: Listed) -> None:

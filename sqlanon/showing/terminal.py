@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sqlanon.errors import EngineError
 from sqlanon.telling import Tell, silent
 
 out = Console(highlight=False, soft_wrap=True)
@@ -29,6 +30,23 @@ def escape(text: str) -> str:
 def printable(text: str) -> str:
     """The text with every control character spelt out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def complain(error: Exception | None, *, words: bool | None = None) -> None:
+    """What went wrong, on standard error, and an engine's own words, which may quote cells, only with `words`.
+
+    Without them it is told how to see them, unless `words` is None. Every control character is spelt out.
+    """
+    err.print("[bold red]sqlanon:[/] ", end="")
+    _said(str(error))
+    if isinstance(error, EngineError) and words:
+        _said(error.engine_text)
+    elif isinstance(error, EngineError) and error.engine_text and words is not None:
+        err.print("The engine's own words may quote cells; see them with --show-engine-errors.", style="dim")
+
+
+def _said(text: str) -> None:
+    err.print("\n".join(map(printable, text.split("\n"))), markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def traced(spec: Spec, engine: Engine) -> Spec:
     """
     query = spec.source.query
     try:
-        if spec.source.table is not None:
+        if spec.source.table is not None and engine.computes(spec.source.table):
             _Traced(spec, resolved(engine, f"SELECT * FROM {engine.origin(origin_of(spec))}")).open()
         found = resolved(engine, query) if query is not None else None
     except Unresolved:

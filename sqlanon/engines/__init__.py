@@ -212,6 +212,9 @@ class Engine(Protocol):
     def defined(self, parts: Sequence[str], home: Sequence[str] = ()) -> Defined | None:
         """What a name means in a query, or in the view `home`; None where that is nothing, or more than one thing."""
 
+    def computes(self, relation: str) -> bool:
+        """Whether columns of a table or view may be computed from others: it is a view, or some are generated."""
+
     def made_functions(self) -> tuple[frozenset[str], frozenset[str]]:
         """The names of functions that users made, and those of them that take the place of the engine's own."""
 

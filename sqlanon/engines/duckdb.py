@@ -33,11 +33,12 @@ _READERS = {".csv": "read_csv", ".tsv": "read_csv", ".txt": "read_csv", ".parque
 )
 _PRIVATE_SCHEMA = "sqlanon"
 
-# Where the tables and the views are, and which catalog is in front; one by one, since most ask for tables alone.
-_LISTED = {
-    "table": "SELECT database_name, schema_name, table_name, current_database() FROM duckdb_tables()",
-    "view": "SELECT database_name, schema_name, view_name, current_database() FROM duckdb_views() WHERE NOT internal",
-}
+# Where the tables and the views are; in one question, since one costs more than what it is about.
+_LISTED = (
+    "SELECT database_name AS catalog, schema_name AS schema, table_name AS name, 'table' AS kind FROM duckdb_tables()"
+    " UNION ALL"
+    " SELECT database_name, schema_name, view_name, 'view' FROM duckdb_views() WHERE NOT internal"
+)
 
 
 class DuckDB(AskedDuckDB, Roleless):
@@ -236,11 +237,12 @@ class DuckDB(AskedDuckDB, Roleless):
 
     def _relations(self) -> list[tuple[str, str, str, str]]:
         """Catalog, schema, name and kind (table, view) of everything there is; what is in front is found first."""
-        found = [
-            (current, (*path, kind))
-            for kind, listed in _LISTED.items() for *path, current in self.run("read the catalog", listed)
-        ]  # fmt: skip
-        return [row for current, row in sorted(found, key=lambda f: (f[1][0] != f[0], f[1][1] != "main", f[1]))]
+        found = sorted(self._listed(), key=lambda row: (row[0] != row[4], row[1] != "main", row))
+        return [(catalog, schema, name, kind) for catalog, schema, name, kind, _ in found]
+
+    def _listed(self) -> list[tuple[Any, ...]]:
+        """The same in no order, each with the catalog that is in front."""
+        return self.run("read the catalog", f"SELECT *, current_database() FROM ({_LISTED})")
 
     def reads(self, origin: Origin, name: str) -> bool:
         """Whether a source reads the relation of this name in the schema where releases are, through views too."""
@@ -426,11 +428,13 @@ class DuckDB(AskedDuckDB, Roleless):
 
     def kind_of(self, name: str, schema: str | None = None, catalog: str | None = None) -> str | None:
         """`table`, `view` or None: what stands under a name where releases are published."""
-        for kind, listed in _LISTED.items():
-            for found, place, named, current in self.run("read the catalog", listed):
-                if (found, place, named.lower()) == (catalog or current, schema or self.schema, name.lower()):
-                    return kind
-        return None
+        there = (schema or self.schema, name.lower())
+        found = (
+            kind
+            for own, place, named, kind, here in self._listed()
+            if own == (catalog or here) and (place, named.lower()) == there
+        )
+        return next(found, None)
 
     @contextmanager
     def attached(self, path: Path, *, create: bool = False) -> Iterator[str]:

@@ -8,6 +8,7 @@ vocabulary below, because sqlglot passes on in silence what it cannot translate.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from sqlanon.errors import NotPortable
-from sqlanon.translation import FLOAT_TEXT, copied, for_duckdb, for_postgres, nodes, short
+from sqlanon.translation import FLOAT_TEXT, copied, for_duckdb, for_postgres, nodes, short, written
 
 Expression = exp.Expr
 Part = Expression | str | int | float | bool | Decimal | None | Sequence["Part"]
@@ -369,21 +370,36 @@ def render(query: Query | Expression | Text, dialect: str, *, pretty: bool = Tru
     if type(query) is exp.Identifier:
         return _quoted(query.name, dialect)
     if not isinstance(query, Query):
-        return _body(query, dialect, pretty)
+        return _body(query, dialect, pretty)[0]
     *earlier, last = query.steps
     chain = ",\n".join(
-        f"{_comment(step)}{_named(step, dialect)} AS {_how(step)}"
-        f"(\n{_indented(step, _body(step.body, dialect, pretty))}\n)"
+        f"{_comment(step)}{_named(step, dialect)} AS {_how(step)}(\n{_indented(*_body(step.body, dialect, pretty))}\n)"
         for step in earlier
     )
-    answer = f"{_comment(last)}{_body(last.body, dialect, pretty)}"
+    answer = f"{_comment(last)}{_body(last.body, dialect, pretty)[0]}"
     return f"WITH\n{chain}\n{answer}" if chain else answer
 
 
-def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
+# What was rendered, by a digest of dialect, layout and tree: searches and repairs ask the same question many times.
+_RENDERED: dict[bytes, tuple[str, bool]] = {}
+_MOST_RENDERED = 2048
+
+
+def _body(body: Expression | Text, dialect: str, pretty: bool) -> tuple[str, bool]:
+    """The text, and whether each of its lines may be moved: none is the middle of a literal or a name."""
     if isinstance(body, Text):
-        return body.of(dialect)
-    floats = False
+        return body.of(dialect), False
+    key = hashlib.blake2b(f"{dialect} {pretty} {written(body)}".encode(), digest_size=32).digest()
+    found = _RENDERED.get(key)
+    if found is None:
+        if len(_RENDERED) >= _MOST_RENDERED:
+            _RENDERED.clear()
+        found = _RENDERED[key] = _rendered(body, dialect, pretty)
+    return found
+
+
+def _rendered(body: Expression, dialect: str, pretty: bool) -> tuple[str, bool]:
+    floats, movable = False, True
     for node in nodes(body):
         kind = type(node)
         if kind is exp.Anonymous:
@@ -392,9 +408,11 @@ def _body(body: Expression | Text, dialect: str, pretty: bool) -> str:
             raise NotPortable(f"{type(node).__name__} is outside the SQL that every engine is proved to read alike")
         if kind is exp.BitwiseXor and any(isinstance(side, exp.Binary) for side in node.iter_expressions()):
             raise NotPortable("Postgres reads `a # b >> c` from the left: an operand of xor stands in parentheses")
+        if kind in (exp.Literal, exp.Identifier) and "\n" in node.name:
+            movable = False
     tree = for_postgres(body) if dialect == "postgres" else for_duckdb(body) if floats else body
     # Nothing of the vocabulary is rewritten in place, so no copy is needed (a test holds it to that).
-    return tree.sql(dialect, pretty=pretty, identify=True, max_text_width=100, copy=False)
+    return tree.sql(dialect, pretty=pretty, identify=True, max_text_width=100, copy=False), movable
 
 
 def _portable_function(node: Expression) -> bool:
@@ -420,13 +438,9 @@ def _comment(step: Step) -> str:
     return "".join(f"-- {line}\n" for line in step.comment.splitlines())
 
 
-def _indented(step: Step, sql: str) -> str:
-    """Two spaces before every line, unless a line could be the middle of a literal or a name."""
-    if isinstance(step.body, Text) or any(
-        "\n" in node.name for node in nodes(step.body) if isinstance(node, (exp.Literal, exp.Identifier))
-    ):
-        return sql
-    return "\n".join(f"  {line}" for line in sql.split("\n"))
+def _indented(sql: str, movable: bool) -> str:
+    """Two spaces before every line, where lines may be moved."""
+    return "\n".join(f"  {line}" for line in sql.split("\n")) if movable else sql
 
 
 def values(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], comment: str = "") -> Step:

@@ -81,6 +81,36 @@ def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
                 waiting += [item for item in found if isinstance(item, exp.Expr)]
 
 
+def written(tree: exp.Expr) -> str:
+    """All that a tree says, in a text that no other tree has; what it costs is a small part of rendering it."""
+    parts: list[str] = []
+    _write(tree, parts)
+    return " ".join(parts)
+
+
+def _write(tree: exp.Expr, parts: list[str]) -> None:
+    parts.append(type(tree).__name__)
+    for name, value in tree.args.items():
+        parts.append(name)
+        if isinstance(value, exp.Expr):
+            parts.append("(")
+            _write(value, parts)
+            parts.append(")")
+        elif type(value) is list:
+            parts.append("[")
+            for item in value:
+                if isinstance(item, exp.Expr):
+                    _write(item, parts)
+                    parts.append(",")
+                else:
+                    parts.append(repr(item))
+            parts.append("]")
+        else:
+            parts.append(repr(value))
+    if tree.comments or tree._type is not None:
+        parts.append(repr((tree.comments, tree._type)))
+
+
 def for_duckdb(body: exp.Expr) -> exp.Expr:
     """The same tree for DuckDB, which is what it is written in, but for the texts of floating-point numbers."""
     whole = exp.Paren(this=body.copy())

@@ -219,7 +219,7 @@ def named(expression: Expression, name: str) -> Expression:
     """`expression AS "name"`; a column that has the name already stands alone."""
     if isinstance(expression, exp.Column) and expression.name == name:
         return expression
-    return exp.alias_(expression, identifier(name))
+    return exp.alias_(copied(expression), identifier(name), copy=False)
 
 
 @lru_cache(maxsize=1024)
@@ -284,7 +284,7 @@ def _splice(place: Expression, nodes: list[Expression]) -> None:
 def every(conditions: Iterable[Expression]) -> Expression:
     """All of them; true where there is none."""
     found = [_closed(condition) for condition in conditions]
-    return exp.and_(*found, wrap=False) if found else exp.Boolean(this=True)
+    return exp.and_(*found, wrap=False, copy=False) if found else exp.Boolean(this=True)
 
 
 def _closed(node: Expression) -> Expression:
@@ -310,30 +310,31 @@ def select(
     group: Sequence[Expression] = (),
 ) -> Expression:
     """`SELECT columns FROM source [WHERE …] [GROUP BY …]`."""
-    tree = exp.select(*columns).from_(table(source) if isinstance(source, str) else source)
-    tree = tree.where(where) if where is not None else tree
-    return tree.group_by(*map(copied, group)) if group else tree
+    tree = exp.Select().select(*map(copied, columns), copy=False)
+    tree = tree.from_(table(source) if isinstance(source, str) else copied(source), copy=False)
+    tree = tree.where(copied(where), copy=False) if where is not None else tree
+    return tree.group_by(*map(copied, group), copy=False) if group else tree
 
 
 def joined(tree: Expression, relation: str, on: Expression, side: str = "") -> Expression:
     """`tree [LEFT] JOIN relation ON …`."""
     if not isinstance(tree, exp.Select):
         raise TypeError("only a SELECT can be joined to")
-    return tree.join(table(relation), on=on, join_type=side)
+    return copied(tree).join(table(relation), on=copied(on), join_type=side, copy=False)
 
 
 def selecting(tree: Expression, columns: Sequence[Expression]) -> Expression:
     """`tree` with these columns in its SELECT list."""
     if not isinstance(tree, exp.Select):
         raise TypeError("only a SELECT has columns")
-    return tree.select(*columns, append=False)
+    return copied(tree).select(*map(copied, columns), append=False, copy=False)
 
 
 def filtered(tree: Expression, conditions: Sequence[Expression]) -> Expression:
     """`tree WHERE all of the conditions`."""
     if not isinstance(tree, exp.Select):
         raise TypeError("only a SELECT can be filtered")
-    return tree.where(every(conditions)) if conditions else tree
+    return copied(tree).where(every(conditions), copy=False) if conditions else tree
 
 
 def interval(lower: Expression, upper: Expression) -> Expression:

@@ -196,7 +196,10 @@ def values_shuffled(linked: Linked, engine: Engine) -> Query:
 
 def source_of(spec: Spec, engine: Engine, frame: object | None = None) -> Source:
     """The spec held against its source. Raises `SpecError` for anything that was not declared, `EngineError`."""
-    spec = spec if frame is not None else traced(spec, engine)
+    return _held(spec if frame is not None else traced(spec, engine), engine, frame)
+
+
+def _held(spec: Spec, engine: Engine, frame: object | None) -> Source:
     promised, spec = spec.privacy, blanking.searched(spec)
     origin = engine.register(frame) if frame is not None else origin_of(spec)
     columns, item = engine.columns(origin), engine.origin(origin)
@@ -216,14 +219,17 @@ def population_of(spec: Spec) -> Origin | None:
     return origin_at(spec, spec.population) if spec.population else None
 
 
-def make(spec: Spec, engine: Engine, *, frame: object | None = None, tell: Tell = silent) -> Planned:
+def make(
+    spec: Spec, engine: Engine, *, frame: object | None = None, known: bool = False, tell: Tell = silent
+) -> Planned:
     """The best plan for a spec. Raises `SpecError`, `EngineError`, `ModelNotMet` where no recoding will do.
 
-    The working tables that a plan reads are there as long as the `working` of the engine around this call.
+    `known`: `traced` was asked already where its columns come from. The working tables that a plan reads are there as
+    long as the `working` of the engine around this call.
     """
     started = time.monotonic()
     tell("reading the source", None)
-    source = source_of(spec, engine, frame)
+    source = _held(spec, engine, frame) if known else source_of(spec, engine, frame)
     unknown = filter(None, [untold(spec, engine)]) if frame is None else ()
     planned = make_from(source, engine, tell)
     return replace(planned, seconds=time.monotonic() - started, notes=(*unknown, *planned.notes))

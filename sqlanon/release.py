@@ -120,7 +120,7 @@ def _together(spec: Spec, engine: Engine, action: str, tell: Tell) -> Release:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A release that was asked for, before there is a plan for it."""
+    """A release that was asked for, of which it is known where its columns come from, before there is a plan for it."""
 
     spec: Spec
     publish: Publish
@@ -132,7 +132,7 @@ class _Asked:
 
     def done(self) -> tuple[Planned, Measured, register.Entry]:
         """Plans and publishes; without the starred records where their class breaks a model."""
-        planned = make(self.spec, self.engine, frame=self.frame, tell=self.tell)
+        planned = make(self.spec, self.engine, frame=self.frame, known=True, tell=self.tell)
         if planned.rows_out == 0 or planned.classes == 0:
             raise ModelNotMet("every record would be suppressed; nothing was published", planned.verdicts)
         try:

@@ -220,8 +220,6 @@ class DuckDB(AskedDuckDB, Roleless):
                 raise SpecError("there is no such file", where="source", found=str(origin.file), suggestion=near)
             if not origin.file.is_file():
                 raise SpecError("this is not a file", where="source", found=str(origin.file))
-        elif origin.relation is not None:
-            self._path(origin.relation)
 
     def _path(self, name: str) -> tuple[str, str, str]:
         """The catalog, schema and name of a table or view; `schema.name` and `catalog.schema.name` are understood."""

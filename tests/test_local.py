@@ -373,12 +373,14 @@ def test_the_ways_stand_side_by_side_and_say_why_they_cannot(engine: DuckDB) -> 
 
 # -- what goes wrong on the way ----------------------------------------------------------------------------------------
 
+# Releases of the same spec, the first in the process itself, all others in one that is forked from it and dies before
+# the step that it is told. The answers: how many steps the first took, then the exit status of each other.
 DIES = """
 import os, sys
 import sqlanon
 from contextlib import contextmanager
 from sqlanon.engines.duckdb import DuckDB
-step, at, count = DuckDB._step, int(sys.argv[1]), 0
+step, at, count = DuckDB._step, 0, 0
 @contextmanager
 def dying(self, name):
     global count
@@ -387,37 +389,44 @@ def dying(self, name):
         os._exit(9)
     with step(self, name):
         yield
-with sqlanon.connect("duckdb:///d.duckdb") as engine:
-    DuckDB._step = dying
-    sqlanon.release("spec.yaml", engine)
-print(count)
+def release():
+    with sqlanon.connect("duckdb:///d.duckdb") as engine:
+        DuckDB._step = dying
+        sqlanon.release("spec.yaml", engine)
+    DuckDB._step = step
+release()
+print(count, flush=True)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        at, count = int(line), 0
+        release()
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 def test_a_process_that_dies_leaves_the_release_before_it(tmp_path: Path) -> None:
-    def run(at: int) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", DIES, str(at)], cwd=tmp_path, text=True, capture_output=True, check=False
-        )
-
     spec = {**THETA, "privacy": [*THETA["privacy"], {**REPAIRED, "mu": 0.6}]}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
     with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
         theta(engine, ROWS, repair="swap")
         before = engine.run("read", "SELECT * FROM out ORDER BY note")
         engine.run("go on", "DELETE FROM people WHERE note < 4")
-    whole = run(0)
-    assert whole.returncode == 0, whole.stderr
-    steps = int(whole.stdout)
-    assert steps > 100
-    with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
-        after = engine.run("read", "SELECT * FROM out ORDER BY note")
-        engine.run("go on", "INSERT INTO people SELECT age, sex, s, note - 100 FROM people")
-    assert len(before) == len(after) + 4
-    for at in range(10, steps, steps // 6):
-        assert run(at).returncode == 9
+    command, pipe = [sys.executable, "-c", DIES], subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, text=True, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin and process.stdout
+        steps = int(process.stdout.readline())
+        assert steps > 100
         with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
-            assert engine.run("read", "SELECT * FROM out ORDER BY note") == after
-            assert sqlanon.life.verify(engine, "out").holds
-            tables = engine.run("list", "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
-            assert tables == [("main", "out"), ("main", "people"), ("sqlanon", "audit_log"), ("sqlanon", "release")]
+            after = engine.run("read", "SELECT * FROM out ORDER BY note")
+            engine.run("go on", "INSERT INTO people SELECT age, sex, s, note - 100 FROM people")
+        assert len(before) == len(after) + 4
+        for at in range(10, steps, steps // 6):
+            print(at, file=process.stdin, flush=True)
+            assert int(process.stdout.readline()) == 9
+            with sqlanon.connect(f"duckdb:///{tmp_path / 'd.duckdb'}") as engine:
+                assert engine.run("read", "SELECT * FROM out ORDER BY note") == after
+                assert sqlanon.life.verify(engine, "out").holds
+                tables = engine.run("list", "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
+                assert tables == [("main", "out"), ("main", "people"), ("sqlanon", "audit_log"), ("sqlanon", "release")]

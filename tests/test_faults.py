@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,8 +83,8 @@ for line in sys.stdin:
 def people(folder: Path, rows: int, form: str) -> Path:
     """A new folder with a database, a spec, a first release, and reasons for a second one."""
     folder.mkdir()
-    with duckdb.connect(str(folder / "people.duckdb")) as made:
-        made.execute(
+    with duckdb.connect(str(folder / "people.duckdb")) as new:
+        new.execute(
             "CREATE TABLE people AS SELECT i AS id, (hash(i) % 40)::INT AS age, lpad((hash(i + 1) % 300)::VARCHAR, 5,"
             f" '0') AS zip, 'd' || hash(i + 2) % 12 AS disease, hash(i + 3) % 1000 AS note FROM range({rows}) r(i)"
         )
@@ -105,6 +106,15 @@ def connect(folder: Path) -> DuckDB:
     return sqlanon.connect(f"duckdb:///{folder / 'people.duckdb'}")
 
 
+Made = Callable[[int, str], Path]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Folders as `people` makes them, to be copied: each is made once."""
+    return cache(lambda rows, form: people(tmp_path_factory.mktemp("made") / form, rows, form))
+
+
 class State(NamedTuple):
     """What there is to be read: digests and bytes that tell whether it is the same as before."""
 
@@ -114,12 +124,12 @@ class State(NamedTuple):
     file: bytes | None
 
 
-def state(folder: Path, form: str) -> State:
+def state(folder: Path, form: str, reading: DuckDB | None = None) -> State:
     """What is published; fails unless the register agrees with it and nothing else is there to be read."""
     left = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
     assert left <= {"people.duckdb", "people.duckdb.wal", "spec.yaml", "out.parquet", "out.duckdb"}, left
     file = folder / f"out.{form}"
-    with connect(folder) as engine:
+    with nullcontext(reading) if reading else connect(folder) as engine:
         found = sorted((s, n) for c, s, n, _ in engine._relations() if c not in ("system", "temp"))
         assert found == [("main", "out")] * (not file.exists()) + [("main", "people"), *OURS]
         entries = sorted(register.entries(engine), key=lambda e: e.version)
@@ -143,12 +153,18 @@ def restore(kept: Path, folder: Path) -> None:
     shutil.copytree(kept, folder)
 
 
-def problem(folder: Path, form: str, expected: State) -> str | None:
-    """What is wrong with what is published, if it is not this."""
+def looked(folder: Path, form: str, reading: DuckDB | None = None) -> State | str:
+    """What is published, or what is wrong with it."""
     try:
-        now = state(folder, form)
+        return state(folder, form, reading)
     except AssertionError as error:
         return str(error).splitlines()[0]
+
+
+def problem(now: State | str, expected: State) -> str | None:
+    """What is wrong with what is published, if it is not this."""
+    if isinstance(now, str):
+        return now
     return None if now == expected else f"versions {now.versions}"
 
 
@@ -204,15 +220,17 @@ UNAVOIDABLE = {"parquet": 1, "duckdb": 1}
 
 
 @pytest.mark.parametrize("form", ["table", "parquet", "duckdb"])  # a view is one transaction, as a table is
-def test_a_release_that_is_killed_before_any_step_leaves_a_whole_release(form: str, tmp_path: Path, fork: Fork) -> None:
-    kept, folder = people(tmp_path / "kept", 600, form), tmp_path / "now"
+def test_a_release_that_is_killed_before_any_step_leaves_a_whole_release(
+    form: str, tmp_path: Path, made: Made, fork: Fork
+) -> None:
+    kept, folder = made(600, form), tmp_path / "now"
     restore(kept, folder)
     before, wrong, step = state(folder, form), {}, 0
     while fork(folder, step)[0] == -signal.SIGKILL:
-        with suppress(AssertionError):  # a whole new release is as good
-            now = state(folder, form)
-            before = now if len(now.versions) == 2 else before
-        if found := problem(folder, form, before):
+        now = looked(folder, form)
+        if isinstance(now, State) and len(now.versions) == 2:  # a whole new release is as good
+            before = now
+        if found := problem(now, before):
             wrong[step] = found
             restore(kept, folder)
         step += 1
@@ -234,8 +252,10 @@ def moments(steps: list[str]) -> list[int]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_failure_at_any_step_publishes_nothing(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, folder = people(tmp_path / "kept", 600, form), tmp_path / "now"
+def test_a_failure_at_any_step_publishes_nothing(
+    form: str, tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, folder = made(600, form), tmp_path / "now"
     restore(kept, folder)
     before, wrong, fatal = state(folder, form), dict[str, str | None](), -1
     with connect(folder) as engine:
@@ -263,15 +283,21 @@ def test_a_failure_at_any_step_publishes_nothing(form: str, tmp_path: Path, monk
     assert released() is None
     steps = list(asked)
     restore(kept, folder)
+    reading = connect(folder)
     for tried, number in enumerate(moments(steps)):
         fatal, error = number, sqlanon.EngineError("a step", "IOException") if tried % 2 else KeyboardInterrupt()
-        raised = released()
+        raised = released()  # while the file is open from the last look, which is quicker
+        reading.close()  # the last connection: what is read now was on the disk
+        reading = connect(folder)
         assert asked[number] == steps[number]
         other = f"{error!r} became {raised!r}" if type(raised) is not type(error) else None
         left = [p.name for p in folder.iterdir() if p.name.startswith(".")]
-        if (found := problem(folder, form, before)) or left or other:
+        if (found := problem(looked(folder, form, reading), before)) or left or other:
             wrong[f"{number} {asked[number]}"] = found or other
+            reading.close()
             restore(kept, folder)
+            reading = connect(folder)
+    reading.close()
     assert len(moments(steps)) > 10
     assert len(wrong) <= UNAVOIDABLE.get(form, 0), wrong
 
@@ -302,9 +328,10 @@ def test_whoever_interrupts_at_the_last_moment_is_told_what_is_true(large: Path,
 
 
 def test_an_interrupt_after_the_release_does_not_deny_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(people(tmp_path / "now", 600, "table"))
+    restore(made(600, "table"), tmp_path / "now")
+    monkeypatch.chdir(tmp_path / "now")
     monkeypatch.setattr(releases, "release", lambda _: signal.raise_signal(signal.SIGINT))
     assert main(RELEASE) != 0
     assert state(tmp_path / "now", "table").versions == [1, 2]
@@ -316,8 +343,8 @@ def test_an_interrupt_after_the_release_does_not_deny_it(
     [("table", 20_000), ("table", 400_000), ("view", 4_096), ("parquet", 20_000), ("parquet", 60_000),
      ("duckdb", 8_192), ("duckdb", 300_000)],
 )  # fmt: skip
-def test_a_full_disk_leaves_the_previous_release(form: str, limit: int, tmp_path: Path, fork: Fork) -> None:
-    folder = people(tmp_path / "now", 20_000, form)
+def test_a_full_disk_leaves_the_previous_release(form: str, limit: int, tmp_path: Path, made: Made, fork: Fork) -> None:
+    restore(made(20_000, form), folder := tmp_path / "now")
     before = state(folder, form)
     status, out, _ = fork(folder, limit=limit)
     assert (status, "the disk is full; nothing was published" in json.loads(out)["message"]) == (3, True)
@@ -327,8 +354,11 @@ def test_a_full_disk_leaves_the_previous_release(form: str, limit: int, tmp_path
         assert sqlanon.release(folder / "spec.yaml", engine).entry.version == 2
 
 
-def test_of_two_publishers_one_is_told_who_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(people(tmp_path / "now", 600, "table"))
+def test_of_two_publishers_one_is_told_who_holds_the_lock(
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore(made(600, "table"), tmp_path / "now")
+    monkeypatch.chdir(tmp_path / "now")
     make, seconds = releasing.make, []
 
     def meanwhile(*given: Any, **more: Any) -> Any:

@@ -197,7 +197,7 @@ def fork() -> Iterator[Fork]:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose release takes a while."""
-    return people(tmp_path_factory.mktemp("large") / "now", 120_000, "table")
+    return people(tmp_path_factory.mktemp("large") / "now", 40_000, "table")
 
 
 def test_a_release_that_is_killed_at_any_moment_leaves_a_whole_release(large: Path, fork: Fork) -> None:

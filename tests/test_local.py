@@ -86,7 +86,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DuckDB]:
-    with sqlanon.connect() as found:
+    with sqlanon.connect() as found, found.one_thread():
         yield found
 
 
@@ -94,9 +94,8 @@ def fill(engine: DuckDB, case: Case) -> None:
     types = [KINDS[kind].type for kind in case.kinds] + ["VARCHAR", "VARCHAR", "INTEGER"]
     made = ", ".join(f"{name} {kind}" for name, kind in zip(case.names, types, strict=True))
     engine.run("make", f"CREATE OR REPLACE TABLE people ({made})")
-    marks = ", ".join("?" * len(types))
-    for row in case.rows:
-        engine.run("fill", f"INSERT INTO people VALUES ({marks})", list(row))
+    marks = ", ".join([f"({', '.join('?' * len(types))})"] * len(case.rows))
+    engine.run("fill", f"INSERT INTO people VALUES {marks}", [cell for row in case.rows for cell in row])
 
 
 def read(engine: DuckDB) -> list[Row]:
@@ -186,8 +185,8 @@ THETA = {
 
 def theta(engine: DuckDB, rows: Sequence[tuple[Any, ...]], **more: Any) -> list[Row]:
     engine.run("make", "CREATE OR REPLACE TABLE people (age INTEGER, sex VARCHAR, s VARCHAR, note INTEGER)")
-    for row in rows:
-        engine.run("fill", "INSERT INTO people VALUES (?, ?, ?, ?)", list(row))
+    marks = ", ".join(["(?, ?, ?, ?)"] * len(rows))
+    engine.run("fill", f"INSERT INTO people VALUES {marks}", [cell for row in rows for cell in row])
     model = {"model": "theta-sensitivity", "column": "s", "mu": 0.6, **more}
     sqlanon.release({**THETA, "privacy": [*THETA["privacy"], model]}, engine)
     return read(engine)

@@ -29,7 +29,7 @@ PATHS = (
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[DuckDB]:
     """600 patients, and the 2,400 people that they are from."""
-    with sqlanon.connect(f"duckdb:///{tmp_path / 'clinic.duckdb'}") as found:
+    with sqlanon.connect(f"duckdb:///{tmp_path / 'clinic.duckdb'}") as found, found.one_thread():
         found.run(
             "make",
             """CREATE TABLE patients AS SELECT i AS id, (i * 37) % 60 AS age, (i * 11) % 7 AS ward,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server import execute, fetch
+from server import execute, fetch, with_threads
 
 import sqlanon
 from sqlanon import life, refreshing, register
@@ -41,6 +41,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgres":
         url = request.getfixturevalue("fresh")
     with sqlanon.connect(url, superuser=True) as found:
+        with_threads(found, 1)  # for so few rows it is quicker
         public = "public." if found.name == "postgres" else ""
         series = "generate_series(0, 59)" if found.name == "postgres" else "range(60)"
         found.run("make", f"CREATE TABLE {public}people (id integer, age integer, town varchar, disease varchar)")

@@ -144,7 +144,7 @@ def explore(
     with cells(engine, records, fields, target) as counted:
         was = _described(counted, remove)
         rows = [_row(counted, subset, remove, seed, was) for subset in wanted]
-        found, utility = _whole(counted, wanted, remove, seed, before)
+        found, utility = _whole(counted, [row.risk for row in rows], remove, seed, before)
         costs = _costs(fields, {frozenset(row.risk.fields): row.risk.violations for row in rows}) if all_subsets else ()
         rows.sort(key=lambda row: (-row.risk.violations, len(row.risk.fields), wanted.index(row.risk.fields)))
         made = Explored(
@@ -175,19 +175,20 @@ def _row(
         return Row(risk)
     removed, now = 0, was
     if risk.violations:
-        removed = removal.remove(counted, [subset], remove, seed=seed).removed
+        removed = removal.remove(counted, [subset], remove, seed=seed, known=[risk]).removed
         now = statistics.describe(counted.engine, _after(counted), [of], ())[of] if was is not None else None
         _restore(counted)
     return Row(risk, removed, None if was is None or now is None else statistics.differences(was, now))
 
 
 def _whole(
-    counted: Cells, wanted: Sequence[tuple[str, ...]], remove: Method | None, seed: int, before: Records | None
+    counted: Cells, risks: Sequence[Risk], remove: Method | None, seed: int, before: Records | None
 ) -> tuple[Removal | None, Change | None]:
-    """What removal for all observers together does, and the statistics after it against those before."""
+    """What removal for all observers together does, whose `risks` are known, and the statistics after it and before."""
     if remove is None and before is None:
         return None, None
-    found = removal.remove(counted, wanted, remove, seed=seed) if remove else None
+    observers = [risk.fields for risk in risks]
+    found = removal.remove(counted, observers, remove, seed=seed, known=risks) if remove else None
     compared = [counted.target.column, *counted.fields]
     after = _after(counted) if found else counted.records
     keys = counted.fields if before is None else ()

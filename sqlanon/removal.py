@@ -74,15 +74,19 @@ def remove(
     *,
     seed: int = 0,
     default: Fraction = DEFAULT_THRESHOLD,
+    known: Sequence[Risk] = (),
 ) -> Removal:
     """Blanks values in the counted cells until no observer of any of these subsets of the fields has a violation.
 
-    `default` is the paper's t₀ where thresholds differ. The cells say in `removed` how many records of each were
+    `default` is the paper's t₀ where thresholds differ. `known` are the risks of these subsets in the cells as they
+    are now, where somebody has measured all of them already. The cells say in `removed` how many records of each were
     blanked; `blanked` puts that into the records. Raises `EngineError`.
     """
     constant = cells.target.threshold.constant
     plan = _planner(method, constant if constant is not None else default, seed)
-    before = tuple(cells.risk(subset) for subset in subsets)
+    before = tuple(known or (cells.risk(subset) for subset in subsets))
+    if [risk.fields for risk in before] != [tuple(subset) for subset in subsets]:
+        raise AssertionError("what is known is about other observers")
     left, beyond = list(before), 0
     while any(risk.violations for risk in left):
         for risk in left:

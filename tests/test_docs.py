@@ -23,8 +23,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The files of the demo, also under the name of the folder in which `sqlanon demo` puts them."""
-    demo.write(tmp_path)
+    """The files of the demo with fewer persons, also in the folder in which `sqlanon demo` puts them."""
+    demo.write(tmp_path, patients=3000)
     (tmp_path / "sqlanon-demo").symlink_to(tmp_path, target_is_directory=True)
     return tmp_path
 
@@ -183,6 +183,7 @@ def test_the_demo_runs_twice_in_a_folder_and_prints_the_objects_of_the_contract(
 
 def test_usefulness_is_told_in_the_shape_of_the_contract(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     text = (folder / "patients.yaml").read_text()
+    text = text.replace("suppression: 0.02", "suppression: 0.5").replace("t: 0.3}", "t: 0.9}")  # of fewer persons
     levels = "{age: 4, sex: 0, zip: 3, country: 3, admitted: 3}"
     (folder / "patients.yaml").write_text(text.replace("loss: loss}", f"loss: loss, levels: {levels}}}"))
     database = ("--db", f"duckdb:///{folder / 'usefulness.duckdb'}")

@@ -44,7 +44,7 @@ def reference() -> dict[str, str]:
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo of fewer persons, with its release."""
     folder = tmp_path_factory.mktemp("example")
-    demo.write(folder, patients=1000)
+    demo.write(folder, patients=800)
     (folder / "patients.yaml").write_text(SMALL, encoding="utf-8")
     database = f"duckdb:///{folder / 'clinic.duckdb'}"
     assert main(["release", str(folder / "patients.yaml"), "--db", database]) == 0

@@ -211,8 +211,18 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def packages() -> frozenset[str]:
+    return frozenset(m.rpartition(".")[0] for m in modules()) - {"sqlanon", ""}
+
+
+@cache
+def text(module: str) -> str:
+    return modules()[module].read_text(encoding="utf-8")
+
+
+@cache
 def tree(module: str) -> ast.Module:
-    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+    return ast.parse(text(module))
 
 
 @cache
@@ -263,8 +273,7 @@ def test_a_room_imports_only_from_lower_floors(module: str) -> None:
 
 def _one_package(module: str, name: str) -> bool:
     """Whether two modules are parts of one package, which is one room; the house itself is none."""
-    packages = {m.rpartition(".")[0] for m in modules()} - {"sqlanon", ""}
-    room = next((p for p in packages if module == p or module.startswith(f"{p}.")), None)
+    room = next((p for p in packages() if module == p or module.startswith(f"{p}.")), None)
     return room is not None and (name == room or name.startswith(f"{room}."))
 
 
@@ -286,6 +295,8 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 def _for_types_alone(module: str) -> set[str]:
     """What a module imports under TYPE_CHECKING, so not when it runs."""
+    if "TYPE_CHECKING" not in text(module):
+        return set()
     blocks = [n for n in ast.walk(tree(module)) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
     return {
         f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in modules() else str(node.module)
@@ -317,7 +328,7 @@ def test_user_defined_functions_need_the_standard_library_and_numpy_only() -> No
 
 @pytest.mark.parametrize("module", modules())
 def test_no_file_has_more_than_500_lines(module: str) -> None:
-    assert len(modules()[module].read_text(encoding="utf-8").splitlines()) <= 500
+    assert len(text(module).splitlines()) <= 500
 
 
 @pytest.mark.parametrize("module", modules())

@@ -188,9 +188,8 @@ def test_what_was_not_measured_is_said_with_its_reason_and_leaves_no_empty_secti
 def test_every_section_begins_with_what_one_sees_and_what_would_be_bad(pages: dict[str, str]) -> None:
     titles = {section.title: section.lead for section in page.SECTIONS}
     assert all(re.search(r"bad|wrong|somebody has to answer", lead) for lead in titles.values())
-    assert all(
-        title in Read(pages["example"]).said and lead in Read(pages["example"]).said for title, lead in titles.items()
-    )
+    said = Read(pages["example"]).said
+    assert all(title in said and lead in said for title, lead in titles.items())
 
 
 def test_every_chart_has_words_and_its_numbers_in_a_table(pages: dict[str, str]) -> None:

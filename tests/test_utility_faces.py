@@ -291,7 +291,7 @@ def test_what_is_not_there_is_named_with_the_nearest_that_is(engine: Engine) -> 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo with a few of its patients, and three releases of it: a database, a file with ranges, a CSV."""
     home = tmp_path_factory.mktemp("demo")
-    demo.write(home)
+    demo.write(home, patients=1000)
     lines = (home / "patients.csv").read_text().splitlines(keepends=True)
     (home / "patients.csv").write_text("".join(lines[:1200]))
     levels = "{age: 4, sex: 0, zip: 4, country: 3, admitted: 3}"

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -114,7 +114,7 @@ AT_LEAST = frozenset({
 def html(report: Told | Facts) -> str:
     """The page of a report, or of its `to_dict()`: HTML text of about a megabyte, most of it the scripts of charts."""
     facts = _slim(dict(report if isinstance(report, Mapping) else report.to_dict()))
-    drawn, room = _drawn(facts), _room(facts)
+    drawn, room = _drawn(facts), _room(facts.get("rounding") or facts["minimum_cell"])
     scripts = (*(_vendored() if drawn else ()), _text("page.js"))
     style = room.get_template("page.css").render()
     shown = [section for section in SECTIONS if _has(facts, section)]
@@ -262,8 +262,12 @@ def _vendored() -> tuple[str, ...]:
     return tuple((room / one["file"]).read_text(encoding="utf-8") for one in manifest["files"])
 
 
-def _room(facts: Facts) -> jinja2.Environment:
-    """The templates, with everything that comes from outside escaped."""
+@lru_cache(maxsize=16)
+def _room(rounding: int) -> jinja2.Environment:
+    """The templates for counts that are told as multiples of `rounding`; what comes from outside is escaped.
+
+    Kept, because to compile them takes longer than to fill them in.
+    """
     import jinja2
 
     room = jinja2.Environment(
@@ -274,7 +278,7 @@ def _room(facts: Facts) -> jinja2.Environment:
     filters: dict[str, Callable[..., object]] = {
         "text": legible, "number": number, "share": share, "shortened": shortened, "signed": signed,
         "moment": moment, "lines": lines,
-        "count": lambda value: count(value, facts.get("rounding") or facts["minimum_cell"]),
+        "count": lambda value: count(value, rounding),
     }  # fmt: skip
     room.filters |= filters
     room.globals |= {

@@ -99,11 +99,10 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
         self._ours = [*{**_SETTINGS, **self._sizes()}.items()]
-        for setting, value in self._ours:
-            ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
-            if setting != "search_path":
-                self._before.append((setting, before))
-            self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
+        sql = "SELECT n, current_setting(n) FROM unnest(?::text[]) AS s (n)"
+        found = dict(self.run("read the settings", sql, [[name for name, _ in self._ours if name != "search_path"]]))
+        self._before += [*found.items()]
+        self._set(self._ours)
 
     def _sizes(self) -> dict[str, str]:
         """Memory and workers: at least so many, unless the session has more."""
@@ -114,8 +113,7 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
     def restore(self) -> None:
         """Sets back what this set on the connection, which may be one that a pooler gives to somebody else next."""
         with suppress(EngineError):
-            for setting, value in reversed(self._before):
-                self.run("restore the session", "SELECT set_config(?, ?, false)", [setting, value])
+            self._set(self._before, "restore the session")
         self._before.clear()
 
     @property
@@ -391,6 +389,12 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
 
     def indexed(self, step: str, name: str, by: str) -> None:
         self.run(step, f"CREATE UNIQUE INDEX ON pg_temp.{self.own(name)} ({self.own(by)})")
+
+    def drop_temporary(self, *names: str) -> None:
+        if names:
+            items = ", ".join(f"{self.held_in}.{self.own(name)}" for name in names)
+            self.run("drop working tables", f"DROP TABLE IF EXISTS {items}")
+        self._working.difference_update(names)
 
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text = query.render(what, self.dialect, pretty=False)

@@ -9,7 +9,7 @@ import pytest
 from shared import adult, needs_shared, read, search_of
 
 import sqlanon
-from sqlanon.planning import make
+from sqlanon.planning import Planned, make
 from sqlanon.release import release
 from sqlanon.spec import load
 
@@ -30,24 +30,37 @@ def spec_of(case: dict[str, Any]) -> sqlanon.Spec:
     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
-def test_the_optimum_is_at_least_as_good_as_that_of_arx(case: dict[str, Any]) -> None:
-    with sqlanon.connect() as engine:
-        planned = make(spec_of(case), engine)
+# Two have a test of their own, which says more.
+ALONE = ("arx-038", "arx-080")
+
+
+def named(case: str) -> dict[str, Any]:
+    return next(one for one in CASES if one["id"] == case)
+
+
+def is_the_optimum(planned: Planned, case: dict[str, Any]) -> None:
+    """No worse than what ARX found, and the same transformation unless it is better."""
     best = case["solution"]["objective_value"]
     assert search_of(planned).gap == 0
     assert planned.holds
     assert search_of(planned).value <= best + 1e-9
     if search_of(planned).value >= best - 1e-9:
-        assert dict(planned.plan.levels) == case["solution"]["levels"]
+        assert dict(planned.plan.levels or {}) == case["solution"]["levels"]
     assert search_of(planned).checked < case["solution"]["nodes"]
+
+
+@pytest.mark.parametrize("case", [case["id"] for case in CASES if case["id"] not in ALONE])
+def test_the_optimum_is_at_least_as_good_as_that_of_arx(case: str) -> None:
+    with sqlanon.connect() as engine:
+        is_the_optimum(make(spec_of(named(case)), engine), named(case))
 
 
 def test_where_the_loss_is_lower_than_that_of_arx_the_released_rows_are_proved_by_the_oracle() -> None:
     """arx-038, entropy 3-diversity without k: a transformation of loss 0.21188 where ARX reports 0.21203."""
-    case = next(case for case in CASES if case["id"] == "arx-038")
+    case = named("arx-038")
     with sqlanon.connect() as engine:
         made = release(spec_of(case), engine)
+        is_the_optimum(made.planned, case)
         assert search_of(made.planned).value < case["solution"]["objective_value"] - 1e-5
         names = [*case["quasi_identifiers"], "occupation"]
         columns = ", ".join(f'"{name}"' for name in names)
@@ -59,8 +72,9 @@ def test_where_the_loss_is_lower_than_that_of_arx_the_released_rows_are_proved_b
 
 
 def test_nine_quasi_identifiers_take_under_half_of_the_checks_of_arx() -> None:
-    case = next(case for case in CASES if case["id"] == "arx-080")
+    case = named("arx-080")
     with sqlanon.connect() as engine:
         planned = make(spec_of(case), engine)
+    is_the_optimum(planned, case)
     assert search_of(planned).nodes == 12_960
     assert search_of(planned).checked < 1_245 / 2

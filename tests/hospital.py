@@ -56,7 +56,7 @@ def hospital(fresh: str) -> Iterator[str]:
         "GRANT SELECT ON raw.patients TO publisher",
     )
     yield fresh
-    execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "holder", "reader", "stranger")))
+    execute(fresh, "DROP OWNED BY publisher, holder, reader, stranger CASCADE")
     groups = [name for (name,) in fetch(fresh, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'sqlanon%'")]
     execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in groups), *(f"DROP ROLE {role}" for role in groups))
 

@@ -333,9 +333,15 @@ def test_every_model_has_a_judge_of_its_own_and_says_what_it_leaves() -> None:
 OLD = ("l-diversity",)  # its three kinds are told one by one
 
 
-@BOTH
-def test_theta_takes_more_than_the_largest_integers_of_the_engine(engine: Engine, judge: Judge) -> None:
+@pytest.fixture(scope="module")
+def many(engine: Engine) -> None:
+    """A table of one class of three million records."""
     remake(engine, "many", f"AS SELECT 'a' AS q0, (i % 3000)::VARCHAR AS s FROM {several(engine, 3_000_000)}")
+
+
+@BOTH
+@pytest.mark.usefixtures("many")
+def test_theta_takes_more_than_the_largest_integers_of_the_engine(engine: Engine, judge: Judge) -> None:
     model = ThetaSensitivity("s", 0.5, "k", 4)
     if judge is planned:
         chain = measured(

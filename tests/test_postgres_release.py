@@ -65,7 +65,7 @@ def clinic(fresh: str) -> Iterator[str]:
         "GRANT SELECT ON raw.patients TO publisher",
     )
     yield fresh
-    execute(fresh, *(f"DROP OWNED BY {role} CASCADE" for role in ("publisher", "holder", "reader", "stranger")))
+    execute(fresh, "DROP OWNED BY publisher, holder, reader, stranger CASCADE")
 
 
 def published(url: str, role: str = "publisher", **publish: Any) -> sqlanon.Release:
@@ -477,14 +477,14 @@ def test_hostile_names_of_releases_columns_and_values_are_only_names(clinic: str
 
 def standing(url: str) -> tuple[int, str, str]:
     """What stands: rows of the release, its comment, and the fingerprint of the published version in the register."""
-    ((rows, told, entry),) = fetch(
+    ((rows, told, entry, staged),) = fetch(
         url,
         "SELECT (SELECT count(*) FROM releases.patients), obj_description('releases.patients'::regclass),"
         " (SELECT format('released by sqlanon, version %s, %s', version, fingerprint) FROM sqlanon.release"
-        " WHERE status = 'published')",
+        " WHERE status = 'published'),"
+        " ARRAY(SELECT relname::text FROM pg_class WHERE relname LIKE '%staged%' AND relpersistence = 'p')",
     )
     assert told == entry, "register and reality agree"
-    staged = fetch(url, "SELECT relname FROM pg_class WHERE relname LIKE '%staged%' AND relpersistence = 'p'")
     assert staged == []
     return rows, told, entry
 
@@ -535,7 +535,10 @@ class Dying(Postgres):
         if self.begun and not step.startswith(("read", "digest")):
             if self.left == 0:
                 pid = self.client.connection.info.backend_pid
-                execute(self.killer, f"SELECT pg_terminate_backend({pid}, 5000)")
+                with psycopg.connect(self.killer, autocommit=True) as killer:  # the server itself looks every 100 ms
+                    killer.execute("SELECT pg_terminate_backend(%s)", [pid])
+                    there = "SELECT FROM pg_stat_activity WHERE pid = %s"
+                    until(lambda: killer.execute(there, [pid]).fetchone() is None)
             self.left -= 1
         return super().run(step, *given)
 
@@ -564,7 +567,7 @@ def until(happened: Any, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(0.005)
 
 
 def test_of_two_publishers_at_once_one_wins_and_the_register_agrees(clinic: str) -> None:

@@ -235,8 +235,10 @@ class AskedServer(Asked, ABC):
         found = dict(self.run("read the settings", sql, [names]))
         self._before = [(name, found.get(name, self._path_before)) for name, _ in self._before]
 
-    def _set(self, settings: Sequence[tuple[str, str]]) -> None:
+    def _set(self, settings: Sequence[tuple[str, str]], step: str = "set the session") -> None:
         """Sets several at once; the path last, so that the server's own functions are called."""
+        if not settings:
+            return
         ordered = sorted(settings, key=lambda one: one[0] == "search_path")
         sql = "SELECT " + ", ".join(["pg_catalog.set_config(?, ?, false)"] * len(ordered))
-        self.run("set the session", sql, [word for setting in ordered for word in setting])
+        self.run(step, sql, [word for setting in ordered for word in setting])

@@ -52,6 +52,7 @@ _SETTINGS = {
 _LEAST = {"work_mem": (128 * 1024, "kB"), "hash_mem_multiplier": (2, ""), "max_parallel_workers_per_gather": (4, "")}
 _PRIVATE_SCHEMA = "sqlanon"
 _DRAWN_KEY = "CAST(gen_random_uuid() AS text) || CAST(gen_random_uuid() AS text)"  # strong random bits, on the server
+_FIRST_OF_USERS = 16384  # types below this number are the server's own, which nobody renames
 _FETCHED = 64  # rows that are here at a time, of a query whose rows may be lists of many numbers
 
 
@@ -87,6 +88,7 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
         self._before: list[tuple[str, str]] = []
         self._ours: list[tuple[str, str]] = []
         self._received: dict[tuple[object, ...], str] = {}
+        self._types: dict[int, tuple[str, str]] = {}
 
     def _set_up(self) -> None:
         if self.client.number < 140000:
@@ -99,11 +101,10 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
         if encoding != "UTF8":
             raise SpecError("the database must be encoded in UTF8", where="--db", found=encoding)
         self._ours = [*{**_SETTINGS, **self._sizes()}.items()]
-        for setting, value in self._ours:
-            ((before,),) = self.run("read the settings", "SELECT current_setting(?)", [setting])
-            if setting != "search_path":
-                self._before.append((setting, before))
-            self.run("set the session", "SELECT set_config(?, ?, false)", [setting, value])
+        sql = "SELECT n, current_setting(n) FROM unnest(?::text[]) AS s (n)"
+        found = dict(self.run("read the settings", sql, [[name for name, _ in self._ours if name != "search_path"]]))
+        self._before += [*found.items()]
+        self._set(self._ours)
 
     def _sizes(self) -> dict[str, str]:
         """Memory and workers: at least so many, unless the session has more."""
@@ -114,8 +115,7 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
     def restore(self) -> None:
         """Sets back what this set on the connection, which may be one that a pooler gives to somebody else next."""
         with suppress(EngineError):
-            for setting, value in reversed(self._before):
-                self.run("restore the session", "SELECT set_config(?, ?, false)", [setting, value])
+            self._set(self._before, "restore the session")
         self._before.clear()
 
     @property
@@ -178,8 +178,13 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
 
     def types(self, oids: Iterable[int]) -> dict[int, tuple[str, str]]:
         """The name and kind of types in the catalog."""
-        sql = "SELECT oid, typname, typtype FROM pg_type WHERE oid = ANY(?)"
-        return {int(oid): (name, kind) for oid, name, kind in self.run("read the types", sql, [sorted(set(oids))])}
+        asked = set(oids)
+        if new := sorted(asked - self._types.keys()):
+            sql = "SELECT oid, typname, typtype FROM pg_type WHERE oid = ANY(?)"
+            found = {int(oid): (name, kind) for oid, name, kind in self.run("read the types", sql, [new])}
+            self._types |= {oid: told for oid, told in found.items() if oid < _FIRST_OF_USERS}
+            return {oid: told for oid, told in (found | self._types).items() if oid in asked}
+        return {oid: self._types[oid] for oid in asked}
 
     def arrays(self, step: str, what: Query | Expression | Text | str) -> dict[str, numpy.ndarray[Any, Any]]:
         text = self._text(self.answered(step, what))
@@ -272,9 +277,10 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
     def _relations(self) -> list[tuple[str, str]]:
         """Schema and name of everything that may be looked into; what is in the user's path comes first."""
         sql = (
-            "SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND has_schema_privilege(n.oid, 'USAGE')"
-            " AND (n.oid = pg_my_temp_schema() OR n.nspname !~ '^(pg_|information_schema$)')"
+            "WITH n AS MATERIALIZED (SELECT oid, nspname FROM pg_namespace WHERE has_schema_privilege(oid, 'USAGE')"
+            " AND (oid = pg_my_temp_schema() OR nspname !~ '^(pg_|information_schema$)'))"
+            " SELECT n.nspname, c.relname FROM pg_class AS c JOIN n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm')"
         )
         path = [part.strip().strip('"') for part in self._path_before.replace('"$user"', self.user).split(",")]
         places = {schema: place for place, schema in enumerate(path)}
@@ -391,6 +397,12 @@ class Postgres(AskedServer, Answering, Publishing, Receiving, DefinedByServer):
 
     def indexed(self, step: str, name: str, by: str) -> None:
         self.run(step, f"CREATE UNIQUE INDEX ON pg_temp.{self.own(name)} ({self.own(by)})")
+
+    def drop_temporary(self, *names: str) -> None:
+        if names:
+            items = ", ".join(f"{self.held_in}.{self.own(name)}" for name in names)
+            self.run("drop working tables", f"DROP TABLE IF EXISTS {items}")
+        self._working.difference_update(names)
 
     def append(self, step: str, name: str, what: Query | Expression | Text) -> None:
         text = query.render(what, self.dialect, pretty=False)

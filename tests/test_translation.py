@@ -6,6 +6,7 @@ import pytest
 from sqlglot import exp
 
 from sqlanon.query import column, copied, fragment, identifier, render
+from sqlanon.translation import written
 
 QUERIES = [
     "select a.b, cast(x as decimal(18, 3)), count(distinct y) filter (where z is null) from t as a where a in (1, 2)",
@@ -68,3 +69,10 @@ def test_what_stands_inside_of_a_text_is_translated_for_postgres_too() -> None:
     assert long not in told
     assert told.count('COLLATE "C"') == told.count("AS TEXT)") == 3
     assert render(fragment("cast((a // b) // c as varchar)"), "postgres").count("BIGINT") == 4
+
+
+def test_names_that_look_like_the_text_of_a_tree_are_told_apart() -> None:
+    names = ["a", "a' this 'b", "Identifier this 'a'", "a\n", "a\\n", "'a'", '"a"', "(", ") , ]", "a quoted True"]
+    trees = [exp.Select(expressions=[column(one), column(two)]) for one in names for two in names]
+    trees += [exp.Select(expressions=[column(one, two)]) for one in names for two in names]
+    assert len({written(tree) for tree in trees}) == len(trees)

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pytest_postgresql.executors import NoopExecutor
 from server import execute, fetch, python_of
+from sqlglot import exp
 from tries import tries
 
 import sqlanon
@@ -29,6 +30,7 @@ from sqlanon.engines.duckdb import DuckDB
 from sqlanon.errors import ModelNotMet, SpecError
 from sqlanon.functions import PLANNERS
 from sqlanon.spec import load
+from sqlanon.translation import written
 
 QI = "quasi-identifier"
 Row = tuple[Any, ...]
@@ -288,8 +290,12 @@ FUNCTIONS = [
 
 
 @pytest.fixture(scope="module")
-def installed(server: NoopExecutor, database: str) -> str:
-    """The database with functions of sqlanon in it; all but the planners are written anew here."""
+def installed(server: NoopExecutor, database: str, both: tuple[Engine, Engine]) -> str:
+    """The database with functions of sqlanon in it, of which the engine of `both` learnt before that there are none.
+
+    All but the planners are written anew here.
+    """
+    assert not both[1].can("functions")
     python_of(server)
     execute(database, "CREATE EXTENSION IF NOT EXISTS plpython3u", "CREATE SCHEMA IF NOT EXISTS sqlanon", *FUNCTIONS)
     execute(database, *(generating.statements(f) for f in generating.declared() if f.call in [p.one for p in PLANNERS]))
@@ -403,6 +409,24 @@ def test_a_statement_is_rendered_without_being_changed(remembered: list[Any], di
     assert len({type(node) for tree in remembered for node in tree.walk()}) > 30, "too little of the language"
     for tree in remembered:
         before = tree.copy()
-        text = query.render(tree, dialect)
+        text = query._rendered(tree, dialect, True)  # anew, whatever was rendered before
         assert tree == before
-        assert query.render(tree, dialect) == text
+        assert query._rendered(tree, dialect, True) == text
+        assert query.render(tree, dialect) == text[0]
+
+
+def test_what_was_rendered_is_found_again_by_all_that_a_statement_says(remembered: list[Any]) -> None:
+    texts: dict[str, str] = {}
+    for tree in remembered:
+        text, _ = query._rendered(tree, "duckdb", False)
+        assert texts.setdefault(written(tree), text) == text
+        assert written(tree.copy()) == written(tree)
+    assert len({*texts.values()}) == len(texts) > 10
+    for tree in remembered[::10]:
+        for node in tree.walk():
+            if isinstance(node, exp.Identifier | exp.Literal):
+                before, said = written(tree), node.this
+                node.set("this", f"{said} ")
+                assert written(tree) != before
+                node.set("this", said)
+                assert written(tree) == before

@@ -61,6 +61,7 @@ class DuckDB(AskedDuckDB, Roleless):
         self._owned = connection is None
         self._frames = 0
         self._working: set[str] = set()
+        self._headed: set[tuple[object, ...]] = set()  # files as they were when they had a header
         with self._step("open the database"):
             self.connection = connection or duckdb.connect(str(self.path or ":memory:"), read_only=read_only)
             if self._owned:
@@ -207,11 +208,17 @@ class DuckDB(AskedDuckDB, Roleless):
         """Refuses a CSV whose first line is data by its types: its cells would be taken, and told, for column names."""
         if origin.file is None or not self.origin(origin).startswith("read_csv("):
             return
+        with self._step(f"look at {origin}"):
+            state = origin.file.stat()
+        looked = (str(origin.file.absolute()), state.st_mtime_ns, state.st_size, origin.delimiter)
+        if looked in self._headed:
+            return
         delimiter = f", delim = {query.constant(origin.delimiter)}" if origin.delimiter else ""
         sql = f"SELECT HasHeader, Columns FROM sniff_csv({query.constant(str(origin.file.absolute()))}{delimiter})"
         ((header, columns),) = self.run(f"read the first lines of {origin}", sql)
         if not header and any(column["type"] != "VARCHAR" for column in columns):
             raise SpecError("the first line of the file is data, and not the names of its columns", where="source")
+        self._headed.add(looked)
 
     def _found(self, origin: Origin) -> None:
         if origin.file is not None:

@@ -21,6 +21,7 @@ import duckdb
 import pytest
 
 import sqlanon
+import sqlanon_start
 from sqlanon import register
 from sqlanon.cli import main
 from sqlanon.engines.duckdb import DuckDB
@@ -438,6 +439,22 @@ def test_an_interrupt_while_the_program_loads_is_told_in_one_line(moment: float)
         out, err = process.communicate()
     assert (process.returncode, err) in [(3, "sqlanon: interrupted\n"), (0, "")]
     assert json.loads(out)["message" if process.returncode else "$schema"]
+
+
+def test_an_interrupt_is_not_lost_where_python_tidies_up_after_an_import() -> None:
+    """What a callback of a weak reference raises is printed and forgotten: that of an import's lock is called `cb`."""
+    told: dict[str, Any] = {"signal": signal}
+    text = "def cb():\n    signal.raise_signal(signal.SIGINT)\n"
+    exec(compile(text, "<frozen importlib._bootstrap>", "exec"), told)
+    before = signal.signal(signal.SIGINT, sqlanon_start.interrupt)
+    try:
+        told["cb"]()
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(20)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 LEFT = """

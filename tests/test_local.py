@@ -90,12 +90,16 @@ def engine() -> Iterator[DuckDB]:
         yield found
 
 
+def insert(engine: DuckDB, rows: Sequence[Sequence[Any]]) -> None:
+    marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(rows))
+    engine.run("fill", f"INSERT INTO people VALUES {marks}", [cell for row in rows for cell in row])
+
+
 def fill(engine: DuckDB, case: Case) -> None:
     types = [KINDS[kind].type for kind in case.kinds] + ["VARCHAR", "VARCHAR", "INTEGER"]
     made = ", ".join(f"{name} {kind}" for name, kind in zip(case.names, types, strict=True))
     engine.run("make", f"CREATE OR REPLACE TABLE people ({made})")
-    marks = ", ".join([f"({', '.join('?' * len(types))})"] * len(case.rows))
-    engine.run("fill", f"INSERT INTO people VALUES {marks}", [cell for row in case.rows for cell in row])
+    insert(engine, case.rows)
 
 
 def read(engine: DuckDB) -> list[Row]:
@@ -185,8 +189,7 @@ THETA = {
 
 def theta(engine: DuckDB, rows: Sequence[tuple[Any, ...]], **more: Any) -> list[Row]:
     engine.run("make", "CREATE OR REPLACE TABLE people (age INTEGER, sex VARCHAR, s VARCHAR, note INTEGER)")
-    marks = ", ".join(["(?, ?, ?, ?)"] * len(rows))
-    engine.run("fill", f"INSERT INTO people VALUES {marks}", [cell for row in rows for cell in row])
+    insert(engine, rows)
     model = {"model": "theta-sensitivity", "column": "s", "mu": 0.6, **more}
     sqlanon.release({**THETA, "privacy": [*THETA["privacy"], model]}, engine)
     return read(engine)

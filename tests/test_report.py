@@ -486,7 +486,9 @@ def test_a_hidden_highest_risk_is_drawn_as_what_is_known_of_it(engine: Engine) -
     made(engine, "people", TYPES, table(Random(9), 200))
     found = sqlanon.report(spec(5), engine=engine).to_dict()
     assert found["risk"]["before"]["prosecutor"]["highest"] is None
-    text = json.dumps(charts.risks(found["risk"], 5).spec)  # type: ignore[union-attr]
+    drawn = charts.risks(found["risk"], 5)
+    assert drawn is not None
+    text = json.dumps(drawn.spec)
     assert '"told": "above 20 %"' in text
 
 
